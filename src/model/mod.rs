@@ -3,5 +3,18 @@
 //! Nothing here opens a file, a socket or a thread, or asks what time it is: whoever calls brings
 //! those facts along. That is why every rule can be tested in every order of events.
 
+pub mod attributes;
+pub mod content;
 pub mod digest;
+pub mod entry;
 pub mod moment;
+pub mod name;
+pub mod node;
+pub mod parts;
+pub mod path;
+pub mod proof;
+pub mod queue;
+pub mod ranges;
+pub mod readahead;
+pub mod siblings;
+pub mod temporary;

@@ -1,1 +1,3 @@
-//! To be furnished.
+//! Puts a mount together, starts it, drains it, stops it.
+
+pub mod options;

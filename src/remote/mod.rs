@@ -1,1 +1,5 @@
-//! To be furnished.
+//! The conversation with Files.com over HTTP.
+
+mod credentials;
+
+pub use credentials::{Credentials, Secret};

@@ -1,0 +1,88 @@
+//! What is published in the background, and when: temporary names after their hold, failed uploads
+//! after a pause that doubles.
+
+use std::collections::HashMap;
+use std::hash::Hash;
+use std::time::{Duration, Instant};
+
+const FIRST_PAUSE: Duration = Duration::from_secs(5);
+const LONGEST_PAUSE: Duration = Duration::from_secs(300);
+
+/// Due times by key. The clock is the caller's.
+#[derive(Debug)]
+pub struct Queue<K> {
+    due: HashMap<K, Due>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Due {
+    at: Instant,
+    failures: u32,
+}
+
+impl<K> Default for Queue<K> {
+    fn default() -> Self {
+        Self { due: HashMap::new() }
+    }
+}
+
+impl<K: Copy + Eq + Hash> Queue<K> {
+    /// Makes `key` due at `at`, whatever was planned before.
+    pub fn schedule(&mut self, key: K, at: Instant) {
+        self.due.insert(key, Due { at, failures: 0 });
+    }
+
+    /// `key` failed: due again after a pause that doubles with every failure, five minutes at most.
+    pub fn failed(&mut self, key: K, now: Instant) {
+        let failures = self.due.get(&key).map_or(0, |due| due.failures);
+        let pause = (FIRST_PAUSE * 2u32.saturating_pow(failures.min(10))).min(LONGEST_PAUSE);
+        self.due.insert(key, Due { at: now + pause, failures: failures + 1 });
+    }
+
+    /// `key` is done, or gone.
+    pub fn forget(&mut self, key: K) {
+        self.due.remove(&key);
+    }
+
+    /// What is due by `now`. It stays planned (with its failures) and is pushed back until its
+    /// outcome is told, so that nobody picks it up twice.
+    pub fn take_due(&mut self, now: Instant) -> Vec<K> {
+        let ready: Vec<K> = self.due.iter().filter(|(_, due)| due.at <= now).map(|(key, _)| *key).collect();
+        for key in &ready {
+            if let Some(due) = self.due.get_mut(key) {
+                due.at = now + LONGEST_PAUSE;
+            }
+        }
+        ready
+    }
+
+    /// When to look again.
+    pub fn next(&self) -> Option<Instant> {
+        self.due.values().map(|due| due.at).min()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_double_up_to_five_minutes_and_start_anew_with_a_new_plan() {
+        let start = Instant::now();
+        let mut queue = Queue::default();
+        queue.schedule(1, start);
+        assert_eq!(queue.take_due(start), [1]);
+        assert!(queue.take_due(start).is_empty(), "picked up twice");
+        let mut pauses = Vec::new();
+        for _ in 0..8 {
+            queue.failed(1, start);
+            pauses.push((queue.next().unwrap() - start).as_secs());
+        }
+        assert_eq!(pauses, [5, 10, 20, 40, 80, 160, 300, 300]);
+        queue.schedule(1, start);
+        queue.failed(1, start);
+        assert_eq!((queue.next().unwrap() - start).as_secs(), 5);
+        queue.forget(1);
+        assert_eq!(queue.next(), None);
+    }
+}

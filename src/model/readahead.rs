@@ -1,0 +1,170 @@
+//! What to fetch of a remote file for a read, and how far ahead.
+//!
+//! A reader who goes on where the last read ended gets a window that doubles; one who jumps gets
+//! little more than was asked for. Bytes under way are never asked for twice.
+
+use std::ops::Range;
+
+use super::ranges::Ranges;
+
+const SMALLEST: u64 = 128 << 10;
+const LARGEST: u64 = 8 << 20;
+/// Files up to this size are fetched whole: one request is all they cost.
+const WHOLE_UP_TO: u64 = 1 << 20;
+/// How many windows may be under way ahead of a sequential reader.
+const AHEAD: u64 = 4;
+
+/// Which bytes of a remote file are here, which are under way, and where its reader is going.
+#[derive(Debug, Clone)]
+pub struct ReadAhead {
+    size: u64,
+    here: Ranges,
+    under_way: Ranges,
+    next: u64,
+    window: u64,
+}
+
+/// What a read has to do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReadPlan {
+    /// All bytes of the read are here.
+    pub ready: bool,
+    /// Ranges to fetch now; they count as under way.
+    pub fetch: Vec<Range<u64>>,
+}
+
+impl ReadAhead {
+    /// A file of `size` bytes of which nothing is here.
+    pub fn new(size: u64) -> Self {
+        Self { size, here: Ranges::default(), under_way: Ranges::default(), next: 0, window: SMALLEST }
+    }
+
+    /// A file that is here whole.
+    pub fn whole(size: u64) -> Self {
+        let mut whole = Self::new(size);
+        whole.here.insert(0..size);
+        whole
+    }
+
+    /// A read of `range`, which lies within the file.
+    pub fn read(&mut self, range: Range<u64>) -> ReadPlan {
+        // The kernel's own read-ahead asks out of order, a little before or after the last end.
+        let sequential = range.start <= self.next.saturating_add(self.window)
+            && self.next <= range.end.saturating_add(SMALLEST);
+        let ready = self.here.contains(&range);
+        if sequential && range.end > self.next && !ready {
+            self.window = (self.window * 2).min(LARGEST);
+        } else if !sequential {
+            self.window = SMALLEST;
+        }
+        self.next = range.end.max(if sequential { self.next } else { 0 });
+        let wanted = if self.size <= WHOLE_UP_TO {
+            0..self.size
+        } else if sequential {
+            let ahead = if self.window < LARGEST { self.window } else { LARGEST * AHEAD };
+            range.start..range.end.saturating_add(ahead).min(self.size)
+        } else {
+            range.start..range.end.max(range.start + SMALLEST).min(self.size)
+        };
+        let mut fetch = Vec::new();
+        for missing in self.here.missing(&wanted) {
+            for gap in self.under_way.missing(&missing) {
+                fetch.extend(pieces(gap));
+            }
+        }
+        // Top up only when a good piece is free: many small requests cost more than they bring.
+        let urgent = |piece: &Range<u64>| piece.start < range.end;
+        fetch.retain(|piece| {
+            urgent(piece) || piece.end - piece.start >= LARGEST / 2 || piece.end == self.size
+        });
+        for piece in &fetch {
+            self.under_way.insert(piece.clone());
+        }
+        ReadPlan { ready, fetch }
+    }
+
+    /// These bytes are here now.
+    pub fn arrived(&mut self, range: Range<u64>) {
+        self.under_way.remove(range.clone());
+        self.here.insert(range);
+    }
+
+    /// A fetch ended: what it did not bring is no longer under way.
+    pub fn ended(&mut self, range: Range<u64>) {
+        self.under_way.remove(range);
+    }
+
+    /// Would the file be whole with `range`?
+    pub fn completes(&self, range: &Range<u64>) -> bool {
+        let mut here = self.here.clone();
+        here.insert(range.clone());
+        here.contains(&(0..self.size))
+    }
+
+    /// Are all bytes here?
+    pub fn is_whole(&self) -> bool {
+        self.here.contains(&(0..self.size))
+    }
+
+    /// How many bytes are here.
+    pub fn bytes_here(&self) -> u64 {
+        self.here.total()
+    }
+}
+
+/// Cuts a range so that several requests carry it.
+fn pieces(range: Range<u64>) -> impl Iterator<Item = Range<u64>> {
+    let end = range.end;
+    (range.start..end).step_by(LARGEST as usize).map(move |start| start..(start + LARGEST).min(end))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MIB: u64 = 1 << 20;
+
+    #[test]
+    fn a_small_file_costs_one_request() {
+        let mut ahead = ReadAhead::new(5000);
+        assert_eq!(ahead.read(0..100), ReadPlan { ready: false, fetch: vec![0..5000] });
+        assert_eq!(ahead.read(100..200), ReadPlan { ready: false, fetch: vec![] });
+        ahead.arrived(0..5000);
+        assert!(ahead.read(4000..5000).ready && ahead.is_whole());
+    }
+
+    #[test]
+    fn the_window_grows_while_the_reader_goes_on() {
+        let mut ahead = ReadAhead::new(1 << 30);
+        let (mut at, mut requests, mut largest) = (0, 0, 0);
+        while at < 64 * MIB {
+            for piece in ahead.read(at..at + 128 * 1024).fetch {
+                requests += 1;
+                largest = largest.max(piece.end - piece.start);
+                ahead.arrived(piece);
+            }
+            at += 128 * 1024;
+        }
+        assert!(requests < 30, "{requests} requests for 64 MiB");
+        assert_eq!(largest, LARGEST);
+    }
+
+    #[test]
+    fn a_reader_who_jumps_gets_little_more_than_asked_for() {
+        let mut ahead = ReadAhead::new(1 << 30);
+        for at in [500 * MIB, 3 * MIB, 900 * MIB] {
+            let fetched: u64 =
+                ahead.read(at..at + 4096).fetch.iter().map(|piece| piece.end - piece.start).sum();
+            assert_eq!(fetched, SMALLEST);
+        }
+    }
+
+    #[test]
+    fn what_a_failed_fetch_did_not_bring_is_asked_for_again() {
+        let mut ahead = ReadAhead::new(MIB);
+        let piece = ahead.read(0..10).fetch[0].clone();
+        ahead.arrived(0..100);
+        ahead.ended(piece);
+        assert_eq!(ahead.read(200..300).fetch, [100..MIB]);
+    }
+}

@@ -1,0 +1,112 @@
+//! Which names are temporary: written, closed, and renamed a moment later.
+//!
+//! A backup tool writes under such a name and renames it to the final one within milliseconds. What
+//! is published is the final name, so the close of a temporary name is kept here, and the rename
+//! publishes. The patterns are narrow on purpose: a final name that looks temporary would get its
+//! proof only after the hold.
+
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+
+/// The names to hold back.
+#[derive(Debug, Clone, Default)]
+pub struct TemporaryNames {
+    /// Patterns beyond the built-in ones; `*` stands for any bytes, everything else for itself.
+    extra: Vec<Vec<u8>>,
+}
+
+impl TemporaryNames {
+    /// The built-in patterns and these.
+    pub fn with(extra: impl IntoIterator<Item = String>) -> Self {
+        Self { extra: extra.into_iter().map(String::into_bytes).collect() }
+    }
+
+    /// Is a file that was just created under `name` going to be renamed?
+    ///
+    /// `private` says that it was created exclusively and for its owner alone (`O_EXCL`, mode 0600),
+    /// as mkstemp(3) does: rsync's names are told from ordinary hidden files by that.
+    pub fn matches(&self, name: &OsStr, private: bool) -> bool {
+        let name = name.as_bytes();
+        (private && looks_like_mkstemp(name))
+            || BUILT_IN.iter().any(|pattern| matches(pattern, name))
+            || self.extra.iter().any(|pattern| matches(pattern, name))
+    }
+}
+
+/// restic, borg, kopia, borgstore, rclone, pgBackRest and the like.
+const BUILT_IN: [&[u8]; 5] = [b"*-tmp-*", b"?*.tmp", b"?*.tmp.*", b"?*.partial", b"?*.pgbackrest.tmp"];
+
+/// `.NAME.XXXXXX`, six letters or digits: rsync.
+fn looks_like_mkstemp(name: &[u8]) -> bool {
+    let Some(rest) = name.strip_prefix(b".") else { return false };
+    let Some(dot) = rest.iter().rposition(|&b| b == b'.') else { return false };
+    let suffix = &rest[dot + 1..];
+    dot > 0 && suffix.len() == 6 && suffix.iter().all(u8::is_ascii_alphanumeric)
+}
+
+/// Matches `*` (any bytes) and `?` (one byte) greedily with one point of return.
+fn matches(pattern: &[u8], name: &[u8]) -> bool {
+    let (mut p, mut n) = (0, 0);
+    let mut retry = None;
+    while n < name.len() {
+        match pattern.get(p) {
+            Some(b'*') => {
+                retry = Some((p + 1, n));
+                p += 1;
+            }
+            Some(&b) if b == b'?' || b == name[n] => {
+                p += 1;
+                n += 1;
+            }
+            _ => match retry {
+                Some((after, from)) => {
+                    p = after;
+                    n = from + 1;
+                    retry = Some((after, n));
+                }
+                None => return false,
+            },
+        }
+    }
+    pattern[p..].iter().all(|&b| b == b'*')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_names_of_backup_tools_are_known() {
+        let names = TemporaryNames::default();
+        for (name, private) in [
+            (".data.bin.Ab3dE9", true),
+            ("3f2a-tmp-123456", true),
+            ("index.7.tmp", false),
+            ("hints.12.tmp", false),
+            ("lock.exclusive.aXb2.tmp", false),
+            ("pq1.f.tmp.0a1b2c3d", false),
+            ("photo.jpg.partial", false),
+            ("backup.info.pgbackrest.tmp", false),
+        ] {
+            assert!(names.matches(OsStr::new(name), private), "{name}");
+        }
+    }
+
+    #[test]
+    fn ordinary_names_are_published_when_they_are_closed() {
+        let names = TemporaryNames::default();
+        for name in
+            ["data.bin", ".bashrc", ".config.backup", ".tmp", "tmp", "partial", "a.tmpl", ".data.bin.Ab3dE9"]
+        {
+            assert!(!names.matches(OsStr::new(name), false), "{name}");
+        }
+        assert!(!names.matches(OsStr::new(".profile.backup7"), true));
+    }
+
+    #[test]
+    fn a_user_may_name_more() {
+        let names = TemporaryNames::with(["upload-*~".to_owned()]);
+        assert!(names.matches(OsStr::new("upload-1~"), false));
+        assert!(!names.matches(OsStr::new("upload-1"), false));
+    }
+}

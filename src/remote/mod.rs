@@ -1,5 +1,36 @@
 //! The conversation with Files.com over HTTP.
+//!
+//! [`Client`] has one method for each thing that can be asked. A method returns an answer that was
+//! read and checked, or one typed [`Error`]; what is transient was tried again inside, within
+//! [`ClientOptions::network_timeout`], and what may have been done already never was.
+//!
+//! The room knows nothing of mounts, spools or POSIX names. It keeps three promises: no credential
+//! and no signed URL appears in a log, an error or debug output; credentials go to the site's own
+//! host and nowhere else; an answer that was not understood is an error, never an empty result.
 
+mod body;
+mod client;
+mod counters;
 mod credentials;
+mod downloads;
+mod entries;
+mod error;
+mod error_table;
+mod moves;
+mod secret;
+mod signed;
+mod site;
+mod uploads;
+mod urls;
 
-pub use credentials::{Credentials, Secret};
+pub use body::Body;
+pub use client::{Client, ClientOptions};
+pub use counters::Calls;
+pub use credentials::Credentials;
+pub use downloads::Download;
+pub use error::Error;
+pub use error_table::{API_TYPES, ErrorKind, KINDS, Row, STORAGE_CODES};
+pub use secret::Secret;
+pub use site::{ApiKey, Checksums, Session, Site};
+pub use uploads::{Completion, PartSlot, Upload, UploadRef};
+pub use urls::{SiteNameError, base_url, base_url_allowing_http};

@@ -82,6 +82,15 @@ impl ReadAhead {
         ReadPlan { ready: self.here.contains(&range), fetch }
     }
 
+    /// Everything that is neither here nor under way, to be fetched now.
+    pub fn take_all(&mut self) -> Vec<Range<u64>> {
+        let missing = self.here.missing(&(0..self.size));
+        let gaps: Vec<_> = missing.iter().flat_map(|missing| self.under_way.missing(missing)).collect();
+        let fetch: Vec<_> = gaps.into_iter().flat_map(pieces).collect();
+        fetch.iter().for_each(|piece| self.under_way.insert(piece.clone()));
+        fetch
+    }
+
     /// These bytes are here now.
     pub fn arrived(&mut self, range: Range<u64>) {
         self.under_way.remove(range.clone());

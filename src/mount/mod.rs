@@ -1,3 +1,11 @@
 //! Puts a mount together, starts it, drains it, stops it.
 
+mod assemble;
+pub mod control;
+mod error;
 pub mod options;
+mod run;
+pub mod unmount;
+
+pub use error::MountError;
+pub use run::{Ended, run};

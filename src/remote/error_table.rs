@@ -215,6 +215,8 @@ pub const API_TYPES: &[(&str, ErrorKind)] = &[
     ("processing-failure/sync-in-progress", Locked),
     ("processing-failure/updates-not-allowed-for-remotes", Unsupported),
     ("rate-limited", RateLimited),
+    // Trying again would only prolong it.
+    ("rate-limited/too-many-login-attempts", Authentication),
     ("service-unavailable", Unavailable),
     ("site-configuration", Account),
     ("site-configuration/no-account-for-site", SiteNotFound),

@@ -65,6 +65,9 @@ pub enum MountError {
         /// What the kernel or fusermount3 said.
         error: io::Error,
     },
+    /// The socket for `status` and `umount` cannot be had.
+    #[error(transparent)]
+    Control(#[from] super::control::ControlError),
     /// The machine gives us no threads or signals.
     #[error("cannot start: {0}")]
     Start(io::Error),

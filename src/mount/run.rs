@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::Notify;
 
 use super::assemble::{Assembled, assemble};
-use super::control::{self, Request};
+use super::control::{self, Listener, Request};
 use super::error::MountError;
 use super::options::Options;
 use crate::fs::{Filesystem, Remainder};
@@ -46,6 +47,10 @@ pub fn run(
     let assembled = runtime.block_on(assemble(&options))?;
     let Assembled { fs, stale, client, key_expires, lock } = assembled;
 
+    let listener = {
+        let _context = runtime.enter();
+        Listener::bind(&options.mountpoint)?
+    };
     let door = Door::new(fs.clone(), runtime.handle().clone());
     let failed = |error| MountError::Fuse { mountpoint: options.mountpoint.clone(), error };
     let session =
@@ -54,16 +59,16 @@ pub fn run(
     tell_kernel(session.notifier(), stale).map_err(MountError::Start)?;
 
     let errands = runtime.spawn(fs.clone().run_errands());
-    let facts = Facts::of(&options, key_expires);
+    let stop = Arc::new(Notify::new());
     let serving = {
-        let _context = runtime.enter();
-        let listener = control::listen(&options.mountpoint).map_err(MountError::Start)?;
-        let (fs, client, facts) = (fs.clone(), client.clone(), Arc::new(facts));
+        let facts = Facts::of(&options, key_expires, client.clone());
+        let desk = Arc::new(Desk { fs: fs.clone(), facts, stop: stop.clone() });
         runtime.spawn(control::serve(listener, move |request| {
-            answer(fs.clone(), client.clone(), facts.clone(), request)
+            let desk = desk.clone();
+            async move { desk.answer(request).await }
         }))
     };
-    let signals = runtime.spawn(obey_signals(fs.clone(), client, options.clone(), credentials));
+    let signals = runtime.spawn(obey(fs.clone(), client, options.clone(), credentials, stop));
     ready();
     tracing::info!("{} is mounted on {}", options.source, options.mountpoint.display());
 
@@ -89,7 +94,6 @@ pub fn run(
     }
     errands.abort();
     serving.abort();
-    control::remove(&options.mountpoint);
     runtime.shutdown_timeout(Duration::from_secs(5));
     drop(lock);
     Ok(Ended { remainder })
@@ -99,52 +103,60 @@ pub fn run(
 struct Facts {
     site: String,
     folder: String,
-    mountpoint: String,
     key_expires: Option<Moment>,
+    client: Client,
 }
 
 impl Facts {
-    fn of(options: &Options, key_expires: Option<Moment>) -> Self {
-        Self {
-            site: options.base.as_str().trim_end_matches('/').to_owned(),
-            folder: options.folder.to_string(),
-            mountpoint: options.mountpoint.display().to_string(),
-            key_expires,
-        }
+    fn of(options: &Options, key_expires: Option<Moment>, client: Client) -> Self {
+        let site = options.base.as_str().trim_end_matches('/').to_owned();
+        Self { site, folder: options.folder.to_string(), key_expires, client }
     }
 }
 
-async fn answer(fs: Arc<Filesystem>, client: Client, facts: Arc<Facts>, request: Request) -> Value {
-    match request {
-        Request::Status => {
-            let mut status = json!({
-                "version": env!("CARGO_PKG_VERSION"),
-                "pid": std::process::id(),
-                "mountpoint": facts.mountpoint,
-                "site": facts.site,
-                "folder": facts.folder,
-                "close": "verified",
-                "key_expires_at": facts.key_expires.map(|expires| expires.to_string()),
-                "clock_skew_seconds": client.clock_skew(),
-            });
-            if let (Value::Object(status), Value::Object(more)) = (&mut status, fs.status()) {
-                status.extend(more);
+/// Answers what is asked over the control socket.
+struct Desk {
+    fs: Arc<Filesystem>,
+    facts: Facts,
+    stop: Arc<Notify>,
+}
+
+impl Desk {
+    async fn answer(&self, request: Request) -> Value {
+        match request {
+            Request::Status => self.status(),
+            Request::Drain { timeout_ms } => json!(self.fs.drain(Duration::from_millis(timeout_ms)).await),
+            Request::Stop => {
+                self.stop.notify_one();
+                json!({ "stopping": true })
             }
-            status
         }
-        Request::Drain { timeout_ms } => {
-            let remainder = fs.drain(Duration::from_millis(timeout_ms)).await;
-            json!(remainder)
+    }
+
+    fn status(&self) -> Value {
+        let mut status = json!({
+            "version": env!("CARGO_PKG_VERSION"),
+            "pid": std::process::id(),
+            "site": self.facts.site,
+            "folder": self.facts.folder,
+            "close": "verified",
+            "key_expires_at": self.facts.key_expires.map(|expires| expires.to_string()),
+            "clock_skew_seconds": self.facts.client.clock_skew(),
+        });
+        if let (Value::Object(status), Value::Object(more)) = (&mut status, self.fs.status()) {
+            status.extend(more);
         }
+        status
     }
 }
 
-/// SIGTERM and SIGINT end the mount in order; SIGHUP reads the credentials again.
-async fn obey_signals(
+/// SIGTERM, SIGINT and a request to stop end the mount in order; SIGHUP reads the credentials again.
+async fn obey(
     fs: Arc<Filesystem>,
     client: Client,
     options: Options,
     credentials: impl Fn() -> Result<Credentials, String> + Send + Sync + 'static,
+    stop: Arc<Notify>,
 ) {
     let signals =
         (signal(SignalKind::terminate()), signal(SignalKind::interrupt()), signal(SignalKind::hangup()));
@@ -155,6 +167,7 @@ async fn obey_signals(
         tokio::select! {
             _ = terminate.recv() => break,
             _ = interrupt.recv() => break,
+            () = stop.notified() => break,
             _ = hangup.recv() => match credentials() {
                 Ok(new) => {
                     client.replace_credentials(new);

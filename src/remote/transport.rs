@@ -165,10 +165,11 @@ pub(super) fn failed(error: reqwest::Error, asked: &str) -> Error {
     Error::new(kind, asked, happened).with(|d| d.phase = phase)
 }
 
-/// Is this failure one of TLS, perhaps in the wrapping of an I/O error?
+/// Is this failure one of TLS? I/O errors hide what they wrap from [`std::error::Error::source`], and
+/// wrap each other.
 fn is_tls(error: &(dyn std::error::Error + 'static)) -> bool {
     let wrapped = error.downcast_ref::<std::io::Error>().and_then(|error| error.get_ref());
-    error.is::<rustls::Error>() || wrapped.is_some_and(|inner| inner.is::<rustls::Error>())
+    error.is::<rustls::Error>() || wrapped.is_some_and(|inner| is_tls(inner))
 }
 
 /// Reads an answer that does not say yes. Its body is believed only where its type says what it is:

@@ -163,6 +163,6 @@ impl Inner {
         let body = transport::read(response, asked, LARGEST_ANSWER, limit, patience.deadline())
             .await
             .map_err(|error| error.with(|d| d.phase = Phase::Unanswered))?;
-        Ok(Answer { asked: asked.to_owned(), status, headers, body })
+        Ok(Answer { asked: asked.to_owned(), status, headers, body, began: started })
     }
 }

@@ -62,6 +62,8 @@ pub(super) struct Answer {
     pub status: u16,
     pub headers: HeaderMap,
     pub body: Bytes,
+    /// When the attempt that was answered began: what was signed for it is no older.
+    pub began: Instant,
 }
 
 impl Answer {

@@ -147,7 +147,10 @@ impl Inner {
         if let Some(body) = &call.body {
             request = request.header(CONTENT_TYPE, "application/json").body(body.to_string());
         }
-        let result = transport::send(request, asked, limit).await;
+        let result = transport::send(request, asked, limit).await.map_err(|error| match pass {
+            Some(pass) => error.without(pass.secret.expose()),
+            None => error,
+        });
         let status = match &result {
             Ok(response) => Some(response.status().as_u16()),
             Err(error) => error.details().status,

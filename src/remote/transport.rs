@@ -23,6 +23,9 @@ use super::wire::Fields;
 /// How long a connection may take to come about.
 const CONNECT_LIMIT: Duration = Duration::from_secs(10);
 
+/// How often a connection is asked whether it lives.
+const KEEP_ALIVE: Duration = Duration::from_secs(20);
+
 /// What an error may say of itself.
 const LARGEST_REFUSAL: usize = 16 << 10;
 
@@ -44,7 +47,11 @@ pub(super) fn http_client(
         .referer(false)
         .connect_timeout(CONNECT_LIMIT.min(network_timeout / 2))
         .pool_idle_timeout(Duration::from_secs(30))
-        .tcp_nodelay(true);
+        .tcp_nodelay(true)
+        // A connection that went dead in silence is noticed before a call waits on it in vain.
+        .tcp_keepalive(KEEP_ALIVE)
+        .http2_keep_alive_interval(KEEP_ALIVE)
+        .http2_keep_alive_timeout(CONNECT_LIMIT);
     if !http2 {
         builder = builder.http1_only();
     }
@@ -186,7 +193,7 @@ async fn refusal(response: Response, asked: &str, limit: Duration) -> Error {
     let told = if content_type.contains("json") {
         of_api(status, &body)
     } else if content_type.contains("xml") && !content_type.contains("xhtml") {
-        of_storage(&body)
+        of_storage(status, &body)
     } else {
         None
     };
@@ -222,15 +229,8 @@ fn of_api(status: u16, body: &[u8]) -> Option<Told> {
     let text = |name: &str| fields.text(name).ok().flatten().map(str::to_owned);
     let api_type = text("type").or_else(|| text("title"))?;
     let data = fields.object("data").ok().flatten();
-    // An error without a known type is still an answer of the API: its 404 is a missing file, while
-    // the 404 of a stranger tells nothing about files.
-    let by_status = match status {
-        404 => ErrorKind::NotFound,
-        400 | 405 | 422 => ErrorKind::Refused,
-        other => error_table::status_kind(other),
-    };
     Some(Told {
-        kind: Some(error_table::api_kind(&api_type).unwrap_or(by_status)),
+        kind: Some(error_table::api_kind(&api_type).unwrap_or_else(|| error_table::untyped_kind(status))),
         text: text("error").or_else(|| text("title")).unwrap_or_else(|| "refused".into()),
         request_id: text("instance"),
         right_host: data.and_then(|data| data.text("host").ok().flatten()).map(str::to_owned),
@@ -239,7 +239,7 @@ fn of_api(status: u16, body: &[u8]) -> Option<Told> {
 }
 
 /// The XML error of the storage.
-fn of_storage(body: &[u8]) -> Option<Told> {
+fn of_storage(status: u16, body: &[u8]) -> Option<Told> {
     let body = std::str::from_utf8(body).ok()?;
     let element = |name: &str| {
         let (_, rest) = body.split_once(&format!("<{name}>"))?;
@@ -247,7 +247,7 @@ fn of_storage(body: &[u8]) -> Option<Told> {
     };
     let code = element("Code")?;
     Some(Told {
-        kind: error_table::storage_kind(&code),
+        kind: Some(error_table::storage_kind(&code).unwrap_or_else(|| error_table::untyped_kind(status))),
         text: element("Message").unwrap_or_else(|| "refused by the storage".into()),
         request_id: element("RequestId"),
         api_type: Some(code),
@@ -293,9 +293,10 @@ mod tests {
     #[test]
     fn the_xml_of_the_storage_is_read() {
         let told = of_storage(
+            503,
             b"<?xml version=\"1.0\"?><Error><Code>SlowDown</Code><Message>Reduce</Message></Error>",
         );
         assert_eq!(told.unwrap().kind, Some(ErrorKind::RateLimited));
-        assert!(of_storage(b"<html><body>no</body></html>").is_none());
+        assert!(of_storage(503, b"<html><body>no</body></html>").is_none());
     }
 }

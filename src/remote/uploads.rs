@@ -189,7 +189,8 @@ impl Client {
                     return Ok(ETag::parse(etag));
                 }
                 Err(error) => {
-                    if moved {
+                    // A line that went dead has used up its time; one that broke has not.
+                    if moved && error.kind() != ErrorKind::Timeout {
                         patience.progressed(Instant::now());
                     }
                     let wait = patience.after(error, repeat, Instant::now(), rand::random());

@@ -55,7 +55,10 @@ fn hostile(request: &Request) -> Reply {
         "GET" if request.target.starts_with("/storage") => {
             Reply::xml(403, "AccessDenied", &format!("Request has expired: {signed}"))
         }
-        _ => Reply::error(422, "processing-failure/failed", &format!("cannot read {signed}")),
+        _ => {
+            let echo = format!("cannot read {signed} for {KEY} or {SESSION}");
+            Reply::error(422, "processing-failure/failed", &echo)
+        }
     }
 }
 

@@ -15,7 +15,7 @@ use tokio::time::{Instant, sleep};
 use super::call::Call;
 use super::client::Client;
 use super::error::Error;
-use super::error_table::ErrorKind;
+use super::error_kind::ErrorKind;
 use super::retry::{Patience, Repeat};
 use super::signed::SignedUrl;
 use super::storage;

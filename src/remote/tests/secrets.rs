@@ -56,7 +56,8 @@ fn hostile(request: &Request) -> Reply {
             Reply::xml(403, "AccessDenied", &format!("Request has expired: {signed}"))
         }
         _ => {
-            let echo = format!("cannot read {signed} for {KEY} or {SESSION}");
+            let carried = ["x-filesapi-key", "x-filesapi-auth"].map(|name| request.headers.get(name));
+            let echo = format!("cannot read {signed} for {carried:?}");
             Reply::error(422, "processing-failure/failed", &echo)
         }
     }

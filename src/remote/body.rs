@@ -7,12 +7,12 @@ use reqwest::Response;
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::error::{Error, Phase};
-use super::error_table::ErrorKind;
+use super::error_kind::ErrorKind;
 use super::storage::next_piece;
 use crate::model::digest::ETag;
 
-/// The body of a download. It holds one of the client's transfer slots; dropping it ends the
-/// transfer.
+/// The body of a download. It holds one of the client's transfer slots, so it is to be read or dropped
+/// soon; dropping it ends the transfer.
 #[derive(Debug)]
 pub struct Body {
     /// What the storage calls this version, where it says.
@@ -26,7 +26,7 @@ pub struct Body {
     /// Longest silence between two pieces.
     pub(super) limit: Duration,
     pub(super) asked: String,
-    pub(super) _slot: OwnedSemaphorePermit,
+    pub(super) _slot: Option<OwnedSemaphorePermit>,
 }
 
 impl Body {

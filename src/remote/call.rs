@@ -9,7 +9,7 @@ use tokio::time::{Instant, sleep};
 
 use super::client::{Client, Inner};
 use super::error::{Error, Phase};
-use super::error_table::ErrorKind;
+use super::error_kind::ErrorKind;
 use super::retry::{Patience, Repeat, stall_limit};
 use super::session::Pass;
 use super::transport::{self, Answer};
@@ -147,7 +147,10 @@ impl Inner {
         if let Some(body) = &call.body {
             request = request.header(CONTENT_TYPE, "application/json").body(body.to_string());
         }
-        let result = transport::send(request, asked, limit).await;
+        let result = transport::send(request, asked, limit).await.map_err(|error| match pass {
+            Some(pass) => error.without(pass.secret.expose()),
+            None => error,
+        });
         let status = match &result {
             Ok(response) => Some(response.status().as_u16()),
             Err(error) => error.details().status,
@@ -163,6 +166,6 @@ impl Inner {
         let body = transport::read(response, asked, LARGEST_ANSWER, limit, patience.deadline())
             .await
             .map_err(|error| error.with(|d| d.phase = Phase::Unanswered))?;
-        Ok(Answer { asked: asked.to_owned(), status, headers, body })
+        Ok(Answer { asked: asked.to_owned(), status, headers, body, began: started })
     }
 }

@@ -10,7 +10,7 @@ use url::Url;
 use super::counters::{Calls, ClockSkew, Counters};
 use super::credentials::Credentials;
 use super::error::Error;
-use super::error_table::ErrorKind;
+use super::error_kind::ErrorKind;
 use super::session::Auth;
 use super::transport::http_client;
 use super::urls::is_this_host;
@@ -63,6 +63,7 @@ impl Client {
     /// [`ErrorKind::PlainHttp`] for plain http beyond this host; [`ErrorKind::Tls`] where this host
     /// has no usable certificates.
     pub fn new(options: ClientOptions) -> Result<Self, Error> {
+        let options = ClientOptions { base: site_of(&options.base), ..options };
         if options.base.scheme() != "https" && !options.allow_http && !is_this_host(&options.base) {
             let happened = "the key would cross the network unencrypted";
             return Err(Error::new(ErrorKind::PlainHttp, options.base.as_str(), happened));
@@ -102,4 +103,9 @@ impl fmt::Debug for Client {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Client").field("base", &self.0.options.base.as_str()).finish_non_exhaustive()
     }
+}
+
+/// Scheme, host and port: nothing else of a base URL is ours to send.
+fn site_of(base: &Url) -> Url {
+    Url::parse(&base.origin().ascii_serialization()).unwrap_or_else(|_| base.clone())
 }

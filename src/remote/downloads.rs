@@ -4,13 +4,14 @@ use std::ops::Range;
 use std::sync::{Arc, OnceLock};
 
 use reqwest::Response;
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, sleep};
 
 use super::body::Body;
 use super::call::Call;
 use super::client::Client;
 use super::error::Error;
-use super::error_table::ErrorKind;
+use super::error_kind::ErrorKind;
 use super::retry::{Patience, Repeat, stall_limit};
 use super::signed::SignedUrl;
 use super::storage;
@@ -51,7 +52,6 @@ impl Client {
     /// # Errors
     /// [`ErrorKind::NotFound`], [`ErrorKind::IsFolder`], permissions.
     pub async fn open_download(&self, path: &RemotePath) -> Result<Download, Error> {
-        let asked = Instant::now();
         let answer = self.call(Call::get("download", "/files").path(path)).await?;
         let value = answer.json()?;
         let read = || -> Result<_, Misread> {
@@ -63,7 +63,7 @@ impl Client {
         let url = storage::check(url, &self.0.options.base, &answer.asked)?;
         Ok(Download {
             entry,
-            url: SignedUrl::new(url, asked.into_std()),
+            url: SignedUrl::new(url, answer.began.into_std()),
             asked: format!("GET of the bytes of {path}"),
             pinned: Arc::default(),
         })
@@ -77,14 +77,22 @@ impl Client {
     /// [`ErrorKind::UrlExpired`]: open again. [`ErrorKind::VersionChanged`]: these are not the bytes
     /// that were opened.
     pub async fn fetch(&self, download: &Download, range: Option<Range<u64>>) -> Result<Body, Error> {
+        let slot = Arc::clone(&self.0.download_slots).acquire_owned().await;
+        self.fetch_holding(slot.ok(), download, range).await
+    }
+
+    /// Like [`Self::fetch`], under a slot that is held already, or under none.
+    async fn fetch_holding(
+        &self,
+        slot: Option<OwnedSemaphorePermit>,
+        download: &Download,
+        range: Option<Range<u64>>,
+    ) -> Result<Body, Error> {
         let inner = &self.0;
         let asked = &download.asked;
         if range.as_ref().is_some_and(Range::is_empty) {
             return Err(Error::new(ErrorKind::BadRequest, asked, "an empty range"));
         }
-        let Ok(slot) = Arc::clone(&inner.download_slots).acquire_owned().await else {
-            return Err(Error::new(ErrorKind::Network, asked, "the client is closed"));
-        };
         let mut patience = Patience::new(Instant::now(), inner.options.network_timeout);
         let response = loop {
             if download.is_expired() {
@@ -117,7 +125,8 @@ impl Client {
         })
     }
 
-    /// The storage's ETag of the file at `path`, for one API call and one byte.
+    /// The storage's ETag of the file at `path`, for one API call and one byte. It waits for no
+    /// transfer slot: the proof of an upload must not wait for readers.
     ///
     /// # Errors
     /// As for [`Self::open_download`] and [`Self::fetch`].
@@ -125,7 +134,7 @@ impl Client {
         let download = self.open_download(path).await?;
         // No range lies within an empty file.
         let range = (download.entry.size > 0).then_some(0..1);
-        let mut body = self.fetch(&download, range).await?;
+        let mut body = self.fetch_holding(None, &download, range).await?;
         while body.chunk().await?.is_some() {}
         Ok(body.etag)
     }

@@ -8,7 +8,7 @@ use std::borrow::Cow;
 use std::fmt;
 use std::time::Duration;
 
-use super::error_table::{self, ErrorKind};
+use super::error_kind::{self, ErrorKind};
 
 /// How far an attempt came before it failed. Decides whether it may be made again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -73,6 +73,20 @@ impl Error {
         self
     }
 
+    /// The same error without `secret`, should the other side have repeated it.
+    #[must_use]
+    pub(super) fn without(self, secret: &str) -> Self {
+        self.with(|d| {
+            for text in
+                [Some(&mut d.happened), d.api_type.as_mut(), d.request_id.as_mut(), d.right_host.as_mut()]
+            {
+                if let Some(text) = text.filter(|text| !secret.is_empty() && text.contains(secret)) {
+                    *text = text.replace(secret, "***");
+                }
+            }
+        })
+    }
+
     pub(super) fn details(&self) -> &Details {
         &self.0
     }
@@ -84,7 +98,7 @@ impl Error {
 
     /// What a person can do about it.
     pub fn remedy(&self) -> Cow<'static, str> {
-        let remedy = error_table::row(self.kind()).remedy;
+        let remedy = error_kind::row(self.kind()).remedy;
         match &self.0.right_host {
             Some(host) => Cow::Owned(format!("{remedy} The right host is {host}.")),
             None => Cow::Borrowed(remedy),
@@ -93,7 +107,7 @@ impl Error {
 
     /// What a system call answers.
     pub fn errno(&self) -> i32 {
-        error_table::row(self.kind()).errno
+        error_kind::row(self.kind()).errno
     }
 
     /// The type that the API stated (`processing-failure/destination-exists`), or the code of the

@@ -10,7 +10,7 @@ use serde_json::Value;
 use super::call::Call;
 use super::client::Client;
 use super::error::Error;
-use super::error_table::ErrorKind;
+use super::error_kind::ErrorKind;
 use super::transport::Answer;
 use super::wire::{self, Fields, Misread};
 use crate::model::entry::Entry;
@@ -80,9 +80,14 @@ impl<'a> Folder<'a> {
         let Some(page) = value.as_array() else {
             return Err(distrust(answer, "the listing is not a list"));
         };
+        let before = entries.len();
         for value in page {
             let entry = self.read(value).map_err(|misread| misread.error(&answer.asked))?;
             entries.extend(entry);
+        }
+        let strangers = page.len() - (entries.len() - before);
+        if strangers > 0 {
+            tracing::warn!(asked = answer.asked, strangers, "left out of a listing: not of this folder");
         }
         Ok(())
     }
@@ -94,7 +99,6 @@ impl<'a> Folder<'a> {
         if let Some(path) = fields.text("path")?
             && !self.holds(path)
         {
-            tracing::warn!(folder = %self.path, entry = ?path, "left out of a listing: not of this folder");
             return Ok(None);
         }
         Ok(Some(entry))

@@ -16,7 +16,7 @@ use super::call::Call;
 use super::client::Inner;
 use super::credentials::Credentials;
 use super::error::{Error, Phase};
-use super::error_table::ErrorKind;
+use super::error_kind::ErrorKind;
 use super::retry::Patience;
 use super::secret::Secret;
 use super::site::Session;
@@ -51,6 +51,7 @@ struct Login {
 pub(super) struct Pass {
     pub header: HeaderName,
     pub value: HeaderValue,
+    pub secret: Secret,
     identity: Arc<Identity>,
     generation: u64,
 }
@@ -113,7 +114,7 @@ impl Inner {
             Error::new(ErrorKind::Authentication, asked, "the key holds characters that no key has")
         })?;
         value.set_sensitive(true);
-        Ok(Pass { header, value, identity, generation })
+        Ok(Pass { header, value, secret, identity, generation })
     }
 
     async fn session(&self, identity: &Identity, deadline: Instant) -> Result<(Secret, u64), Error> {
@@ -155,6 +156,7 @@ impl Inner {
                 Ok((id, session))
             }
             Err(error) => {
+                let error = error.without(password.expose());
                 if error.details().phase == Phase::Answered && error.details().status.is_some_and(|s| s < 500)
                 {
                     login.refused = Some((Instant::now(), error.clone()));

@@ -17,10 +17,10 @@ pub(super) struct SignedUrl {
 const MARGIN: Duration = Duration::from_secs(2);
 
 impl SignedUrl {
-    /// A URL that was answered at `answered`. The URL tells its life: who signs it signs it when
-    /// asked, so the life counts from the answer, and the clocks of both sides need not agree.
-    pub fn new(url: Url, answered: Instant) -> Self {
-        let expires = life(&url).map(|life| answered + life);
+    /// A URL that was asked for at `asked`. It tells its life in seconds, and whoever signs it signs it
+    /// when asked: so the life counts from there, and the clocks of both sides need not agree.
+    pub fn new(url: Url, asked: Instant) -> Self {
+        let expires = life(&url).map(|life| asked + life);
         Self { url, expires }
     }
 

@@ -12,7 +12,7 @@ use url::Url;
 
 use super::client::Inner;
 use super::error::{Error, Phase};
-use super::error_table::ErrorKind;
+use super::error_kind::ErrorKind;
 use super::signed::SignedUrl;
 use super::transport;
 

@@ -15,7 +15,7 @@ use tokio::time::{Instant, sleep};
 use super::call::Call;
 use super::client::Client;
 use super::error::Error;
-use super::error_table::ErrorKind;
+use super::error_kind::ErrorKind;
 use super::retry::{Patience, Repeat};
 use super::signed::SignedUrl;
 use super::storage;
@@ -100,7 +100,6 @@ impl Client {
     /// # Errors
     /// Permissions, names, rules of the folder. May be repeated: it only opens another upload.
     pub async fn begin_upload(&self, path: &RemotePath, size: u64) -> Result<Upload, Error> {
-        let asked = Instant::now();
         let parameters = json!({ "mkdir_parents": true, "part": 1, "size": size });
         let answer = self.call(begin(path, parameters)).await?;
         let value = answer.json()?;
@@ -111,7 +110,7 @@ impl Client {
             reference: UploadRef(reference.map_err(misread)?.to_owned()),
             parallel_parts: fields.truth("parallel_parts").map_err(misread)?.unwrap_or(true),
             recommended_part_size: fields.number("partsize").map_err(misread)?.unwrap_or(USUAL_PART_SIZE),
-            first: self.slot(path, 1, fields, &answer, asked)?,
+            first: self.slot(path, 1, fields, &answer)?,
         })
     }
 
@@ -125,12 +124,11 @@ impl Client {
         reference: &UploadRef,
         number: u32,
     ) -> Result<PartSlot, Error> {
-        let asked = Instant::now();
         let parameters = json!({ "mkdir_parents": true, "ref": reference.0, "part": number });
         let answer = self.call(begin(path, parameters)).await?;
         let value = answer.json()?;
         let fields = first_part(&value).map_err(|misread| misread.error(&answer.asked))?;
-        self.slot(path, number, fields, &answer, asked)
+        self.slot(path, number, fields, &answer)
     }
 
     /// Reads where a part goes. Other instructions than "put the bytes there" are refused: they would
@@ -141,7 +139,6 @@ impl Client {
         number: u32,
         fields: Fields<'_>,
         answer: &Answer,
-        asked: Instant,
     ) -> Result<PartSlot, Error> {
         let read = || -> Result<_, Misread> {
             let url = fields.text("upload_uri")?.ok_or_else(|| Misread::new("upload_uri", "there"))?;
@@ -163,7 +160,7 @@ impl Client {
         let url = storage::check(url, &self.0.options.base, &answer.asked)?;
         Ok(PartSlot {
             number,
-            url: SignedUrl::new(url, asked.into_std()),
+            url: SignedUrl::new(url, answer.began.into_std()),
             headers: headers.into_iter().collect(),
             repeatable,
             asked: format!("PUT of part {number} of {path}"),
@@ -192,7 +189,8 @@ impl Client {
                     return Ok(ETag::parse(etag));
                 }
                 Err(error) => {
-                    if moved {
+                    // A line that went dead has used up its time; one that broke has not.
+                    if moved && error.kind() != ErrorKind::Timeout {
                         patience.progressed(Instant::now());
                     }
                     let wait = patience.after(error, repeat, Instant::now(), rand::random());

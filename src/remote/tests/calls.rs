@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::super::{Client, ClientOptions, ErrorKind};
 use super::*;
 use serde_json::json;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 #[tokio::test]
 async fn a_call_carries_the_key_and_names_the_program() {
@@ -166,13 +167,18 @@ async fn a_closed_port_and_an_unknown_host_are_told_apart() {
 }
 
 #[tokio::test]
-async fn plain_http_where_tls_is_meant_is_a_matter_of_tls() {
-    let server = Server::start(|_| Reply::json(200, &json!({}))).await;
-    let mut base = server.base();
-    base.set_scheme("https").unwrap();
-    let client = Client::new(options(base)).unwrap();
-    let error = client.api_key().await.unwrap_err();
+async fn an_answer_in_the_clear_where_tls_is_meant_is_a_matter_of_tls() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let base = url::Url::parse(&format!("https://{}", listener.local_addr().unwrap())).unwrap();
+    let answering = tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        stream.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n").await.unwrap();
+        // Until the client hangs up: a reset would hide what was answered.
+        stream.read_to_end(&mut Vec::new()).await
+    });
+    let error = Client::new(options(base)).unwrap().api_key().await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Tls, "{error}");
+    assert!(answering.await.is_ok());
 }
 
 #[tokio::test]

@@ -55,7 +55,11 @@ fn hostile(request: &Request) -> Reply {
         "GET" if request.target.starts_with("/storage") => {
             Reply::xml(403, "AccessDenied", &format!("Request has expired: {signed}"))
         }
-        _ => Reply::error(422, "processing-failure/failed", &format!("cannot read {signed}")),
+        _ => {
+            let carried = ["x-filesapi-key", "x-filesapi-auth"].map(|name| request.headers.get(name));
+            let echo = format!("cannot read {signed} for {carried:?}");
+            Reply::error(422, "processing-failure/failed", &echo)
+        }
     }
 }
 

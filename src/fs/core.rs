@@ -4,14 +4,12 @@
 //! acts without the lock, and comes back to report.
 
 use std::collections::HashMap;
-use std::num::NonZeroUsize;
 use std::time::{Duration, Instant};
 
-use lru::LruCache;
-
+use super::cached::Cached;
 use crate::model::attributes::Attributes;
 use crate::model::failure::Failure;
-use crate::model::node::{Body, File, Ino, Local};
+use crate::model::node::{Body, ContentId, File, Ino, Local};
 use crate::model::queue::Queue;
 use crate::model::tree::Tree;
 
@@ -77,8 +75,7 @@ pub(crate) struct Core {
     pub habits: Habits,
     pub counts: Counts,
     pub uploading: HashMap<Ino, Progress>,
-    /// Files with bytes in the cache, the one to go first at the end, with the bytes they take.
-    pub cached: LruCache<Ino, u64>,
+    pub cached: Cached,
 }
 
 impl Core {
@@ -96,7 +93,7 @@ impl Core {
             },
             counts: Counts::default(),
             uploading: HashMap::new(),
-            cached: LruCache::new(NonZeroUsize::MAX),
+            cached: Cached::default(),
         }
     }
 
@@ -143,16 +140,6 @@ impl Core {
         Ok(!travels && node.parent.is_some())
     }
 
-    /// The cache holds `bytes` of `ino` now.
-    pub fn note_cached(&mut self, ino: Ino, bytes: u64) {
-        self.cached.put(ino, bytes);
-    }
-
-    /// Bytes in the cache.
-    pub fn cache_used(&self) -> u64 {
-        self.cached.iter().map(|(_, bytes)| bytes).sum()
-    }
-
     /// Files with something that Files.com does not hold, and how many bytes that is.
     pub fn owed(&self) -> impl Iterator<Item = (Ino, &File)> {
         self.tree.iter().filter_map(|(ino, node)| {
@@ -170,14 +157,10 @@ impl Core {
     }
 
     /// The cached file to let go next: the one that was used longest ago and is not open.
-    pub fn evict(&mut self) -> Option<crate::model::node::ContentId> {
-        let victim = self
-            .cached
-            .iter()
-            .rev()
-            .map(|(ino, _)| *ino)
-            .find(|ino| self.tree.file(*ino).map_or(true, |file| file.handles == 0))?;
-        self.cached.pop(&victim);
+    pub fn evict(&mut self) -> Option<ContentId> {
+        let is_closed = |ino| self.tree.file(ino).map_or(true, |file| file.handles == 0);
+        let victim = self.cached.oldest(is_closed)?;
+        self.cached.remove(victim);
         let file = self.tree.file_mut(victim).ok()?;
         match file.local {
             Local::Cached(id, _) => {

@@ -139,7 +139,7 @@ impl Filesystem {
             bytes = Some(ahead.bytes_here());
         }
         if let Some(bytes) = bytes {
-            core.note_cached(ino, bytes);
+            core.cached.note(ino, bytes);
         }
         Ok(())
     }
@@ -171,7 +171,7 @@ impl Filesystem {
         }
         let mut core = self.core();
         let path = core.tree.path(ino);
-        core.cached.pop(&ino);
+        core.cached.remove(ino);
         let file = core.tree.file_mut(ino)?;
         file.fetch_failures.0 += 1;
         let failure = Failure::new(
@@ -194,7 +194,7 @@ impl Filesystem {
         loop {
             let victim = {
                 let mut core = self.core();
-                if core.cache_used() <= self.rules.cache_size {
+                if core.cached.used() <= self.rules.cache_size {
                     return;
                 }
                 core.evict()

@@ -11,6 +11,7 @@
 
 mod attributes;
 mod background;
+mod cached;
 mod close;
 mod core;
 mod fetch;

@@ -25,7 +25,7 @@ impl Filesystem {
         let id = self.store.create()?;
         let old = {
             let mut core = self.core();
-            core.cached.pop(&ino);
+            core.cached.remove(ino);
             let time = super::now();
             let node = match core.tree.node_mut(ino) {
                 Ok(node) => node,

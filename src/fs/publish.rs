@@ -202,7 +202,7 @@ impl Filesystem {
             if settled {
                 file.failure = None;
                 file.local = Local::Cached(job.id, ReadAhead::whole(job.size));
-                core.note_cached(job.ino, job.size);
+                core.cached.note(job.ino, job.size);
                 core.queue.forget(Errand::Publish(job.ino));
             }
             settled
@@ -215,7 +215,7 @@ impl Filesystem {
         if !matches!(on_disk(move || store.to_cache(id)).await, Ok(true)) {
             // Another disk: it is cheaper to fetch it again when somebody wants it.
             let mut core = self.core();
-            core.cached.pop(&job.ino);
+            core.cached.remove(job.ino);
             if let Ok(file) = core.tree.file_mut(job.ino)
                 && file.local.id() == Some(job.id)
             {

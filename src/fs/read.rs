@@ -80,7 +80,7 @@ impl Filesystem {
 
     fn look(&self, ino: Ino, offset: u64, size: u32) -> Result<Look, Failure> {
         let mut core = self.core();
-        core.cached.promote(&ino);
+        core.cached.touch(ino);
         let file = core.tree.file_mut(ino)?;
         let range = offset.min(file.size)..offset.saturating_add(size.into()).min(file.size);
         Ok(match &mut file.local {
@@ -103,7 +103,7 @@ impl Filesystem {
         let file = core.tree.file_mut(ino)?;
         if matches!(file.local, Local::Nowhere) {
             file.local = Local::Cached(id, ReadAhead::new(file.size));
-            core.note_cached(ino, 0);
+            core.cached.note(ino, 0);
             return Ok(());
         }
         drop(core);

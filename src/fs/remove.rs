@@ -66,7 +66,7 @@ impl Filesystem {
     pub(super) fn orphan(&self, mut core: std::sync::MutexGuard<'_, super::core::Core>, ino: Ino) {
         core.queue.forget(Errand::Publish(ino));
         core.queue.forget(Errand::Attributes(ino));
-        core.cached.pop(&ino);
+        core.cached.remove(ino);
         let id = core.tree.file(ino).ok().and_then(|file| file.local.id());
         let gone = core.tree.reap(ino).is_some();
         drop(core);

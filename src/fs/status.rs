@@ -91,7 +91,7 @@ impl Filesystem {
             "api_calls": calls.by_kind,
             "retries": calls.retries,
             "cache": {
-                "used": core.cache_used(),
+                "used": core.cached.used(),
                 "limit": self.rules.cache_size,
                 "owed": remainder.bytes,
             },

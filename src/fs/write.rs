@@ -101,7 +101,7 @@ impl Filesystem {
         let store = self.store.clone();
         on_disk(move || store.to_spool(id)).await?;
         let mut core = self.core();
-        core.cached.pop(&ino);
+        core.cached.remove(ino);
         let file = core.tree.file_mut(ino)?;
         if file.local.id() == Some(id) {
             file.local = Local::Spooled(id);

@@ -54,7 +54,7 @@ fn a_small_new_file_costs_three_requests() {
     write_and_close(&mount.path("warm-up"), b"x").unwrap();
     stage.site.clear_requests();
     write_and_close(&mount.path("f"), b"bytes").unwrap();
-    let kinds: Vec<String> = stage.site.requests().into_iter().map(|request| request.kind).collect();
+    let kinds: Vec<&str> = stage.site.requests().into_iter().map(|request| request.kind).collect();
     assert_eq!(kinds, ["begin_upload", "part", "complete"]);
     mount.umount();
 }
@@ -159,8 +159,7 @@ fn a_temporary_name_never_reaches_the_site_and_its_rename_publishes() {
     let mut stage = Stage::new();
     let mount = stage.mount(&[]);
     let temporary = mount.path(".data.bin.Xy12Ab");
-    let mut file =
-        OpenOptions::new().write(true).create_new(true).mode(0o600).open(&temporary).unwrap();
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&temporary).unwrap();
     file.write_all(b"backup").unwrap();
     close(file).unwrap();
     assert_eq!(stage.requests("begin_upload"), 0);
@@ -252,8 +251,7 @@ fn an_unlinked_file_stays_with_those_who_have_it_open() {
     old.read_to_end(&mut bytes).unwrap();
     assert!(bytes == noise(5, 3 * MIB));
 
-    let mut new =
-        OpenOptions::new().read(true).write(true).create_new(true).open(mount.path("new")).unwrap();
+    let mut new = OpenOptions::new().read(true).write(true).create_new(true).open(mount.path("new")).unwrap();
     new.write_all(b"scratch").unwrap();
     fs::remove_file(mount.path("new")).unwrap();
     new.write_all(b"pad").unwrap();
@@ -306,7 +304,9 @@ fn a_slow_close_does_not_hold_up_another_file() {
     let mut stage = Stage::new();
     let mount = stage.mount(&[]);
     fs::write(mount.path("other"), b"there").unwrap();
-    stage.site.inject(Fault { path: Some("slow".into()), ..Fault::on("complete", Effect::Delay { ms: 3000 }) });
+    stage
+        .site
+        .inject(Fault { path: Some("slow".into()), ..Fault::on("complete", Effect::Delay { ms: 3000 }) });
     std::thread::scope(|scope| {
         let (mount, site) = (&mount, &stage.site);
         let closing = scope.spawn(move || write_and_close(&mount.path("slow"), b"bytes"));

@@ -46,11 +46,14 @@ fn listings_that_make_no_sense_are_errors_and_never_an_empty_folder() {
         ("no list", answer("{\"surprise\":true}", &[])),
         ("a number for a name", answer(r#"[{"path":7,"type":"file"}]"#, &[])),
         ("the same page for ever", answer(&format!("[{}]", file("f")), &[("X-Files-Cursor", "again")])),
-        ("a page of the proxy", Effect::Answer {
-            status: 200,
-            headers: vec![("Content-Type".into(), "text/html".into())],
-            body: "<html>hello</html>".into(),
-        }),
+        (
+            "a page of the proxy",
+            Effect::Answer {
+                status: 200,
+                headers: vec![("Content-Type".into(), "text/html".into())],
+                body: "<html>hello</html>".into(),
+            },
+        ),
         ("nothing", Effect::Answer { status: 405, headers: vec![], body: String::new() }),
     ] {
         let mut stage = Stage::new();

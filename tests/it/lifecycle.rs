@@ -14,10 +14,12 @@ fn both_calling_forms_of_fstab_mount() {
     let helper = stage.path("mount.filescomfs");
     std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_filescomfs"), &helper).unwrap();
     let generic = "rw,_netdev,nofail,noauto,user,x-systemd.automount,noatime";
-    for (n, program) in [helper.as_path(), env!("CARGO_BIN_EXE_filescomfs").as_ref()].into_iter().enumerate() {
+    for (n, program) in [helper.as_path(), env!("CARGO_BIN_EXE_filescomfs").as_ref()].into_iter().enumerate()
+    {
         let point = stage.path(&format!("fstab{n}"));
         fs::create_dir(&point).unwrap();
-        let options = format!("{generic},cache-dir={},dir-ttl=5s", stage.path(&format!("fstab-cache{n}")).display());
+        let options =
+            format!("{generic},cache-dir={},dir-ttl=5s", stage.path(&format!("fstab-cache{n}")).display());
         let output = Command::new(program)
             .arg(stage.source())
             .arg(&point)
@@ -158,8 +160,10 @@ fn a_file_tells_its_state_when_asked_by_name() {
     let mut stage = Stage::new();
     let mount = stage.mount(&[]);
     let state = |name: &str| {
-        let output =
-            Command::new("getfattr").args(["--only-values", "-n", "user.filescomfs.state"]).arg(mount.path(name)).output();
+        let output = Command::new("getfattr")
+            .args(["--only-values", "-n", "user.filescomfs.state"])
+            .arg(mount.path(name))
+            .output();
         String::from_utf8(output.expect("getfattr runs").stdout).unwrap()
     };
     fs::write(mount.path("f"), "x").unwrap();

@@ -28,11 +28,9 @@ fn a_name_that_would_overwrite_another_is_refused() {
     assert_eq!(errno(fs::rename(mount.path("x.tmp"), mount.path("readme"))), libc::EEXIST);
     assert_eq!(stage.stored("README").unwrap(), b"upper");
     assert!(mount.log().contains("README") || !mount.log().is_empty());
-    for (name, expected) in [
-        ("tail ", libc::EINVAL),
-        ("back\\slash", libc::EINVAL),
-        ("bell\u{7}", libc::EINVAL),
-    ] {
+    for (name, expected) in
+        [("tail ", libc::EINVAL), ("back\\slash", libc::EINVAL), ("bell\u{7}", libc::EINVAL)]
+    {
         assert_eq!(errno(fs::write(mount.path(name), "x")), expected, "{name:?}");
     }
     let not_text = Path::new(std::ffi::OsStr::from_bytes(b"\xff\xfe"));
@@ -168,7 +166,8 @@ fn a_folder_of_many_pages_is_listed_whole() {
         stage.site.put(&format!("{FOLDER}/many/{n:04}"), &noise(n, n as usize));
     }
     let mount = stage.mount(&[]);
-    let names: Vec<_> = fs::read_dir(mount.path("many")).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    let names: Vec<_> =
+        fs::read_dir(mount.path("many")).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     assert_eq!(names.len(), 350);
     stage.site.clear_requests();
     for n in 0..350 {

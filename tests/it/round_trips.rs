@@ -51,9 +51,8 @@ fn rsync_in_and_out_with_default_flags() {
     run(Command::new("rsync").arg("-a").arg(format!("{}/", mount.path("tree").display())).arg(&back));
     same_trees(&source, &back);
     stage.site.clear_requests();
-    let again = run(Command::new("rsync")
-        .args(["-ai", &format!("{}/", source.display())])
-        .arg(mount.path("tree")));
+    let again =
+        run(Command::new("rsync").args(["-ai", &format!("{}/", source.display())]).arg(mount.path("tree")));
     assert_eq!(String::from_utf8_lossy(&again.stdout), "", "an unchanged tree was sent again");
     assert_eq!(stage.requests("begin_upload"), 0);
     mount.umount();
@@ -88,7 +87,12 @@ fn rsync_delete_removes_what_is_gone() {
     let source = stage.path("source");
     plant_tree(&source);
     let mount = stage.mount(&[]);
-    let sync = || run(Command::new("rsync").args(["-a", "--delete"]).arg(format!("{}/", source.display())).arg(&mount.point));
+    let sync = || {
+        run(Command::new("rsync")
+            .args(["-a", "--delete"])
+            .arg(format!("{}/", source.display()))
+            .arg(&mount.point))
+    };
     sync();
     fs::remove_dir_all(source.join("docs/deep")).unwrap();
     fs::remove_file(source.join("docs/file 3.dat")).unwrap();
@@ -130,7 +134,9 @@ fn cp_and_dd_and_the_shell() {
     sh(&format!("dd if={} of={to}/dd-sync bs=300k conv=fsync status=none", blob.display()));
     assert!(stage.stored("dd").unwrap() == fs::read(&blob).unwrap());
     assert!(stage.stored("dd-sync").unwrap() == fs::read(&blob).unwrap());
-    sh(&format!("echo one > {to}/log; echo two >> {to}/log; (echo three; echo four) >> {to}/log; : > {to}/nothing"));
+    sh(&format!(
+        "echo one > {to}/log; echo two >> {to}/log; (echo three; echo four) >> {to}/log; : > {to}/nothing"
+    ));
     assert_eq!(stage.stored("log").unwrap(), b"one\ntwo\nthree\nfour\n");
     assert_eq!(stage.stored("nothing").unwrap(), b"");
     sh(&format!("truncate -s 5 {to}/log; touch {to}/touched; mv {to}/touched {to}/moved; rm {to}/nothing"));
@@ -153,7 +159,10 @@ fn sizes_around_the_parts_of_an_upload() {
     mount.umount();
     let mount = stage.mount(&[]);
     for name in stage.stored_names() {
-        assert!(fs::read(mount.path(&name)).unwrap() == stage.stored(&name).unwrap(), "{name} came back differently");
+        assert!(
+            fs::read(mount.path(&name)).unwrap() == stage.stored(&name).unwrap(),
+            "{name} came back differently"
+        );
     }
     mount.umount();
 }

@@ -47,7 +47,11 @@ impl Stage {
     /// A command of filescomfs with the test's key.
     pub fn filescomfs<S: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = S>) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_filescomfs"));
-        command.args(arguments).env("FILES_API_KEY", KEY).env_remove("FILES_USERNAME").env_remove("FILES_PASSWORD");
+        command
+            .args(arguments)
+            .env("FILES_API_KEY", KEY)
+            .env_remove("FILES_USERNAME")
+            .env_remove("FILES_PASSWORD");
         command
     }
 
@@ -229,7 +233,8 @@ pub fn noise(seed: u64, len: usize) -> Vec<u8> {
 
 /// A small tree of files and folders of different sizes and ages.
 pub fn plant_tree(root: &Path) {
-    for (folder, count) in [("docs", 12), ("docs/deep/deeper", 5), ("photos 2024 (summer)", 7), ("empty", 0)] {
+    for (folder, count) in [("docs", 12), ("docs/deep/deeper", 5), ("photos 2024 (summer)", 7), ("empty", 0)]
+    {
         let folder = root.join(folder);
         fs::create_dir_all(&folder).unwrap();
         for n in 0..count {
@@ -243,10 +248,9 @@ pub fn plant_tree(root: &Path) {
 
 /// Both trees hold the same names, bytes and modification times.
 pub fn same_trees(left: &Path, right: &Path) {
-    let compared = run(Command::new("rsync").args(["-aicn", "--delete", "--no-o", "--no-g", "--no-p"]).args([
-        format!("{}/", left.display()),
-        format!("{}/", right.display()),
-    ]));
+    let compared = run(Command::new("rsync")
+        .args(["-aicn", "--delete", "--no-o", "--no-g", "--no-p"])
+        .args([format!("{}/", left.display()), format!("{}/", right.display())]));
     let differences = String::from_utf8_lossy(&compared.stdout).into_owned();
     assert!(differences.trim().is_empty(), "the trees differ:\n{differences}");
 }

@@ -43,7 +43,8 @@ fn hostile(request: &Request) -> Reply {
         return Reply::json(201, &json!({"id": SESSION}));
     }
     if request.target.contains("begin_upload") {
-        return Reply::json(200, &json!([{"ref": "put-1", "upload_uri": signed}]));
+        let token = json!({"x-storage-token": SIGNATURE});
+        return Reply::json(200, &json!([{"ref": "put-1", "upload_uri": signed, "headers": token}]));
     }
     if request.is("GET", "/api/rest/v1/files/") {
         let mut entry = file("d/a", 5);

@@ -1,1 +1,2 @@
-//! To be furnished.
+//! The command line.
+pub mod exit_codes;

@@ -1,11 +1,18 @@
 //! Bytes that arrive, counted.
 
-use bytes::Bytes;
+use std::time::Duration;
 
-use super::error::Error;
+use bytes::Bytes;
+use reqwest::Response;
+use tokio::sync::OwnedSemaphorePermit;
+
+use super::error::{Error, Phase};
+use super::error_table::ErrorKind;
+use super::storage::next_piece;
 use crate::model::digest::ETag;
 
-/// The body of a download. Dropping it ends the transfer.
+/// The body of a download. It holds one of the client's transfer slots, so it is to be read or dropped
+/// soon; dropping it ends the transfer.
 #[derive(Debug)]
 pub struct Body {
     /// What the storage calls this version, where it says.
@@ -14,14 +21,39 @@ pub struct Body {
     pub total: Option<u64>,
     /// Bytes that this body brings.
     pub length: u64,
+    pub(super) left: u64,
+    pub(super) response: Response,
+    /// Longest silence between two pieces.
+    pub(super) limit: Duration,
+    pub(super) asked: String,
+    pub(super) _slot: Option<OwnedSemaphorePermit>,
 }
 
 impl Body {
     /// The next bytes; `None` once all [`Self::length`] bytes were there.
     ///
     /// # Errors
-    /// A body that ends early or stalls; never a short `None`.
+    /// [`ErrorKind::Network`] for a body that ends early, [`ErrorKind::Timeout`] for one that stands
+    /// still, [`ErrorKind::Protocol`] for one that brings too much; never a short `None`.
     pub async fn chunk(&mut self) -> Result<Option<Bytes>, Error> {
-        Ok(None)
+        loop {
+            match next_piece(&mut self.response, &self.asked, self.limit).await? {
+                Some(piece) if piece.len() as u64 > self.left => {
+                    let happened = format!("more than the {} bytes that were announced", self.length);
+                    return Err(Error::new(ErrorKind::Protocol, &self.asked, happened));
+                }
+                Some(piece) if piece.is_empty() => {}
+                Some(piece) => {
+                    self.left -= piece.len() as u64;
+                    return Ok(Some(piece));
+                }
+                None if self.left > 0 => {
+                    let happened = format!("the body ended {} bytes early", self.left);
+                    return Err(Error::new(ErrorKind::Network, &self.asked, happened)
+                        .with(|d| d.phase = Phase::Unanswered));
+                }
+                None => return Ok(None),
+            }
+        }
     }
 }

@@ -1,10 +1,16 @@
-//! Files and folders: look, list, make, delete, set attributes.
+//! Files and folders: look, make, delete, set attributes.
 
 use std::collections::BTreeMap;
 
+use serde_json::{Map, Value, json};
+
+use super::call::Call;
 use super::client::Client;
 use super::error::Error;
-use crate::model::entry::Entry;
+use super::error_table::ErrorKind;
+use super::transport::Answer;
+use super::wire::{self, Fields, to_api_time};
+use crate::model::entry::{Entry, Kind, Permissions};
 use crate::model::moment::Moment;
 use crate::model::path::RemotePath;
 
@@ -15,64 +21,101 @@ impl Client {
     /// # Errors
     /// Whatever is not a plain "not found" of the API.
     pub async fn stat(&self, path: &RemotePath) -> Result<Option<Entry>, Error> {
-        let _ = path;
-        Err(self.unwritten())
-    }
-
-    /// Everything in the folder, from all pages. Entries of another folder are left out and logged.
-    ///
-    /// # Errors
-    /// [`super::ErrorKind::NotFound`] for a missing folder; [`super::ErrorKind::Protocol`] for a
-    /// listing that cannot be trusted: it never passes for an empty folder.
-    pub async fn list(&self, path: &RemotePath) -> Result<Vec<Entry>, Error> {
-        let _ = path;
-        Err(self.unwritten())
-    }
-
-    /// Asks for one entry of the folder, to learn whether it may be listed.
-    ///
-    /// # Errors
-    /// As for [`Self::list`].
-    pub async fn probe_list(&self, path: &RemotePath) -> Result<(), Error> {
-        let _ = path;
-        Err(self.unwritten())
+        if path.is_root() {
+            return Ok(Some(root()));
+        }
+        let found = self.call(Call::get("stat", "/file_actions/metadata").path(path)).await;
+        match found {
+            Ok(answer) => Ok(Some(entry(&answer, path, None)?)),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 
     /// Makes a folder; its parent must be there. `None`: something was there already, a folder or
     /// a file.
     ///
     /// # Errors
-    /// [`super::ErrorKind::ParentMissing`], permissions, names.
+    /// [`ErrorKind::ParentMissing`], permissions, names.
     pub async fn create_folder(
         &self,
         path: &RemotePath,
         mtime: Option<Moment>,
     ) -> Result<Option<Entry>, Error> {
-        let _ = (path, mtime);
-        Err(self.unwritten())
+        let parameters = attributes(mtime, None);
+        match self.call(Call::post("create_folder", "/folders", parameters).path(path)).await {
+            Ok(answer) => Ok(Some(entry(&answer, path, Some(Kind::Folder))?)),
+            // A lost answer was followed by a second attempt: the folder in its way may be ours.
+            Err(error) if error.kind() == ErrorKind::Exists && error.details().repeated_blindly => {
+                Ok(self.stat(path).await?.filter(|found| found.kind == Kind::Folder))
+            }
+            Err(error) if error.kind() == ErrorKind::Exists => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 
     /// Deletes a file or an empty folder; what is not there is deleted. A folder may stay visible at
     /// the service for some seconds.
     ///
     /// # Errors
-    /// [`super::ErrorKind::NotEmpty`], permissions, locks.
+    /// [`ErrorKind::NotEmpty`], permissions, locks.
     pub async fn delete(&self, path: &RemotePath) -> Result<(), Error> {
-        let _ = path;
-        Err(self.unwritten())
+        match self.call(Call::delete("delete", "/files").path(path).query("recursive", false)).await {
+            Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
+            _ => Ok(()),
+        }
     }
 
     /// Sets the modification time, the metadata (the whole object), or both.
     ///
     /// # Errors
-    /// [`super::ErrorKind::NotFound`], permissions.
+    /// [`ErrorKind::NotFound`], permissions.
     pub async fn set_attributes(
         &self,
         path: &RemotePath,
         mtime: Option<Moment>,
         metadata: Option<&BTreeMap<String, String>>,
     ) -> Result<Entry, Error> {
-        let _ = (path, mtime, metadata);
-        Err(self.unwritten())
+        let parameters = attributes(mtime, metadata);
+        let answer = self.call(Call::patch("set_attributes", "/files", parameters).path(path)).await?;
+        entry(&answer, path, None)
+    }
+}
+
+fn attributes(mtime: Option<Moment>, metadata: Option<&BTreeMap<String, String>>) -> Value {
+    let mut parameters = Map::new();
+    if let Some(mtime) = mtime {
+        parameters.insert("provided_mtime".into(), to_api_time(mtime).into());
+    }
+    if let Some(metadata) = metadata {
+        parameters.insert("custom_metadata".into(), json!(metadata));
+    }
+    parameters.into()
+}
+
+/// Reads the entry that a call answered; older shapes leave out its path and its type.
+fn entry(answer: &Answer, path: &RemotePath, kind: Option<Kind>) -> Result<Entry, Error> {
+    let value = answer.json()?;
+    let mut entry = Fields::of(&value, "entry")
+        .and_then(|fields| wire::entry(fields, kind))
+        .map_err(|misread| misread.error(&answer.asked))?;
+    if entry.name.is_empty() {
+        path.name().clone_into(&mut entry.name);
+    }
+    Ok(entry)
+}
+
+fn root() -> Entry {
+    Entry {
+        name: String::new(),
+        kind: Kind::Folder,
+        size: 0,
+        created: None,
+        changed: None,
+        provided: None,
+        md5: None,
+        crc32: None,
+        permissions: Permissions::ALL,
+        metadata: BTreeMap::new(),
     }
 }

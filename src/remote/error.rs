@@ -73,6 +73,20 @@ impl Error {
         self
     }
 
+    /// The same error without `secret`, should the other side have repeated it.
+    #[must_use]
+    pub(super) fn without(self, secret: &str) -> Self {
+        self.with(|d| {
+            for text in
+                [Some(&mut d.happened), d.api_type.as_mut(), d.request_id.as_mut(), d.right_host.as_mut()]
+            {
+                if let Some(text) = text.filter(|text| !secret.is_empty() && text.contains(secret)) {
+                    *text = text.replace(secret, "***");
+                }
+            }
+        })
+    }
+
     pub(super) fn details(&self) -> &Details {
         &self.0
     }

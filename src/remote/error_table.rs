@@ -215,6 +215,8 @@ pub const API_TYPES: &[(&str, ErrorKind)] = &[
     ("processing-failure/sync-in-progress", Locked),
     ("processing-failure/updates-not-allowed-for-remotes", Unsupported),
     ("rate-limited", RateLimited),
+    // Trying again would only prolong it.
+    ("rate-limited/too-many-login-attempts", Authentication),
     ("service-unavailable", Unavailable),
     ("site-configuration", Account),
     ("site-configuration/no-account-for-site", SiteNotFound),
@@ -226,7 +228,9 @@ pub const API_TYPES: &[(&str, ErrorKind)] = &[
 /// tell from here: asking for a fresh URL settles it, or not.
 pub const STORAGE_CODES: &[(&str, ErrorKind)] = &[
     ("AccessDenied", UrlExpired),
+    ("AuthenticationFailed", UrlExpired),
     ("BadDigest", Unavailable),
+    ("BlobNotFound", VersionChanged),
     ("DatabaseTimeout", Unavailable),
     ("EntityTooLarge", TooLarge),
     ("EntityTooSmall", UploadLost),
@@ -257,7 +261,17 @@ pub(super) fn storage_kind(code: &str) -> Option<ErrorKind> {
     STORAGE_CODES.iter().find(|(name, _)| *name == code).map(|(_, kind)| *kind)
 }
 
-/// The kind of an answer that states no type.
+/// The kind of an answer in the service's own form whose type is not known. Its 404 is a missing file,
+/// while the 404 of a stranger tells nothing about files.
+pub(super) fn untyped_kind(status: u16) -> ErrorKind {
+    match status {
+        404 => NotFound,
+        400 | 405 | 409 | 422 => Refused,
+        other => status_kind(other),
+    }
+}
+
+/// The kind of an answer that is not in a form of the service.
 pub(super) fn status_kind(status: u16) -> ErrorKind {
     match status {
         401 => Authentication,

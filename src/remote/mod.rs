@@ -9,6 +9,7 @@
 //! host and nowhere else; an answer that was not understood is an error, never an empty result.
 
 mod body;
+mod call;
 mod client;
 mod counters;
 mod credentials;
@@ -16,12 +17,20 @@ mod downloads;
 mod entries;
 mod error;
 mod error_table;
+mod listing;
 mod moves;
+mod retry;
 mod secret;
+mod session;
 mod signed;
 mod site;
+mod storage;
+#[cfg(test)]
+mod tests;
+mod transport;
 mod uploads;
 mod urls;
+mod wire;
 
 pub use body::Body;
 pub use client::{Client, ClientOptions};

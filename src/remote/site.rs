@@ -1,7 +1,10 @@
 //! Who the caller is, and how the site is set.
 
+use super::call::Call;
 use super::client::Client;
 use super::error::Error;
+use super::transport::Answer;
+use super::wire::{Fields, Misread};
 use crate::model::moment::Moment;
 
 /// Which digests a site computes; `None` where it does not say.
@@ -66,7 +69,7 @@ impl Client {
     /// # Errors
     /// [`super::ErrorKind::Authentication`] where the key is refused.
     pub async fn api_key(&self) -> Result<ApiKey, Error> {
-        Err(self.unwritten())
+        read(&self.call(Call::get("api_key", "/api_key")).await?, ApiKey::read)
     }
 
     /// `POST /sessions`: logs in afresh with user name and password; later calls use the session.
@@ -75,7 +78,7 @@ impl Client {
     /// [`super::ErrorKind::Authentication`] and [`super::ErrorKind::SecondFactor`]; also for a key,
     /// which needs no login.
     pub async fn log_in(&self) -> Result<Session, Error> {
-        Err(self.unwritten())
+        self.0.log_in_afresh().await
     }
 
     /// `GET /site`: settings of the site.
@@ -83,6 +86,58 @@ impl Client {
     /// # Errors
     /// [`super::ErrorKind::Permission`] for whoever is no administrator.
     pub async fn site(&self) -> Result<Site, Error> {
-        Err(self.unwritten())
+        read(&self.call(Call::get("site", "/site")).await?, Site::read)
+    }
+}
+
+fn read<T>(answer: &Answer, read: impl FnOnce(Fields<'_>) -> Result<T, Misread>) -> Result<T, Error> {
+    let value = answer.json()?;
+    Fields::of(&value, "answer").and_then(read).map_err(|misread| misread.error(&answer.asked))
+}
+
+impl Checksums {
+    fn read(fields: Fields<'_>) -> Result<Self, Misread> {
+        Ok(Self {
+            md5: fields.truth("calculate_file_checksums_md5")?,
+            crc32: fields.truth("calculate_file_checksums_crc32")?,
+            legacy: fields.truth("legacy_checksums_mode")?,
+        })
+    }
+}
+
+impl ApiKey {
+    fn read(fields: Fields<'_>) -> Result<Self, Misread> {
+        let text = |name| Ok(fields.text(name)?.filter(|text| !text.is_empty()).map(str::to_owned));
+        Ok(Self {
+            name: text("name")?,
+            permission_set: text("permission_set")?,
+            path: text("path")?,
+            expires_at: fields.moment("expires_at")?,
+            user_id: fields.number("user_id")?,
+            site_name: text("site_name")?,
+        })
+    }
+}
+
+impl Session {
+    pub(super) fn read(fields: Fields<'_>) -> Result<Self, Misread> {
+        Ok(Self {
+            timeout_at: fields.moment("timeout_at")?,
+            checksums: Checksums::read(fields)?,
+            read_only: fields.truth("read_only")?.unwrap_or(false),
+            root_path: fields.text("root_path")?.map(str::to_owned),
+        })
+    }
+}
+
+impl Site {
+    fn read(fields: Fields<'_>) -> Result<Self, Misread> {
+        Ok(Self {
+            name: fields.text("name")?.map(str::to_owned),
+            checksums: Checksums::read(fields)?,
+            use_provided_modified_at: fields.truth("use_provided_modified_at")?,
+            immutable_since: fields.moment("immutable_files_set_at")?,
+            days_to_retain_backups: fields.number("days_to_retain_backups")?,
+        })
     }
 }

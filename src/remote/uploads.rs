@@ -9,12 +9,20 @@ use std::fmt;
 use std::str::FromStr;
 
 use bytes::Bytes;
+use serde_json::{Map, Value, json};
+use tokio::time::{Instant, sleep};
 
+use super::call::Call;
 use super::client::Client;
 use super::error::Error;
+use super::error_table::ErrorKind;
+use super::retry::{Patience, Repeat};
 use super::signed::SignedUrl;
+use super::storage;
+use super::transport::{self, Answer};
+use super::wire::{self, Fields, Misread, to_api_time};
 use crate::model::digest::ETag;
-use crate::model::entry::Entry;
+use crate::model::entry::{Entry, Kind};
 use crate::model::moment::Moment;
 use crate::model::path::RemotePath;
 
@@ -92,40 +100,164 @@ impl Client {
     /// # Errors
     /// Permissions, names, rules of the folder. May be repeated: it only opens another upload.
     pub async fn begin_upload(&self, path: &RemotePath, size: u64) -> Result<Upload, Error> {
-        let _ = (path, size);
-        Err(self.unwritten())
+        let parameters = json!({ "mkdir_parents": true, "part": 1, "size": size });
+        let answer = self.call(begin(path, parameters)).await?;
+        let value = answer.json()?;
+        let misread = |misread: Misread| misread.error(&answer.asked);
+        let fields = first_part(&value).map_err(misread)?;
+        let reference = fields.text("ref").and_then(|text| text.ok_or_else(|| Misread::new("ref", "there")));
+        Ok(Upload {
+            reference: UploadRef(reference.map_err(misread)?.to_owned()),
+            parallel_parts: fields.truth("parallel_parts").map_err(misread)?.unwrap_or(true),
+            recommended_part_size: fields.number("partsize").map_err(misread)?.unwrap_or(USUAL_PART_SIZE),
+            first: self.slot(path, 1, fields, &answer)?,
+        })
     }
 
     /// A (fresh) URL for one part.
     ///
     /// # Errors
-    /// [`super::ErrorKind::UploadLost`]: the service has forgotten the upload.
+    /// [`ErrorKind::UploadLost`]: the service has forgotten the upload.
     pub async fn begin_part(
         &self,
         path: &RemotePath,
         reference: &UploadRef,
         number: u32,
     ) -> Result<PartSlot, Error> {
-        let _ = (path, reference, number);
-        Err(self.unwritten())
+        let parameters = json!({ "mkdir_parents": true, "ref": reference.0, "part": number });
+        let answer = self.call(begin(path, parameters)).await?;
+        let value = answer.json()?;
+        let fields = first_part(&value).map_err(|misread| misread.error(&answer.asked))?;
+        self.slot(path, number, fields, &answer)
+    }
+
+    /// Reads where a part goes. Other instructions than "put the bytes there" are refused: they would
+    /// store something else than the bytes.
+    fn slot(
+        &self,
+        path: &RemotePath,
+        number: u32,
+        fields: Fields<'_>,
+        answer: &Answer,
+    ) -> Result<PartSlot, Error> {
+        let read = || -> Result<_, Misread> {
+            let url = fields.text("upload_uri")?.ok_or_else(|| Misread::new("upload_uri", "there"))?;
+            if fields.text("http_method")?.is_some_and(|method| !method.eq_ignore_ascii_case("PUT")) {
+                return Err(Misread::new("http_method", "\"PUT\""));
+            }
+            if !fields.texts("parameters")?.is_empty() {
+                return Err(Misread::new("parameters", "empty"));
+            }
+            if fields.texts("send")?.keys().any(|key| key != "partsize" && key != "partdata") {
+                return Err(Misread::new("send", "the size and the bytes of the part"));
+            }
+            if fields.number("part_number")?.is_some_and(|told| told != u64::from(number)) {
+                return Err(Misread::new("part_number", "the part that was asked for"));
+            }
+            Ok((url, fields.texts("headers")?, fields.truth("retry_parts")?.unwrap_or(true)))
+        };
+        let (url, headers, repeatable) = read().map_err(|misread| misread.error(&answer.asked))?;
+        let url = storage::check(url, &self.0.options.base, &answer.asked)?;
+        Ok(PartSlot {
+            number,
+            url: SignedUrl::new(url, answer.began.into_std()),
+            headers: headers.into_iter().collect(),
+            repeatable,
+            asked: format!("PUT of part {number} of {path}"),
+        })
     }
 
     /// Sends the bytes of one part; what is transient is tried again. The ETag is not compared here.
     ///
     /// # Errors
-    /// [`super::ErrorKind::UrlExpired`]: ask [`Self::begin_part`] and send again.
+    /// [`ErrorKind::UrlExpired`]: ask [`Self::begin_part`] and send again. [`ErrorKind::UploadLost`]
+    /// where a part that the service takes only once did not arrive.
     pub async fn put_part(&self, slot: &PartSlot, body: Bytes) -> Result<ETag, Error> {
-        let _ = (slot, body);
-        Err(self.unwritten())
+        let inner = &self.0;
+        let _slot = inner.upload_slots.acquire().await;
+        let mut patience = Patience::new(Instant::now(), inner.options.network_timeout);
+        let repeat = if slot.repeatable { Repeat::Freely } else { Repeat::IfNothingHappened };
+        loop {
+            if slot.is_expired() {
+                return Err(Error::new(ErrorKind::UrlExpired, &slot.asked, "the signed URL has run out"));
+            }
+            let (moved, result) = inner.put(&slot.url, &slot.headers, body.clone(), &slot.asked).await;
+            match result {
+                Ok(response) => {
+                    // The word of the official clients for a part without one.
+                    let etag = transport::header(response.headers(), "etag").unwrap_or("null");
+                    return Ok(ETag::parse(etag));
+                }
+                Err(error) => {
+                    // A line that went dead has used up its time; one that broke has not.
+                    if moved && error.kind() != ErrorKind::Timeout {
+                        patience.progressed(Instant::now());
+                    }
+                    let wait = patience.after(error, repeat, Instant::now(), rand::random());
+                    let wait = wait.map_err(|error| match error.kind() {
+                        ErrorKind::OutcomeUnknown => error.with(|d| d.kind = ErrorKind::UploadLost),
+                        _ => error,
+                    })?;
+                    inner.counters.repeated();
+                    sleep(wait).await;
+                }
+            }
+        }
     }
 
     /// Makes the file appear at `path`, which may be another than the one that the upload began with.
+    /// The entry's name may differ from the one asked for, where a setting of the site renames what
+    /// would be overwritten.
     ///
     /// # Errors
-    /// [`super::ErrorKind::OutcomeUnknown`]: the answer was lost after it may have been done; look
-    /// with [`Self::stat`]. [`super::ErrorKind::UploadLost`]: begin afresh with all parts.
+    /// [`ErrorKind::OutcomeUnknown`]: the answer was lost after it may have been done; look with
+    /// [`Self::stat`]. [`ErrorKind::UploadLost`]: begin afresh with all parts.
     pub async fn complete_upload(&self, path: &RemotePath, completion: &Completion) -> Result<Entry, Error> {
-        let _ = (path, completion);
-        Err(self.unwritten())
+        let call = Call::post("complete", "/files", completion.parameters()).path(path).only_once();
+        let answer = self.call(call).await?;
+        let read = || -> Result<Entry, Error> {
+            let value = answer.json()?;
+            Fields::of(&value, "entry")
+                .and_then(|fields| wire::entry(fields, Some(Kind::File)))
+                .map_err(|misread| misread.error(&answer.asked))
+        };
+        // The service said yes; only what it said beyond that was not understood.
+        read().map_err(|error| error.with(|d| d.kind = ErrorKind::OutcomeUnknown))
     }
+}
+
+impl Completion {
+    fn parameters(&self) -> Value {
+        let etags: Vec<Value> = self
+            .etags
+            .iter()
+            .map(|(part, etag)| json!({ "etag": etag.to_string(), "part": part.to_string() }))
+            .collect();
+        let mut parameters = Map::new();
+        parameters.insert("action".into(), "end".into());
+        parameters.insert("ref".into(), self.reference.0.as_str().into());
+        parameters.insert("etags".into(), etags.into());
+        parameters.insert("size".into(), self.size.into());
+        parameters.insert("mkdir_parents".into(), true.into());
+        if let Some(mtime) = self.mtime {
+            parameters.insert("provided_mtime".into(), to_api_time(mtime).into());
+        }
+        if !self.metadata.is_empty() {
+            parameters.insert("custom_metadata".into(), json!(self.metadata));
+        }
+        parameters.into()
+    }
+}
+
+/// The part size where the service recommends none: the smallest that the storage takes.
+const USUAL_PART_SIZE: u64 = 5 << 20;
+
+/// It only opens an upload or makes a URL: it may be repeated.
+fn begin(path: &RemotePath, parameters: Value) -> Call {
+    Call::post("begin_upload", "/file_actions/begin_upload", parameters).path(path)
+}
+
+/// The answer is a list of one part; an older call answers the part itself.
+fn first_part(value: &Value) -> Result<Fields<'_>, Misread> {
+    Fields::of(value.get(0).unwrap_or(value), "part")
 }

@@ -1,0 +1,238 @@
+//! When a failed attempt is made again, and how long to wait before it.
+//!
+//! Two questions decide: could the failure go away by itself, and could the call have been carried
+//! out already? Everything here is a function of what it is given: the clock and the dice are
+//! parameters.
+
+use std::time::{Duration, SystemTime};
+
+use tokio::time::Instant;
+
+use super::error::{Error, Phase};
+use super::error_table::ErrorKind;
+
+/// What becomes of a call that is made twice.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Repeat {
+    /// The same as of one that is made once.
+    Freely,
+    /// Harm: it is only repeated when the first one certainly did nothing.
+    IfNothingHappened,
+}
+
+/// What to do after a failed attempt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// Wait and try again.
+    Again,
+    /// The failure is the answer.
+    GiveUp,
+    /// It may have been carried out: whoever called must look.
+    OutcomeUnknown,
+}
+
+/// The type that proves that nothing was done.
+const NOTHING_DONE: &str = "service-unavailable/site-disabled";
+
+/// Decides about one failed attempt.
+pub(super) fn verdict(error: &Error, repeat: Repeat) -> Verdict {
+    use ErrorKind::{HostUnknown, Network, Protocol, RateLimited, Timeout, Unavailable};
+    let details = error.details();
+    let transient = matches!(details.kind, RateLimited | Unavailable | Network | Timeout | HostUnknown);
+    let nothing_done = match details.phase {
+        Phase::Unsent => true,
+        Phase::Unanswered => false,
+        Phase::Answered => details.kind == RateLimited || details.api_type.as_deref() == Some(NOTHING_DONE),
+    };
+    match repeat {
+        _ if transient && nothing_done => Verdict::Again,
+        Repeat::Freely if transient => Verdict::Again,
+        Repeat::Freely => Verdict::GiveUp,
+        Repeat::IfNothingHappened if transient || details.phase == Phase::Unanswered => {
+            Verdict::OutcomeUnknown
+        }
+        // An answer that says yes in words that were not understood.
+        Repeat::IfNothingHappened if details.kind == Protocol && details.status.is_none_or(|s| s < 300) => {
+            Verdict::OutcomeUnknown
+        }
+        Repeat::IfNothingHappened => Verdict::GiveUp,
+    }
+}
+
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+const LONGEST_PAUSE: Duration = Duration::from_secs(10);
+
+/// How long to wait before attempt `tries + 1`: doubling, with up to half of it left to `jitter`
+/// (0 to 1), so that many who failed together do not come back together.
+pub(super) fn pause(tries: u32, jitter: f64) -> Duration {
+    let doubled = FIRST_PAUSE.saturating_mul(1 << tries.saturating_sub(1).min(10));
+    doubled.min(LONGEST_PAUSE).mul_f64(0.5 + jitter.clamp(0.0, 1.0) / 2.0)
+}
+
+/// No longer wait than this is believed.
+const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(60);
+
+/// Reads `Retry-After`: seconds or an HTTP date.
+pub(super) fn retry_after(header: &str, now: SystemTime) -> Option<Duration> {
+    let header = header.trim();
+    let wait = match header.parse::<u64>() {
+        Ok(seconds) => Duration::from_secs(seconds),
+        Err(_) => httpdate::parse_http_date(header).ok()?.duration_since(now).unwrap_or_default(),
+    };
+    Some(wait.min(LONGEST_RETRY_AFTER))
+}
+
+/// How long one call may go on trying.
+#[derive(Debug, Clone)]
+pub(super) struct Patience {
+    limit: Duration,
+    deadline: Instant,
+    tries: u32,
+    repeated_blindly: bool,
+}
+
+/// More attempts than this are never made.
+const MOST_TRIES: u32 = 12;
+
+impl Patience {
+    /// Patience for `limit` from `now` on.
+    pub fn new(now: Instant, limit: Duration) -> Self {
+        Self { limit, deadline: now + limit, tries: 0, repeated_blindly: false }
+    }
+
+    /// When patience ends.
+    pub fn deadline(&self) -> Instant {
+        self.deadline
+    }
+
+    /// How long one attempt may take. A call that can be repeated gets half of the time, so that
+    /// there is time for a second one; a call that cannot gets all of it.
+    pub fn attempt_limit(&self, now: Instant, repeat: Repeat) -> Duration {
+        let left = self.deadline.saturating_duration_since(now);
+        match repeat {
+            Repeat::Freely => left.min(stall_limit(self.limit)),
+            Repeat::IfNothingHappened => left,
+        }
+    }
+
+    /// Bytes moved: the time counts afresh. The number of attempts does not.
+    pub fn progressed(&mut self, now: Instant) {
+        self.deadline = now + self.limit;
+    }
+
+    /// Takes note of a failure: how long to wait before the next attempt, or the error that ends the
+    /// call.
+    pub fn after(
+        &mut self,
+        error: Error,
+        repeat: Repeat,
+        now: Instant,
+        jitter: f64,
+    ) -> Result<Duration, Error> {
+        self.tries += 1;
+        let (tries, blindly) = (self.tries, self.repeated_blindly);
+        let told = |error: Error| error.with(|d| (d.tries, d.repeated_blindly) = (tries, blindly));
+        match verdict(&error, repeat) {
+            Verdict::GiveUp => return Err(told(error)),
+            Verdict::OutcomeUnknown => {
+                return Err(told(error).with(|d| {
+                    d.kind = ErrorKind::OutcomeUnknown;
+                    d.happened = format!("it may have been done, and no answer tells: {}", d.happened);
+                }));
+            }
+            Verdict::Again => {}
+        }
+        let wait = error.details().retry_after.unwrap_or_else(|| pause(tries, jitter));
+        if tries >= MOST_TRIES || now + wait >= self.deadline {
+            return Err(told(error));
+        }
+        self.repeated_blindly |= error.details().phase == Phase::Unanswered;
+        Ok(wait)
+    }
+}
+
+/// How long nothing may come before an attempt counts as dead.
+pub(super) fn stall_limit(network_timeout: Duration) -> Duration {
+    (network_timeout / 2).min(Duration::from_secs(30))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ErrorKind::*;
+
+    fn error(kind: ErrorKind, phase: Phase) -> Error {
+        Error::new(kind, "POST /x", "it failed").with(|d| d.phase = phase)
+    }
+
+    #[test]
+    fn what_may_have_been_done_is_never_repeated() {
+        use Phase::*;
+        let table = [
+            (Network, Unsent, Verdict::Again),
+            (HostUnknown, Unsent, Verdict::Again),
+            (Tls, Unsent, Verdict::GiveUp),
+            (Network, Unanswered, Verdict::OutcomeUnknown),
+            (Timeout, Unanswered, Verdict::OutcomeUnknown),
+            (Unavailable, Answered, Verdict::OutcomeUnknown),
+            (RateLimited, Answered, Verdict::Again),
+            (Exists, Answered, Verdict::GiveUp),
+            (Protocol, Answered, Verdict::OutcomeUnknown),
+        ];
+        for (kind, phase, expected) in table {
+            let verdict = verdict(&error(kind, phase), Repeat::IfNothingHappened);
+            assert_eq!(verdict, expected, "{kind:?} {phase:?}");
+        }
+        let disabled = error(Unavailable, Answered).with(|d| d.api_type = Some(NOTHING_DONE.into()));
+        assert_eq!(verdict(&disabled, Repeat::IfNothingHappened), Verdict::Again);
+    }
+
+    #[test]
+    fn only_what_is_transient_is_repeated() {
+        for kind in [RateLimited, Unavailable, Network, Timeout, HostUnknown] {
+            assert_eq!(verdict(&error(kind, Phase::Unanswered), Repeat::Freely), Verdict::Again, "{kind:?}");
+        }
+        for kind in [Authentication, Permission, NotFound, Exists, Tls, Protocol, UrlExpired, BadRequest] {
+            assert_eq!(verdict(&error(kind, Phase::Answered), Repeat::Freely), Verdict::GiveUp, "{kind:?}");
+        }
+    }
+
+    #[test]
+    fn pauses_double_and_stay_within_their_bounds() {
+        assert_eq!((pause(1, 1.0), pause(2, 1.0)), (FIRST_PAUSE, FIRST_PAUSE * 2));
+        assert_eq!((pause(1, 0.0), pause(1, -3.0)), (FIRST_PAUSE / 2, FIRST_PAUSE / 2));
+        assert_eq!(pause(u32::MAX, 7.0), LONGEST_PAUSE);
+    }
+
+    #[test]
+    fn retry_after_is_seconds_or_a_date_and_bounded() {
+        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000);
+        let later = httpdate::fmt_http_date(now + Duration::from_secs(8));
+        assert_eq!(retry_after("5", now), Some(Duration::from_secs(5)));
+        assert_eq!(retry_after(&later, now), Some(Duration::from_secs(8)));
+        assert_eq!(retry_after("Thu, 01 Jan 1970 00:00:00 GMT", now), Some(Duration::ZERO));
+        assert_eq!(retry_after("86400", now), Some(LONGEST_RETRY_AFTER));
+        assert_eq!(retry_after("soon", now), None);
+    }
+
+    #[test]
+    fn patience_ends_with_the_time_it_was_given() {
+        let start = Instant::now();
+        let mut patience = Patience::new(start, Duration::from_secs(1));
+        let lost = || error(Network, Phase::Unanswered);
+        assert_eq!(patience.after(lost(), Repeat::Freely, start, 1.0).unwrap(), FIRST_PAUSE);
+        let late = start + Duration::from_millis(900);
+        let end = patience.after(lost(), Repeat::Freely, late, 1.0).unwrap_err();
+        assert_eq!((end.details().tries, end.details().repeated_blindly), (2, true));
+        patience.progressed(late);
+        assert!(patience.after(lost(), Repeat::Freely, late, 1.0).is_ok());
+    }
+
+    #[test]
+    fn a_wait_longer_than_patience_is_not_begun() {
+        let start = Instant::now();
+        let mut patience = Patience::new(start, Duration::from_secs(1));
+        let busy = error(RateLimited, Phase::Answered).with(|d| d.retry_after = Some(Duration::from_secs(5)));
+        assert_eq!(patience.after(busy, Repeat::Freely, start, 0.5).unwrap_err().kind(), RateLimited);
+    }
+}

@@ -1,0 +1,128 @@
+//! Requests to the storage: signed URLs, no credentials, bytes in bulk.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use bytes::Bytes;
+use reqwest::header::CONTENT_LENGTH;
+use reqwest::{Body, Response};
+use tokio::time::{Instant, interval_at, timeout};
+use url::Url;
+
+use super::client::Inner;
+use super::error::{Error, Phase};
+use super::error_table::ErrorKind;
+use super::signed::SignedUrl;
+use super::transport;
+
+/// Bytes that are handed to the connection at a time: how finely progress is seen.
+const PIECE: usize = 256 << 10;
+
+/// Checks a URL that the service handed out before bytes go there. Where the API is encrypted, the
+/// storage is too.
+pub(super) fn check(url: &str, base: &Url, asked: &str) -> Result<Url, Error> {
+    let refused = |happened: &str| Error::new(ErrorKind::Protocol, asked, happened);
+    let url = Url::parse(url).map_err(|_| refused("the service named a storage URL that is none"))?;
+    match url.scheme() {
+        "https" => Ok(url),
+        "http" if base.scheme() == "http" => Ok(url),
+        _ => Err(refused("the service named a storage URL without encryption")),
+    }
+}
+
+impl Inner {
+    /// Sends `bytes`; tells whether any of them left, too. The attempt ends when no byte moved for
+    /// the time that a call may take.
+    pub(super) async fn put(
+        &self,
+        url: &SignedUrl,
+        headers: &[(String, String)],
+        bytes: Bytes,
+        asked: &str,
+    ) -> (bool, Result<Response, Error>) {
+        self.counters.asked("storage_put");
+        let sent = Arc::new(AtomicU64::new(0));
+        let mut request = self.storage.put(url.url.clone()).header(CONTENT_LENGTH, bytes.len());
+        for (name, value) in headers {
+            request = request.header(name, value);
+        }
+        let counted = Arc::clone(&sent);
+        let pieces = futures_util::stream::unfold(bytes, move |mut rest| {
+            let piece = rest.split_to(rest.len().min(PIECE));
+            counted.fetch_add(piece.len() as u64, Ordering::Relaxed);
+            std::future::ready((!piece.is_empty()).then_some((Ok::<_, std::io::Error>(piece), rest)))
+        });
+        let request = request.body(Body::wrap_stream(pieces));
+        let started = Instant::now();
+        // The watch below is what limits the time: a slow line is no failure.
+        let sending = transport::send(request, asked, Duration::from_secs(24 * 3600));
+        let watching = self.until_it_stands_still(&sent, asked);
+        let result = tokio::select! {
+            result = sending => result,
+            stalled = watching => Err(stalled),
+        };
+        let status =
+            result.as_ref().map_or_else(|error| error.details().status, |ok| Some(ok.status().as_u16()));
+        tracing::debug!(asked, status, ms = started.elapsed().as_millis() as u64, "storage");
+        (sent.load(Ordering::Relaxed) > 0, result)
+    }
+
+    /// Comes back when `moved` did not change for a while. The last bytes may wait in buffers of the
+    /// kernel while a slow line drains them, so two looks must agree.
+    async fn until_it_stands_still(&self, moved: &AtomicU64, asked: &str) -> Error {
+        let period = (self.options.network_timeout / 2).max(Duration::from_millis(1));
+        let mut looks = interval_at(Instant::now() + period, period);
+        let (mut before, mut still) = (moved.load(Ordering::Relaxed), 0);
+        loop {
+            looks.tick().await;
+            let now = moved.load(Ordering::Relaxed);
+            still = if now == before { still + 1 } else { 0 };
+            before = now;
+            if still == 2 {
+                return transport::no_answer(asked, period * 2);
+            }
+        }
+    }
+
+    /// Begins to fetch; `limit` is for the answer's head.
+    pub(super) async fn get(
+        &self,
+        url: &SignedUrl,
+        headers: Vec<(&'static str, String)>,
+        asked: &str,
+        limit: Duration,
+    ) -> Result<Response, Error> {
+        self.counters.asked("storage_get");
+        let mut request = self.storage.get(url.url.clone());
+        for (name, value) in headers {
+            request = request.header(name, value);
+        }
+        let started = Instant::now();
+        let result = transport::send(request, asked, limit).await;
+        let status =
+            result.as_ref().map_or_else(|error| error.details().status, |ok| Some(ok.status().as_u16()));
+        tracing::debug!(asked, status, ms = started.elapsed().as_millis() as u64, "storage");
+        let response = result?;
+        // The web application, served in place of a file.
+        if response.headers().contains_key("x-files-frontend-app") {
+            let happened = "the storage answered with a web page in place of the file";
+            return Err(Error::new(ErrorKind::Protocol, asked, happened));
+        }
+        Ok(response)
+    }
+}
+
+/// The next piece of a body that must not stand still for longer than `limit`.
+pub(super) async fn next_piece(
+    response: &mut Response,
+    asked: &str,
+    limit: Duration,
+) -> Result<Option<Bytes>, Error> {
+    match timeout(limit, response.chunk()).await {
+        Ok(Ok(piece)) => Ok(piece),
+        Ok(Err(error)) => Err(transport::failed(error, asked)),
+        Err(_) => Err(Error::new(ErrorKind::Timeout, asked, format!("no bytes for {limit:.1?}"))
+            .with(|d| d.phase = Phase::Unanswered)),
+    }
+}

@@ -1,0 +1,213 @@
+//! Uploads: parts and their completion.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+
+use super::super::{Completion, ErrorKind, PartSlot, UploadRef};
+use super::*;
+use crate::model::digest::{ETag, Md5};
+use crate::model::moment::Moment;
+use serde_json::{Value, json};
+
+/// The answer to `begin_upload` as it was recorded in 2025, for part `number`.
+fn part(request: &Request, number: u32) -> Value {
+    json!([{"send": {"partsize": "required-header Content-Length", "partdata": "body"}, "action": "put/write",
+        "ask_about_overwrites": false, "available_parts": 10_000, "expires": "2025-05-23T17:46:05Z",
+        "headers": {}, "http_method": "PUT", "next_partsize": 6_291_456, "parallel_parts": true,
+        "retry_parts": true, "parameters": {}, "part_number": number, "partsize": 5_242_880,
+        "ref": "put-13456071235",
+        "upload_uri": format!("{}/storage/o?X-Amz-Expires=900&partNumber={number}&X-Amz-Signature=5161", request.base)}])
+}
+
+/// Begins an upload at a server that then answers PUTs from `puts`.
+async fn begun(puts: Vec<Reply>) -> (Client, Server, PartSlot) {
+    let mut puts = puts.into_iter();
+    let (client, server) = stage(move |request| match request.method.as_str() {
+        "PUT" => puts.next().unwrap(),
+        _ => Reply::json(200, &part(request, 1)),
+    })
+    .await;
+    let upload = client.begin_upload(&path("a b"), 5).await.unwrap();
+    (client, server, upload.first)
+}
+
+fn stored(bytes: &[u8]) -> Reply {
+    Reply::bytes(200, b"", &Md5::of(bytes).to_string()).without_content_type()
+}
+
+#[tokio::test]
+async fn a_part_travels_to_its_signed_url_without_credentials() {
+    let (client, server, slot) = begun(vec![stored(b"hello")]).await;
+    let etag = client.put_part(&slot, Bytes::from_static(b"hello")).await.unwrap();
+    assert_eq!(etag, ETag::Md5(Md5::of(b"hello")));
+    let seen = server.seen();
+    assert_eq!(seen[0].json(), json!({"mkdir_parents": true, "part": 1, "size": 5}));
+    assert_eq!((seen[1].target.split('?').next(), &seen[1].body[..]), (Some("/storage/o"), &b"hello"[..]));
+    assert_eq!(seen[1].headers["content-length"], "5");
+    for header in ["x-filesapi-key", "x-filesapi-auth", "transfer-encoding", "content-type"] {
+        assert!(!seen[1].headers.contains_key(header), "{header}");
+    }
+}
+
+#[tokio::test]
+async fn an_empty_file_still_has_its_part() {
+    let (client, server, slot) = begun(vec![stored(b"")]).await;
+    assert_eq!(client.put_part(&slot, Bytes::new()).await.unwrap(), ETag::Md5(Md5::of(b"")));
+    assert_eq!(server.seen()[1].headers["content-length"], "0");
+}
+
+#[tokio::test]
+async fn the_start_tells_how_to_go_on() {
+    let (client, server) = stage(|request| match request.json()["ref"].is_null() {
+        true => Reply::json(200, &part(request, 1)),
+        false => Reply::json(200, &part(request, 2)),
+    })
+    .await;
+    let upload = client.begin_upload(&path("a"), 1 << 30).await.unwrap();
+    assert_eq!((upload.parallel_parts, upload.recommended_part_size), (true, 5_242_880));
+    let text = upload.reference.to_string();
+    let second = client.begin_part(&path("a"), &text.parse().unwrap(), 2).await.unwrap();
+    assert_eq!((second.number, second.is_expired()), (2, false));
+    assert_eq!(server.seen()[1].json(), json!({"mkdir_parents": true, "ref": "put-13456071235", "part": 2}));
+}
+
+#[tokio::test]
+async fn instructions_that_would_store_something_else_are_refused() {
+    let odd = [
+        ("http_method", json!("POST")),
+        ("parameters", json!({"key": "x"})),
+        ("send", json!({"file": "multipart"})),
+        ("upload_uri", json!("ftp://storage/o")),
+        ("upload_uri", Value::Null),
+        ("part_number", json!(9)),
+        ("ref", json!(null)),
+    ];
+    for (field, value) in odd {
+        let (client, _server) = stage(move |request| {
+            let mut answer = part(request, 1);
+            answer[0][field] = value.clone();
+            Reply::json(200, &answer)
+        })
+        .await;
+        let error = client.begin_upload(&path("a"), 1).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Protocol, "{field}");
+    }
+}
+
+#[tokio::test]
+async fn a_part_is_sent_again_after_what_is_transient() {
+    let puts = vec![
+        Reply::lost(),
+        Reply::xml(503, "SlowDown", "Please reduce your request rate."),
+        Reply::xml(400, "RequestTimeout", "Your socket connection was not read in time."),
+        Reply::xml(500, "InternalError", "We encountered an internal error."),
+        stored(b"hello"),
+    ];
+    let (client, server, slot) = begun(puts).await;
+    client.put_part(&slot, Bytes::from_static(b"hello")).await.unwrap();
+    assert_eq!(server.seen().iter().filter(|request| request.body == b"hello").count(), 5);
+}
+
+#[tokio::test]
+async fn what_the_storage_refuses_has_its_kind() {
+    let table = [
+        (Reply::xml(403, "AccessDenied", "Request has expired"), ErrorKind::UrlExpired),
+        (Reply::xml(403, "SignatureDoesNotMatch", "No."), ErrorKind::UrlExpired),
+        (Reply::error(403, "upload_request_expired", "Expired."), ErrorKind::UrlExpired),
+        (Reply::xml(404, "NoSuchUpload", "Gone."), ErrorKind::UploadLost),
+        (Reply::xml(400, "EntityTooLarge", "Too big."), ErrorKind::TooLarge),
+        (Reply::xml(403, "StorageQuotaExceeded", "Full."), ErrorKind::Quota),
+    ];
+    for (reply, kind) in table {
+        let (client, server, slot) = begun(vec![reply]).await;
+        let error = client.put_part(&slot, Bytes::from_static(b"hello")).await.unwrap_err();
+        assert_eq!((error.kind(), server.seen().len()), (kind, 2), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn a_part_without_a_digest_is_opaque() {
+    let (client, _server, slot) = begun(vec![Reply::new(200, "", "")]).await;
+    let etag = client.put_part(&slot, Bytes::from_static(b"hello")).await.unwrap();
+    assert_eq!(etag, ETag::Opaque("null".into()));
+}
+
+#[tokio::test]
+async fn an_upload_that_the_service_has_forgotten_is_lost() {
+    let (client, _server) =
+        script(vec![Reply::error(404, "not-found/file-upload-not-found", "File Upload Not Found")]).await;
+    let reference: UploadRef = "put-1".parse().unwrap();
+    let error = client.begin_part(&path("a"), &reference, 2).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::UploadLost);
+}
+
+fn completion() -> Completion {
+    Completion {
+        reference: "put-1".parse().unwrap(),
+        etags: vec![(1, ETag::Md5(Md5::of(b"a"))), (2, ETag::Opaque("null".into()))],
+        size: 2,
+        mtime: Some(Moment { seconds: 1_694_819_073, nanos: 134_508_722 }),
+        metadata: BTreeMap::from([("filescomfs".to_owned(), "1 mode=600".to_owned())]),
+    }
+}
+
+#[tokio::test]
+async fn the_completion_names_every_part_and_brings_the_attributes_along() {
+    let (client, server) = script(vec![Reply::json(201, &file("B/4.text", 2))]).await;
+    let entry = client.complete_upload(&path("B/4.text"), &completion()).await.unwrap();
+    assert_eq!((entry.size, entry.md5), (2, None));
+    assert_eq!(server.asked(), ["POST /api/rest/v1/files/B/4.text"]);
+    assert_eq!(
+        server.seen()[0].json(),
+        json!({"action": "end", "ref": "put-1", "size": 2, "mkdir_parents": true,
+            "etags": [{"etag": Md5::of(b"a").to_string(), "part": "1"}, {"etag": "null", "part": "2"}],
+            "provided_mtime": "2023-09-15T23:04:33Z", "custom_metadata": {"filescomfs": "1 mode=600"}})
+    );
+}
+
+#[tokio::test]
+async fn a_completion_that_may_have_been_done_is_never_repeated() {
+    let table = [
+        Reply::lost(),
+        Reply::new(502, "text/html", "<html>"),
+        Reply::new(500, "text/plain", "oops"),
+        Reply::json(201, &file("a", 2)).cut_after(10),
+        Reply::new(201, "application/json", "{\"path\":"),
+        Reply::json(201, &json!({"path": "a", "size": "large"})),
+        Reply::error(422, "processing-failure/already-completed", "Already completed."),
+        Reply::error(422, "service-unavailable/migration-in-progress", "Later."),
+    ];
+    for reply in table {
+        let (client, server) = script(vec![reply.clone()]).await;
+        let error = client.complete_upload(&path("a"), &completion()).await.unwrap_err();
+        assert_eq!((error.kind(), server.seen().len()), (ErrorKind::OutcomeUnknown, 1), "{reply:?}: {error}");
+    }
+}
+
+#[tokio::test]
+async fn a_completion_that_certainly_was_not_done_is_repeated() {
+    let (client, server) = script(vec![
+        Reply::error(422, "service-unavailable/site-disabled", "Maintenance."),
+        Reply::error(429, "rate-limited/too-many-requests", "Slow down."),
+        Reply::json(200, &file("a", 2)),
+    ])
+    .await;
+    client.complete_upload(&path("a"), &completion()).await.unwrap();
+    assert_eq!(server.seen().len(), 3);
+}
+
+#[tokio::test]
+async fn a_completion_that_is_refused_says_what_to_do() {
+    let table = [
+        ("bad-request/invalid-etags", ErrorKind::UploadLost),
+        ("not-found/file-upload-not-found", ErrorKind::UploadLost),
+        ("processing-failure/invalid-filename", ErrorKind::NameRefused),
+        ("not-authorized/write-permission-required", ErrorKind::Permission),
+    ];
+    for (api_type, kind) in table {
+        let (client, server) = script(vec![Reply::error(422, api_type, "No.")]).await;
+        let error = client.complete_upload(&path("a"), &completion()).await.unwrap_err();
+        assert_eq!((error.kind(), server.seen().len()), (kind, 1), "{api_type}");
+    }
+}

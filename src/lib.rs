@@ -2,7 +2,7 @@
 //!
 //! Calls go down this list, values come back up:
 //!
-//! * [`cli`]: what was asked on the command line or in fstab.
+//! * [`cli`] and [`config`]: what was asked on the command line, in fstab or in the configuration.
 //! * [`mount`]: assemble, start, drain, stop.
 //! * [`fuse`]: the kernel's door: converts, replies, decides nothing.
 //! * [`fs`]: the journeys of a name, a write, an upload, a read.
@@ -13,6 +13,7 @@
 //! would share their mistakes.
 
 pub mod cli;
+pub mod config;
 pub mod emulator;
 pub mod fs;
 pub mod fuse;

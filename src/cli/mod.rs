@@ -1,1 +1,78 @@
-//! To be furnished.
+//! What was asked on the command line or in fstab, done, and answered with an exit code.
+//!
+//! Calls of mount(8) become the `mount` command first ([`fstab`]); one parser reads everything
+//! ([`arguments`]: what was typed); [`resolve`] says what is meant. Nothing here touches a file of
+//! the mount or decides what is safe.
+
+pub mod arguments;
+pub mod exit_codes;
+pub mod fstab;
+mod help;
+mod log;
+mod manual;
+mod mount;
+pub mod quantities;
+pub mod resolve;
+mod status;
+mod test;
+mod umount;
+
+use std::ffi::OsString;
+use std::io::Write;
+
+use clap::Parser;
+use clap::error::ErrorKind as ParseErrorKind;
+
+use self::arguments::{Command, CommandLine};
+use self::exit_codes::{ExitCode, Failure};
+
+/// Does what the arguments (the program's name first) ask for; tells what failed on standard error.
+pub fn main(arguments: Vec<OsString>) -> ExitCode {
+    match run(arguments) {
+        Ok(code) => code,
+        Err(failure) => {
+            // Where nobody listens on standard error, the exit code still tells.
+            let _ = writeln!(std::io::stderr(), "filescomfs: {failure}");
+            failure.code
+        }
+    }
+}
+
+fn run(arguments: Vec<OsString>) -> Result<ExitCode, Failure> {
+    let words =
+        fstab::normalize(arguments).map_err(|error| Failure::new(ExitCode::Usage, error.to_string()))?;
+    let command = match CommandLine::try_parse_from(&words) {
+        Ok(line) => line.command,
+        Err(error) => {
+            let _ = error.print();
+            return Ok(match error.kind() {
+                ParseErrorKind::DisplayHelp | ParseErrorKind::DisplayVersion => ExitCode::Done,
+                _ => ExitCode::Usage,
+            });
+        }
+    };
+    match command {
+        Command::Mount(arguments) => mount::run(arguments, &words),
+        Command::Umount(arguments) => umount::run(&arguments),
+        Command::Test(arguments) => test::run(&arguments),
+        Command::Status(arguments) => status::run(&arguments),
+        Command::Completions { shell } => manual::completions(shell),
+        Command::Man => manual::page(),
+    }
+}
+
+/// Writes to standard output. A reader that has gone (`filescomfs man | head`) is no failure.
+fn print(text: &str) -> Result<(), Failure> {
+    let mut out = std::io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+            Err(Failure::new(ExitCode::Failed, format!("cannot write to standard output: {error}")))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// A text of a daemon or of the service, safe for a terminal: no control characters.
+fn plain(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
+}

@@ -1,10 +1,12 @@
 //! Puts a mount together, starts it, drains it, stops it.
 
 mod assemble;
+pub mod background;
 pub mod control;
 mod error;
 pub mod options;
 mod run;
+pub mod service;
 pub mod unmount;
 
 pub use error::MountError;

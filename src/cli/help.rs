@@ -1,0 +1,98 @@
+//! What stands below the options in `--help`.
+
+/// Below the list of commands.
+pub const TOP: &str = "\
+Examples:
+  filescomfs test mysite:/backups --api-key-file key --write
+  filescomfs mount mysite:/backups /mnt/backup --api-key-file key
+  rsync -a /home/ /mnt/backup/home/
+  filescomfs status /mnt/backup
+  filescomfs umount /mnt/backup
+
+In /etc/fstab (both forms work):
+  mysite:/backups /mnt/backup filescomfs      api-key-file=/etc/filescomfs/key,_netdev 0 0
+  mysite:/backups /mnt/backup fuse.filescomfs api-key-file=/etc/filescomfs/key,_netdev 0 0
+
+Exit codes:
+  0 done                     3 key or password refused    6 permission denied
+  1 failed                   4 site not found             7 verification failed
+  2 wrong usage or config    5 folder not found           8 something is still owed";
+
+/// Below the options of `mount`.
+pub const MOUNT: &str = "\
+Exit code 0 means: mounted, the key is good, the folder can be read.
+
+Credentials are taken from the first of: --api-key-file, --credentials, the named storage,
+$CREDENTIALS_DIRECTORY (filescomfs.api-key or filescomfs), FILES_API_KEY, FILES_USERNAME with
+FILES_PASSWORD. A secret is never an argument.
+
+Examples:
+  filescomfs mount mysite:/backups /mnt/backup --api-key-file /etc/filescomfs/key
+  filescomfs mount vault /mnt/backup -o ro,cache-size=50G
+  filescomfs mount -f http://127.0.0.1:4041 /mnt/test
+
+In /etc/fstab:
+  mysite:/backups /mnt/backup filescomfs api-key-file=/etc/filescomfs/key,_netdev 0 0";
+
+/// Below the options of `umount`.
+pub const UMOUNT: &str = "\
+Exit code 8: something is still owed, and it is still mounted (not with --lazy).";
+
+/// Below the options of `test`.
+pub const TEST: &str = "\
+Examples:
+  filescomfs test mysite --api-key-file key
+  filescomfs test vault:/backups --write";
+
+/// Sections of the manual behind the options, as roff.
+pub const MANUAL: &str = r#".SH "EXIT STATUS"
+@EXIT_STATUS@
+.PP
+.BR mount (8)
+knows 32 as "mount failure"; \fBmount.filescomfs\fR keeps the codes above, which mount(8) hands on.
+.SH ENVIRONMENT
+.TP
+\fBFILES_API_KEY\fR
+API key, where neither an option, nor the storage, nor systemd gives credentials.
+.TP
+\fBFILES_USERNAME\fR, \fBFILES_PASSWORD\fR
+User name and password, where there is no key.
+.TP
+\fBCREDENTIALS_DIRECTORY\fR
+Set by systemd (LoadCredential=): \fIfilescomfs.api\-key\fR holds the key alone, \fIfilescomfs\fR is as for \fB\-\-credentials\fR.
+.TP
+\fBFILESCOMFS_LOG\fR
+What is logged: error, warn, info (default), debug, or a filter such as filescomfs::remote=debug.
+.TP
+\fBXDG_CONFIG_HOME\fR, \fBXDG_CACHE_HOME\fR, \fBXDG_STATE_HOME\fR, \fBXDG_RUNTIME_DIR\fR
+Where users other than root keep the files below.
+.TP
+\fBHTTPS_PROXY\fR, \fBNO_PROXY\fR
+The usual proxy settings.
+.SH FILES
+.TP
+\fI/etc/filescomfs/config.toml\fR, \fI~/.config/filescomfs/config.toml\fR
+Named storages; mode 0600. \fB[storage.NAME]\fR with \fBsite\fR, one of \fBapi_key_file\fR, \fBcredentials_file\fR, \fBapi_key\fR, \fBusername\fR with \fBpassword\fR, and optionally \fBfolder\fR and \fBoptions\fR (as after \fB\-o\fR).
+.TP
+\fI/var/lib/filescomfs/ID\fR, \fI~/.local/state/filescomfs/ID\fR
+What is owed to Files.com, and the log. Not to be deleted.
+.TP
+\fI/var/cache/filescomfs/ID\fR, \fI~/.cache/filescomfs/ID\fR
+What may be thrown away.
+.TP
+\fI/run/filescomfs\fR, \fI$XDG_RUNTIME_DIR/filescomfs\fR
+Sockets by which \fBstatus\fR and \fBumount\fR speak with mounts.
+.SH EXAMPLES
+.nf
+filescomfs test mysite:/backups \-\-api\-key\-file key \-\-write
+filescomfs mount mysite:/backups /mnt/backup \-\-api\-key\-file key
+rsync \-a /home/ /mnt/backup/home/
+filescomfs umount /mnt/backup
+.fi
+.PP
+A line of \fI/etc/fstab\fR:
+.PP
+.nf
+mysite:/backups /mnt/backup filescomfs api\-key\-file=/etc/filescomfs/key,_netdev 0 0
+.fi
+"#;

@@ -1,0 +1,124 @@
+//! `status`: what a mount says of itself, for people or as it is.
+
+use std::fmt::Write;
+use std::path::Path;
+use std::time::Duration;
+
+use serde_json::Value;
+
+use super::arguments::StatusArguments;
+use super::exit_codes::{ExitCode, Failure};
+use super::quantities::show_size;
+use super::{plain, print, resolve};
+use crate::mount::control::{self, Request};
+
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Shows one mount, or all.
+pub fn run(arguments: &StatusArguments) -> Result<ExitCode, Failure> {
+    let states = match &arguments.mountpoint {
+        Some(mountpoint) => {
+            let mountpoint = resolve::absolute(mountpoint)?;
+            let mountpoint = mountpoint.canonicalize().unwrap_or(mountpoint);
+            vec![control::ask(&mountpoint, &Request::Status, PATIENCE)?]
+        }
+        None => control::sockets().iter().filter_map(|socket| of_socket(socket)).collect(),
+    };
+    if arguments.json {
+        let shown = match (states.as_slice(), &arguments.mountpoint) {
+            ([state], Some(_)) => state.clone(),
+            _ => Value::Array(states),
+        };
+        print(&format!("{shown:#}\n"))?;
+    } else if states.is_empty() {
+        print("Nothing is mounted.\n")?;
+    } else {
+        print(&states.iter().map(table).collect::<Vec<_>>().join("\n"))?;
+    }
+    Ok(ExitCode::Done)
+}
+
+/// A socket that nobody listens on is left by a daemon that was killed: no mount.
+fn of_socket(socket: &Path) -> Option<Value> {
+    control::ask_socket(socket, &Request::Status, PATIENCE).ok()
+}
+
+fn table(state: &Value) -> String {
+    let text = |name: &str| state[name].as_str().map_or_else(|| "?".to_owned(), plain);
+    let number = |value: &Value| value.as_u64().unwrap_or(0);
+    let mut shown = format!("{}  {}:{}\n", text("mountpoint"), text("site"), text("folder"));
+    let mut row = |name: &str, value: String| {
+        let _ = writeln!(shown, "  {name:<10} {value}");
+    };
+    let owed = &state["owed"];
+    row("close", text("close"));
+    let mut debt = match number(&owed["files"]) {
+        0 => "nothing".to_owned(),
+        files => format!("{files} files, {}", show_size(number(&owed["bytes"]))),
+    };
+    if let Some(seconds) = owed["oldest_seconds"].as_u64() {
+        debt.push_str(&format!(", oldest {seconds} s"));
+    }
+    if let Some(seconds) = owed["next_retry_seconds"].as_u64() {
+        debt.push_str(&format!(", tried again in {seconds} s"));
+    }
+    row("owed", debt);
+    row("verified", number(&state["verified"]).to_string());
+    if number(&state["weak"]) > 0 {
+        row("weak", format!("{}: enable MD5 in Data Governance, File Integrity", number(&state["weak"])));
+    }
+    let cache = &state["cache"];
+    row("cache", format!("{} of {}", show_size(number(&cache["used"])), show_size(number(&cache["limit"]))));
+    let calls = state["api_calls"].as_object();
+    row("API calls", calls.map_or(0, |calls| calls.values().map(number).sum::<u64>()).to_string());
+    if let Some(expiry) = state["key_expires_at"].as_str() {
+        row("key ends", plain(expiry));
+    }
+    for (name, list) in
+        [("uploading", &state["uploading"]), ("held", &state["held"]), ("error", &state["errors"])]
+    {
+        for entry in list.as_array().into_iter().flatten() {
+            let path = plain(entry["path"].as_str().unwrap_or("?"));
+            row(
+                name,
+                match entry["message"].as_str() {
+                    Some(message) => format!("{path}: {}", plain(message)),
+                    None => {
+                        let (sent, size) = (number(&entry["sent"]), number(&entry["size"]));
+                        format!("{path}: {} of {}", show_size(sent), show_size(size))
+                    }
+                },
+            );
+        }
+    }
+    shown
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn a_table_shows_what_matters() {
+        let shown = table(&json!({
+            "mountpoint": "/mnt", "site": "mysite", "folder": "/b", "close": "verified",
+            "owed": { "files": 1, "bytes": 1024, "oldest_seconds": 9, "next_retry_seconds": 4 },
+            "uploading": [{ "path": "/x", "sent": 512, "size": 1024 }],
+            "held": [], "errors": [{ "path": "/y", "message": "no network" }],
+            "verified": 3, "weak": 0, "api_calls": { "list": 2, "stat": 5 },
+            "cache": { "used": 0, "limit": 1024, "owed": 0 }, "key_expires_at": null,
+        }));
+        for line in
+            ["/mnt  mysite:/b", "1 files, 1.0 KiB, oldest 9 s", "/x: 512 B of 1.0 KiB", "/y: no network"]
+        {
+            assert!(shown.contains(line), "{line} in\n{shown}");
+        }
+        assert!(shown.contains("API calls  7") && !shown.contains("weak"), "{shown}");
+    }
+
+    #[test]
+    fn a_state_of_another_version_is_shown_as_far_as_it_goes() {
+        assert!(table(&json!({})).contains("owed       nothing"));
+    }
+}

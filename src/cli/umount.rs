@@ -1,0 +1,199 @@
+//! `umount`: drain, unmount, wait for the daemon's end.
+//!
+//! A mount whose daemon has died is unmounted all the same, and said to be so: what it owed is in its
+//! state folder, and the next mount takes it up.
+
+use std::ffi::CString;
+use std::io::{IsTerminal, Write};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use super::arguments::UmountArguments;
+use super::exit_codes::{ExitCode, Failure};
+use super::quantities::show_size;
+use super::{plain, print, resolve};
+use crate::mount::control::{self, ControlError, Request};
+
+/// How often a person who waits is told how far it is.
+const PROGRESS: Duration = Duration::from_millis(500);
+/// How long the daemon may take to end once nothing is mounted any more.
+const LAST_WORK: Duration = Duration::from_secs(30);
+/// What the answer to a drain may take beyond the drain itself.
+const SLACK: Duration = Duration::from_secs(10);
+
+/// Unmounts.
+pub fn run(arguments: &UmountArguments) -> Result<ExitCode, Failure> {
+    // Not `canonicalize`: a dead mount answers no question about itself.
+    let mountpoint = named(&arguments.mountpoint)?;
+    match drain(&mountpoint, if arguments.lazy { Duration::ZERO } else { arguments.timeout }) {
+        Ok(answer) => {
+            let debt = debt(&answer);
+            if let Some(debt) = &debt
+                && !arguments.lazy
+            {
+                let shown = mountpoint.display();
+                let text = format!(
+                    "{debt}{shown} is still mounted; wait longer with --timeout, or leave the rest for \
+                     the next mount with --lazy"
+                );
+                return Err(Failure::new(ExitCode::Owed, text));
+            }
+            unmount(&mountpoint, arguments.lazy)?;
+            wait_for_end(&mountpoint)?;
+            if let Some(debt) = debt {
+                print(&format!("{debt}It stays in the state folder, and the next mount takes it up.\n"))?;
+            }
+            Ok(ExitCode::Done)
+        }
+        Err(ControlError::NotServed(_)) => {
+            unmount(&mountpoint, arguments.lazy)?;
+            let text = "The mount had no running filescomfs. What it owed, if anything, is in its state \
+                        folder, and the next mount takes it up.\n";
+            print(text)?;
+            Ok(ExitCode::Done)
+        }
+        Err(ControlError::TimedOut(_)) if arguments.lazy => {
+            unmount(&mountpoint, true)?;
+            Ok(ExitCode::Done)
+        }
+        Err(error @ ControlError::TimedOut(_)) => {
+            Err(Failure::new(ExitCode::Owed, format!("{error}; it is still mounted")))
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// The mountpoint as the daemon spells it, without asking the filesystem that is mounted there.
+fn named(path: &Path) -> Result<std::path::PathBuf, Failure> {
+    let path = resolve::absolute(path)?;
+    let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else { return Ok(path) };
+    let own = parent.canonicalize().map_or_else(|_| path.clone(), |parent| parent.join(name));
+    // A link to a mountpoint: only a link is followed, so that a dead mount is not touched.
+    match own.symlink_metadata() {
+        Ok(found) if found.is_symlink() => Ok(own.canonicalize().unwrap_or(own)),
+        _ => Ok(own),
+    }
+}
+
+/// Asks for the drain in slices, so that there is something to tell in between.
+fn drain(mountpoint: &Path, timeout: Duration) -> Result<Value, ControlError> {
+    let end = Instant::now() + timeout;
+    let watched = std::io::stderr().is_terminal();
+    loop {
+        let left = end.saturating_duration_since(Instant::now());
+        let slice = if watched { left.min(PROGRESS) } else { left };
+        let timeout_ms = slice.as_millis().try_into().unwrap_or(u64::MAX);
+        let answer = control::ask(mountpoint, &Request::Drain { timeout_ms }, slice + SLACK)?;
+        let (files, bytes) = owed(&answer);
+        let over = left <= slice || files == 0;
+        if watched && (files > 0 || over) {
+            let line = if over { String::new() } else { format!("{files} files owed, {}", show_size(bytes)) };
+            let _ = write!(std::io::stderr(), "\r\x1b[K{line}");
+        }
+        if over {
+            return Ok(answer);
+        }
+    }
+}
+
+fn owed(answer: &Value) -> (u64, u64) {
+    let number = |name| answer["owed"][name].as_u64().unwrap_or(0);
+    (number("files"), number("bytes"))
+}
+
+/// What is owed or held, for people; `None` when nothing is.
+fn debt(answer: &Value) -> Option<String> {
+    let (files, bytes) = owed(answer);
+    let list = |name: &str| answer[name].as_array().cloned().unwrap_or_default();
+    let (held, errors) = (list("held"), list("errors"));
+    if files == 0 && held.is_empty() {
+        return None;
+    }
+    let mut text = format!("{files} files ({}) are not on Files.com yet", show_size(bytes));
+    if !held.is_empty() {
+        text.push_str(&format!(", {} were refused and are held", held.len()));
+    }
+    text.push_str(".\n");
+    for (word, entries) in [("held", held), ("owed", errors)] {
+        for entry in entries {
+            let (path, message) = (entry["path"].as_str(), entry["message"].as_str());
+            let line = format!("{}: {}", path.unwrap_or("?"), message.unwrap_or("?"));
+            text.push_str(&format!("  {word}  {}\n", plain(&line)));
+        }
+    }
+    Some(text)
+}
+
+/// umount2 as root; else fusermount3, which is allowed to.
+fn unmount(mountpoint: &Path, lazy: bool) -> Result<(), Failure> {
+    let failed = |reason: String| {
+        let busy = "; end the programs that use it (fuser -vm shows them), or use --lazy";
+        let hint = if reason.contains("busy") { busy } else { "" };
+        Failure::new(ExitCode::Failed, format!("cannot unmount {}: {reason}{hint}", mountpoint.display()))
+    };
+    let path = CString::new(mountpoint.as_os_str().as_bytes())
+        .map_err(|_| failed("the path holds a NUL".to_owned()))?;
+    let flags = libc::UMOUNT_NOFOLLOW | if lazy { libc::MNT_DETACH } else { 0 };
+    // SAFETY: the path is a C string that outlives the call.
+    if unsafe { libc::umount2(path.as_ptr(), flags) } == 0 {
+        return Ok(());
+    }
+    let error = std::io::Error::last_os_error();
+    if error.raw_os_error() != Some(libc::EPERM) {
+        return Err(failed(error.to_string()));
+    }
+    let flags: &[&str] = if lazy { &["-u", "-z", "--"] } else { &["-u", "--"] };
+    match Command::new("fusermount3").args(flags).arg(mountpoint).output() {
+        Ok(output) if output.status.success() => Ok(()),
+        Ok(output) => Err(failed(plain(String::from_utf8_lossy(&output.stderr).trim()))),
+        Err(error) => Err(failed(format!("fusermount3: {error}"))),
+    }
+}
+
+/// The next mount finds its folders free only when this daemon is gone.
+fn wait_for_end(mountpoint: &Path) -> Result<(), Failure> {
+    let end = Instant::now() + LAST_WORK;
+    while control::is_served(mountpoint) {
+        if Instant::now() >= end {
+            let text = format!("{} is unmounted, but its filescomfs still runs", mountpoint.display());
+            return Err(Failure::new(ExitCode::Failed, text));
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn nothing_owed_is_no_debt() {
+        let answer = json!({ "owed": { "files": 0, "bytes": 0 }, "held": [], "errors": [] });
+        assert_eq!(debt(&answer), None);
+    }
+
+    #[test]
+    fn a_debt_is_listed_with_its_reasons() {
+        let answer = json!({
+            "owed": { "files": 2, "bytes": 2048 },
+            "held": [{ "path": "/a\u{1b}[2J", "message": "name refused" }],
+            "errors": [{ "path": "/b", "message": "no network" }],
+        });
+        let text = debt(&answer).unwrap();
+        assert!(text.contains("2 files (2.0 KiB)") && text.contains("/b: no network"), "{text}");
+        assert!(!text.contains('\u{1b}'), "a name cannot command the terminal");
+    }
+
+    #[test]
+    fn held_files_alone_are_a_debt() {
+        let answer =
+            json!({ "owed": { "files": 0, "bytes": 0 }, "held": [{ "path": "/a", "message": "x" }] });
+        assert!(debt(&answer).is_some());
+    }
+}

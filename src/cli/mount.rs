@@ -112,7 +112,10 @@ fn serve(prepared: Prepared, ready: impl FnOnce(&Options) + Send) -> Result<Exit
         tracing::info!("{note}");
     }
     let shown = prepared.options.clone();
-    let ended = crate::mount::run(prepared.options, prepared.again, || ready(&shown))?;
+    let ended = crate::mount::run(prepared.options, prepared.again, || ready(&shown)).map_err(|error| {
+        let failure = Failure::from(error);
+        Failure::new(failure.code, format!("{}: {}", shown.source, failure.message))
+    })?;
     service::stopping();
     if !ended.remainder.is_nothing() {
         return Err(Failure::new(

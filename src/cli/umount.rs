@@ -3,11 +3,8 @@
 //! A mount whose daemon has died is unmounted all the same, and said to be so: what it owed is in its
 //! state folder, and the next mount takes it up.
 
-use std::ffi::CString;
 use std::io::{IsTerminal, Write};
-use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
-use std::process::Command;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -42,8 +39,9 @@ pub fn run(arguments: &UmountArguments) -> Result<ExitCode, Failure> {
                 );
                 return Err(Failure::new(ExitCode::Owed, text));
             }
+            let daemon = process(&mountpoint);
             unmount(&mountpoint, arguments.lazy)?;
-            wait_for_end(&mountpoint)?;
+            wait_for_end(&mountpoint, daemon)?;
             if let Some(debt) = debt {
                 print(&format!("{debt}It stays in the state folder, and the next mount takes it up.\n"))?;
             }
@@ -128,36 +126,30 @@ fn debt(answer: &Value) -> Option<String> {
     Some(text)
 }
 
-/// umount2 as root; else fusermount3, which is allowed to.
 fn unmount(mountpoint: &Path, lazy: bool) -> Result<(), Failure> {
-    let failed = |reason: String| {
+    crate::mount::unmount::unmount(mountpoint, lazy).map_err(|error| {
         let busy = "; end the programs that use it (fuser -vm shows them), or use --lazy";
-        let hint = if reason.contains("busy") { busy } else { "" };
-        Failure::new(ExitCode::Failed, format!("cannot unmount {}: {reason}{hint}", mountpoint.display()))
-    };
-    let path = CString::new(mountpoint.as_os_str().as_bytes())
-        .map_err(|_| failed("the path holds a NUL".to_owned()))?;
-    let flags = libc::UMOUNT_NOFOLLOW | if lazy { libc::MNT_DETACH } else { 0 };
-    // SAFETY: the path is a C string that outlives the call.
-    if unsafe { libc::umount2(path.as_ptr(), flags) } == 0 {
-        return Ok(());
-    }
-    let error = std::io::Error::last_os_error();
-    if error.raw_os_error() != Some(libc::EPERM) {
-        return Err(failed(error.to_string()));
-    }
-    let flags: &[&str] = if lazy { &["-u", "-z", "--"] } else { &["-u", "--"] };
-    match Command::new("fusermount3").args(flags).arg(mountpoint).output() {
-        Ok(output) if output.status.success() => Ok(()),
-        Ok(output) => Err(failed(plain(String::from_utf8_lossy(&output.stderr).trim()))),
-        Err(error) => Err(failed(format!("fusermount3: {error}"))),
-    }
+        let hint = if error.kind() == std::io::ErrorKind::ResourceBusy { busy } else { "" };
+        let shown = mountpoint.display();
+        Failure::new(ExitCode::Failed, format!("cannot unmount {shown}: {}{hint}", plain(&error.to_string())))
+    })
+}
+
+/// The process that serves the mount.
+fn process(mountpoint: &Path) -> Option<u64> {
+    control::ask(mountpoint, &Request::Status, SLACK).ok()?["pid"].as_u64()
+}
+
+/// A process that has ended and waits to be collected does not count.
+fn is_running(process: u64) -> bool {
+    let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
+    stat.rsplit_once(')').is_some_and(|(_, rest)| !rest.trim_start().starts_with('Z'))
 }
 
 /// The next mount finds its folders free only when this daemon is gone.
-fn wait_for_end(mountpoint: &Path) -> Result<(), Failure> {
+fn wait_for_end(mountpoint: &Path, daemon: Option<u64>) -> Result<(), Failure> {
     let end = Instant::now() + LAST_WORK;
-    while control::is_served(mountpoint) {
+    while control::is_served(mountpoint) || daemon.is_some_and(is_running) {
         if Instant::now() >= end {
             let text = format!("{} is unmounted, but its filescomfs still runs", mountpoint.display());
             return Err(Failure::new(ExitCode::Failed, text));

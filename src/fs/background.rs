@@ -4,18 +4,11 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use futures_util::StreamExt;
-
 use super::Filesystem;
 use super::core::Errand;
 use super::status::Remainder;
 use crate::model::content::State;
 use crate::model::node::Ino;
-
-/// Errands that are carried out side by side when a mount ends.
-const SIDE_BY_SIDE: usize = 16;
-/// How long a drain waits before it tries again what failed.
-const DRAIN_PAUSE: Duration = Duration::from_secs(2);
 
 impl Filesystem {
     /// Carries out what is planned, for as long as the mount lives.
@@ -58,6 +51,7 @@ impl Filesystem {
         }
         drop(core);
         self.errands.notify_one();
+        self.outcomes.notify_waiters();
     }
 
     /// Publishes under whatever name it has: a hold has ended, or the mount does.
@@ -92,34 +86,32 @@ impl Filesystem {
     }
 
     /// Sends everything that is owed, temporary names too, and waits for it; at most for `limit`.
-    /// What is still owed then is told with its reason; it stays in the journal.
+    /// What is still owed then is told with its reason; it goes on in the background, and stays in
+    /// the journal. What Files.com refused is not tried again: a person decides.
     pub async fn drain(&self, limit: Duration) -> Remainder {
         let deadline = tokio::time::Instant::now() + limit;
-        let mut first = true;
         loop {
-            let errands = self.everything_owed(first);
-            if errands.is_empty() || tokio::time::Instant::now() >= deadline {
+            // Asked for before the look, so that no outcome is missed.
+            let outcome = self.outcomes.notified();
+            tokio::pin!(outcome);
+            outcome.as_mut().enable();
+            if self.hurry() == 0 || tokio::time::timeout_at(deadline, outcome).await.is_err() {
                 return self.remainder();
             }
-            first = false;
-            let work = futures_util::stream::iter(errands)
-                .for_each_concurrent(SIDE_BY_SIDE, |errand| self.carry_out(errand));
-            if tokio::time::timeout_at(deadline, work).await.is_err()
-                || self.everything_owed(false).is_empty()
-            {
-                return self.remainder();
-            }
-            let wake = (tokio::time::Instant::now() + DRAIN_PAUSE).min(deadline);
-            tokio::time::sleep_until(wake).await;
         }
     }
 
-    /// Errands for all that Files.com does not have; what it refused is tried once more, not for ever.
-    fn everything_owed(&self, with_refused: bool) -> Vec<Errand> {
-        let core = self.core();
+    /// Makes everything due that may still succeed, and tells how much that is.
+    fn hurry(&self) -> usize {
+        let mut core = self.core();
         let files = core
             .owed()
-            .filter(|(_, file)| with_refused || !matches!(file.content.state(), State::Held(_)))
+            .filter(|(_, file)| match file.content.state() {
+                State::Held(_) => false,
+                // Half a file would be published over a whole one: its writer closes it.
+                State::Dirty(_) => file.handles == 0,
+                State::Sealed(_) | State::Clean => true,
+            })
             .map(|(ino, _)| Errand::Publish(ino));
         let others = core.owed_otherwise().map(|ino| match core.tree.node(ino) {
             Ok(node) if node.is_published() => Errand::Attributes(ino),
@@ -130,6 +122,11 @@ impl Filesystem {
         let others = others.filter(|errand| match errand {
             Errand::Attributes(ino) | Errand::Publish(ino) => !travels(*ino),
         });
-        others.chain(files).collect()
+        let errands: Vec<Errand> = others.chain(files).collect();
+        let now = Instant::now();
+        errands.iter().for_each(|errand| core.queue.hurry(*errand, now));
+        drop(core);
+        self.errands.notify_one();
+        errands.len()
     }
 }

@@ -101,6 +101,8 @@ pub struct Filesystem {
     arrivals: Notify,
     /// The queue has something new.
     errands: Notify,
+    /// An errand ended, well or not.
+    outcomes: Notify,
     memory: Arc<Semaphore>,
     stale: mpsc::UnboundedSender<Stale>,
     /// Somebody who does not wait for long has told the mount to end.
@@ -139,6 +141,7 @@ impl Filesystem {
             shape: RwLock::new(()),
             arrivals: Notify::new(),
             errands: Notify::new(),
+            outcomes: Notify::new(),
             memory: Arc::new(Semaphore::new(PART_MEMORY)),
             stale,
             ending: AtomicBool::new(false),

@@ -11,6 +11,9 @@ use crate::model::node::{Ino, Local};
 impl Filesystem {
     /// Opens a file. `truncate` empties it first, whatever Files.com has: nothing is fetched.
     pub fn open(&self, ino: Ino, writable: bool, truncate: bool, pid: u32) -> Result<u64, Failure> {
+        if writable {
+            self.may_write(ino)?;
+        }
         if truncate {
             self.empty(ino)?;
         }
@@ -18,6 +21,19 @@ impl Filesystem {
         let mut core = self.core();
         core.tree.file(ino)?;
         core.open(Handle { ino, writable, process })
+    }
+
+    /// Root passes the kernel's check of the mode, and still has no permission on Files.com.
+    fn may_write(&self, ino: Ino) -> Result<(), Failure> {
+        let core = self.core();
+        if core.tree.node(ino)?.permissions.write {
+            return Ok(());
+        }
+        let failure = Failure::new(libc::EACCES, "this key may not write here; ask for the permission");
+        if let Some(path) = core.tree.path(ino) {
+            tracing::warn!("{path} was not opened for writing: {failure}");
+        }
+        Err(failure)
     }
 
     /// Gives a file new, empty bytes. Those who read the old ones go on with what they have.

@@ -9,10 +9,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
 
 use fuser::{
-    AccessFlags, BsdFileFlags, Config, CopyFileRangeFlags, Errno, FileHandle, FopenFlags, Generation,
-    INodeNo, InitFlags, KernelConfig, LockOwner, MountOption, OpenFlags, RenameFlags, ReplyAttr, ReplyCreate,
-    ReplyData, ReplyDirectory, ReplyDirectoryPlus, ReplyEmpty, ReplyEntry, ReplyLseek, ReplyOpen,
-    ReplyStatfs, ReplyWrite, ReplyXattr, Request, SessionACL, TimeOrNow, WriteFlags,
+    AccessFlags, BsdFileFlags, CopyFileRangeFlags, Errno, FileHandle, FopenFlags, Generation, INodeNo,
+    InitFlags, KernelConfig, LockOwner, OpenFlags, RenameFlags, ReplyAttr, ReplyCreate, ReplyData,
+    ReplyDirectory, ReplyDirectoryPlus, ReplyEmpty, ReplyEntry, ReplyLseek, ReplyOpen, ReplyStatfs,
+    ReplyWrite, ReplyXattr, Request, TimeOrNow, WriteFlags,
 };
 use tokio::runtime::Handle;
 
@@ -20,10 +20,7 @@ use super::convert::{attr, errno, ino, kind, moment};
 use crate::fs::{Attr, Change, DirEntry, Filesystem, Maker};
 use crate::model::failure::Failure;
 use crate::model::name::LONGEST_NAME;
-use crate::mount::options::Options;
 
-/// Threads that take requests from the kernel.
-const EVENT_LOOPS: usize = 4;
 /// Bytes of one write request.
 const MAX_WRITE: u32 = 1 << 20;
 /// Requests that the kernel may have under way by itself: read-ahead, mostly.
@@ -34,29 +31,6 @@ const BLOCK_SIZE: u32 = 4096;
 /// `user.filescomfs.NAME`: answered when asked for by name, and never listed.
 const STATE_PREFIX: &str = "user.filescomfs.";
 const GENERATION: Generation = Generation(0);
-
-/// How the session with the kernel is set up.
-pub fn session_config(options: &Options) -> Config {
-    let mut config = Config::default();
-    config.mount_options = vec![
-        MountOption::FSName(options.source.clone()),
-        MountOption::Subtype("filescomfs".into()),
-        MountOption::DefaultPermissions,
-        MountOption::NoDev,
-        MountOption::NoSuid,
-    ];
-    if options.read_only {
-        config.mount_options.push(MountOption::RO);
-    }
-    config.mount_options.extend(options.kernel.iter().filter_map(|word| match word.as_str() {
-        "noexec" => Some(MountOption::NoExec),
-        "noatime" => Some(MountOption::NoAtime),
-        _ => None,
-    }));
-    config.acl = if options.allow_other { SessionACL::All } else { SessionACL::Owner };
-    config.n_threads = Some(EVENT_LOOPS);
-    config
-}
 
 /// Takes requests, converts them, replies.
 pub struct Door {

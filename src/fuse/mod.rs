@@ -6,7 +6,9 @@
 
 mod convert;
 mod door;
+mod enter;
 mod forget;
 
-pub use door::{Door, session_config};
+pub use door::Door;
+pub use enter::enter;
 pub use forget::tell_kernel;

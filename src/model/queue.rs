@@ -18,6 +18,8 @@ pub struct Queue<K> {
 struct Due {
     at: Instant,
     failures: u32,
+    /// Somebody has taken it and has not told the outcome yet.
+    taken: bool,
 }
 
 impl<K> Default for Queue<K> {
@@ -29,14 +31,22 @@ impl<K> Default for Queue<K> {
 impl<K: Copy + Eq + Hash> Queue<K> {
     /// Makes `key` due at `at`, whatever was planned before.
     pub fn schedule(&mut self, key: K, at: Instant) {
-        self.due.insert(key, Due { at, failures: 0 });
+        self.due.insert(key, Due { at, failures: 0, taken: false });
     }
 
     /// `key` failed: due again after a pause that doubles with every failure, five minutes at most.
     pub fn failed(&mut self, key: K, now: Instant) {
         let failures = self.due.get(&key).map_or(0, |due| due.failures);
         let pause = (FIRST_PAUSE * 2u32.saturating_pow(failures.min(10))).min(LONGEST_PAUSE);
-        self.due.insert(key, Due { at: now + pause, failures: failures + 1 });
+        self.due.insert(key, Due { at: now + pause, failures: failures + 1, taken: false });
+    }
+
+    /// Somebody waits for `key`: due now, unless it is being worked on or comes soon anyway.
+    pub fn hurry(&mut self, key: K, now: Instant) {
+        let due = self.due.entry(key).or_insert(Due { at: now, failures: 0, taken: false });
+        if !due.taken && due.at > now + FIRST_PAUSE {
+            due.at = now;
+        }
     }
 
     /// `key` is done, or gone.
@@ -51,6 +61,7 @@ impl<K: Copy + Eq + Hash> Queue<K> {
         for key in &ready {
             if let Some(due) = self.due.get_mut(key) {
                 due.at = now + LONGEST_PAUSE;
+                due.taken = true;
             }
         }
         ready
@@ -65,6 +76,22 @@ impl<K: Copy + Eq + Hash> Queue<K> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn who_waits_hurries_what_is_far_away_and_nothing_else() {
+        let now = Instant::now();
+        let mut queue = Queue::default();
+        queue.schedule("held back", now + Duration::from_secs(60));
+        queue.failed("failed just now", now);
+        queue.schedule("under way", now);
+        assert_eq!(queue.take_due(now), ["under way"]);
+        for key in ["held back", "failed just now", "under way", "new"] {
+            queue.hurry(key, now);
+        }
+        let mut due = queue.take_due(now);
+        due.sort_unstable();
+        assert_eq!(due, ["held back", "new"]);
+    }
 
     #[test]
     fn pauses_double_up_to_five_minutes_and_start_anew_with_a_new_plan() {

@@ -12,7 +12,7 @@ use super::control::{self, Listener, Request};
 use super::error::MountError;
 use super::options::Options;
 use crate::fs::{Filesystem, Remainder};
-use crate::fuse::{Door, session_config, tell_kernel};
+use crate::fuse::{Door, tell_kernel};
 use crate::model::moment::Moment;
 use crate::remote::{Client, Credentials};
 
@@ -53,8 +53,7 @@ pub fn run(
     };
     let door = Door::new(fs.clone(), runtime.handle().clone());
     let failed = |error| MountError::Fuse { mountpoint: options.mountpoint.clone(), error };
-    let session =
-        fuser::Session::new(door, &options.mountpoint, &session_config(&options)).map_err(failed)?;
+    let session = crate::fuse::enter(door, &options).map_err(failed)?;
     let session = session.spawn().map_err(failed)?;
     tell_kernel(session.notifier(), stale).map_err(MountError::Start)?;
 
@@ -125,7 +124,14 @@ impl Desk {
     async fn answer(&self, request: Request) -> Value {
         match request {
             Request::Status => self.status(),
-            Request::Drain { timeout_ms } => json!(self.fs.drain(Duration::from_millis(timeout_ms)).await),
+            Request::Drain { timeout_ms } => {
+                let left = self.fs.drain(Duration::from_millis(timeout_ms)).await;
+                json!({
+                    "owed": { "files": left.files, "bytes": left.bytes, "attributes": left.attributes },
+                    "held": left.held,
+                    "errors": left.errors,
+                })
+            }
             Request::Stop => {
                 self.stop.notify_one();
                 json!({ "stopping": true })

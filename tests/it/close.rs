@@ -179,8 +179,9 @@ fn a_rename_that_cannot_be_published_says_so() {
     assert_eq!(errno(fs::rename(mount.path("f.tmp"), mount.path("f"))), libc::EIO);
     assert_eq!(fs::read(mount.path("f")).unwrap(), b"bytes");
     stage.site.clear_faults();
-    mount.umount();
+    close(OpenOptions::new().append(true).open(mount.path("f")).unwrap()).unwrap();
     assert_eq!(stage.stored("f").unwrap(), b"bytes");
+    mount.umount();
 }
 
 #[test]
@@ -250,6 +251,7 @@ fn an_unlinked_file_stays_with_those_who_have_it_open() {
     let mut bytes = Vec::new();
     old.read_to_end(&mut bytes).unwrap();
     assert!(bytes == noise(5, 3 * MIB));
+    drop(old);
 
     let mut new = OpenOptions::new().read(true).write(true).create_new(true).open(mount.path("new")).unwrap();
     new.write_all(b"scratch").unwrap();

@@ -1,0 +1,90 @@
+//! Entering the tree: mount(2) where we may, fusermount3 where we may not.
+
+use std::ffi::CString;
+use std::fs::{self, OpenOptions};
+use std::io;
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+
+use fuser::{Config, MountOption, Session, SessionACL};
+
+use super::Door;
+use crate::mount::options::Options;
+
+/// What `mount` and `df` show, and fstab names.
+const TYPE: &str = "fuse.filescomfs";
+/// Threads that take requests from the kernel.
+const EVENT_LOOPS: usize = 4;
+
+/// Mounts, and shakes hands with the kernel.
+///
+/// # Errors
+/// What mount(2) or fusermount3 answer.
+pub fn enter(door: Door, options: &Options) -> io::Result<Session<Door>> {
+    let config = config(options);
+    // fuser mounts as plain "fuse", which neither fstab nor `findmnt -t` would recognise.
+    match mount(options) {
+        Ok(device) => Session::from_fd(door, device, config.acl, config),
+        Err(error) if error.raw_os_error() == Some(libc::EPERM) => {
+            Session::new(door, &options.mountpoint, &config)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+fn config(options: &Options) -> Config {
+    let mut config = Config::default();
+    config.mount_options = vec![
+        MountOption::FSName(options.source.clone()),
+        MountOption::Subtype("filescomfs".into()),
+        MountOption::DefaultPermissions,
+        MountOption::NoDev,
+        MountOption::NoSuid,
+    ];
+    if options.read_only {
+        config.mount_options.push(MountOption::RO);
+    }
+    config.mount_options.extend(options.kernel.iter().filter_map(|word| match word.as_str() {
+        "noexec" => Some(MountOption::NoExec),
+        "noatime" => Some(MountOption::NoAtime),
+        _ => None,
+    }));
+    config.acl = if options.allow_other { SessionACL::All } else { SessionACL::Owner };
+    config.n_threads = Some(EVENT_LOOPS);
+    config
+}
+
+/// mount(2) with our own type. EPERM for those who need fusermount3.
+fn mount(options: &Options) -> io::Result<OwnedFd> {
+    let device = OpenOptions::new().read(true).write(true).custom_flags(libc::O_CLOEXEC).open("/dev/fuse")?;
+    let mode = fs::metadata(&options.mountpoint)?.mode();
+    // SAFETY: both calls only read the process's identity.
+    let (uid, gid) = unsafe { (libc::getuid(), libc::getgid()) };
+    let mut data = format!(
+        "fd={},rootmode={mode:o},user_id={uid},group_id={gid},default_permissions",
+        device.as_raw_fd()
+    );
+    if options.allow_other {
+        data.push_str(",allow_other");
+    }
+    let mut flags = libc::MS_NODEV | libc::MS_NOSUID;
+    if options.read_only {
+        flags |= libc::MS_RDONLY;
+    }
+    for word in &options.kernel {
+        flags |= match word.as_str() {
+            "noexec" => libc::MS_NOEXEC,
+            "noatime" => libc::MS_NOATIME,
+            _ => 0,
+        };
+    }
+    let text = |bytes: &[u8]| CString::new(bytes).map_err(io::Error::from);
+    let (source, kind, data) =
+        (text(options.source.as_bytes())?, text(TYPE.as_bytes())?, text(data.as_bytes())?);
+    let target = text(options.mountpoint.as_os_str().as_bytes())?;
+    // SAFETY: all four are C strings that live through the call.
+    let outcome =
+        unsafe { libc::mount(source.as_ptr(), target.as_ptr(), kind.as_ptr(), flags, data.as_ptr().cast()) };
+    if outcome == 0 { Ok(device.into()) } else { Err(io::Error::last_os_error()) }
+}

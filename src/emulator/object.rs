@@ -15,6 +15,7 @@ use std::sync::{Arc, OnceLock};
 use axum::body::Bytes;
 use md5::{Digest, Md5};
 
+use super::clock::Time;
 use super::hex::{hex, random_id};
 
 /// The largest piece that is read from disk, or handed to a throttled client, at once.
@@ -128,13 +129,14 @@ pub(super) struct Object {
     pub(super) size: u64,
     pub(super) crc32: u32,
     pub(super) etag: String,
+    pub(super) stored_at: Time,
     pub(super) parts: Vec<Arc<Part>>,
     pub(super) md5: OnceLock<[u8; 16]>,
 }
 
 impl Object {
     /// With `opaque`, the ETag says nothing about the content.
-    pub(super) fn new(parts: Vec<Arc<Part>>, opaque: bool) -> Self {
+    pub(super) fn new(parts: Vec<Arc<Part>>, opaque: bool, now: Time) -> Self {
         let mut crc32 = crc32fast::Hasher::new();
         let mut composite = Md5::new();
         for part in &parts {
@@ -152,7 +154,7 @@ impl Object {
         }
         let id = random_id();
         let size = parts.iter().map(|part| part.len).sum();
-        Self { id, size, crc32: crc32.finalize(), etag, parts, md5 }
+        Self { id, size, crc32: crc32.finalize(), etag, stored_at: now, parts, md5 }
     }
 
     /// MD5 of the whole content; reads all of it the first time where there are several parts.

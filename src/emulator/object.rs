@@ -212,7 +212,7 @@ impl Reader {
             }
             let want = usize::try_from(self.left.min(part.len - self.at)).unwrap_or(PIECE).min(PIECE);
             let piece = match &part.body {
-                Body::Memory(chunks) => self.from_memory(chunks, want),
+                Body::Memory(chunks) => self.piece_in_memory(chunks, want),
                 Body::Disk(path, _) => {
                     let file = match &self.file {
                         Some(file) => file,
@@ -232,7 +232,7 @@ impl Reader {
         Ok(None)
     }
 
-    fn from_memory(&mut self, chunks: &[Bytes], want: usize) -> Bytes {
+    fn piece_in_memory(&mut self, chunks: &[Bytes], want: usize) -> Bytes {
         let (index, begin) = &mut self.buffer;
         while let Some(chunk) = chunks.get(*index) {
             let end = *begin + chunk.len() as u64;

@@ -176,6 +176,6 @@ fn md5(bytes: &[u8]) -> String {
 
 /// The ETag of an object made of these parts.
 fn composite(parts: &[&[u8]]) -> String {
-    let sums: Vec<u8> = parts.iter().flat_map(|part| <md5::Md5 as md5::Digest>::digest(part)).collect();
+    let sums: Vec<u8> = parts.iter().flat_map(<md5::Md5 as md5::Digest>::digest).collect();
     format!("\"{}-{}\"", md5(&sums), parts.len())
 }

@@ -262,3 +262,19 @@ async fn opaque_etags_prove_nothing() {
     let object = site.fetch(&site.download_url("f").await, &[]).await;
     assert!(object.header("etag").unwrap().starts_with("\"opaque-"));
 }
+
+#[tokio::test]
+async fn several_parts_are_asked_for_at_once() {
+    let site = Site::new();
+    let first = site.begin("f", json!({})).await;
+    let body = json!({"ref": first["ref"], "part": 2, "parts": 3});
+    let answer = site.call("POST", "file_actions/begin_upload/f", body).await;
+    let numbers: Vec<_> =
+        answer.json.as_array().unwrap().iter().map(|slot| slot["part_number"].clone()).collect();
+    assert_eq!(json!(numbers), json!([2, 3, 4]));
+    site.put_part(&first, b"one ").await;
+    site.put_part(&answer.json[0], b"two ").await;
+    site.put_part(&answer.json[1], b"three").await;
+    site.complete("f", json!({"action": "end", "ref": first["ref"]})).await;
+    assert_eq!(site.emulator.read("f").unwrap(), b"one two three");
+}

@@ -24,6 +24,9 @@ use super::{account, admin, downloads, folders, listing, locks, migrations, resp
 
 const ROOT: &str = "/api/rest/v1/";
 
+/// How much of a body the log keeps: the ETags of a very large file are not worth their room.
+const LONGEST_LOGGED: usize = 64 << 10;
+
 /// The largest body of an API request.
 const LARGEST_BODY: usize = 16 << 20;
 
@@ -54,7 +57,9 @@ pub(super) async fn serve(
         None => answer,
     };
     let body = match &asked {
-        Ok((body, _)) if route.kind != "login" => String::from_utf8_lossy(body).into_owned(),
+        Ok((body, _)) if route.kind != "login" => {
+            String::from_utf8_lossy(&body[..body.len().min(LONGEST_LOGGED)]).into_owned()
+        }
         _ => String::new(),
     };
     let status = if effect == Some(&Effect::Reset) { 0 } else { response.status().as_u16() };

@@ -23,7 +23,8 @@ struct Arguments {
     /// Base of signed URLs, where clients reach the storage under another address
     #[arg(long, value_name = "URL")]
     storage_url: Option<String>,
-    /// A key to accept: KEY[,set=full|files_only][,path=FOLDER][,permissions=lrwod][,expires=UNIXSECONDS][,name=NAME]; may be repeated
+    /// A key to accept; may be repeated. Behind the key, with commas: set=full or set=files_only,
+    /// path=FOLDER, permissions=lrwod, expires=UNIXSECONDS, name=NAME
     #[arg(long, value_name = "KEY")]
     api_key: Vec<String>,
     /// A user to accept; may be repeated

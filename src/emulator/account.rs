@@ -78,7 +78,8 @@ fn second_step(world: &mut World, at: usize) -> ApiError {
         "not-authenticated/two-factor-authentication-error",
         "Two-factor authentication is required.",
     );
-    error.data = Some(json!({"partial_session_id": id, "two_factor_authentication_methods": ["totp"]}));
+    let data = json!({"partial_session_id": id, "two_factor_authentication_methods": ["totp"]});
+    error.data = Some(Box::new(data));
     error
 }
 

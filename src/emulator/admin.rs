@@ -11,8 +11,8 @@ use serde_json::{Value, json};
 
 use super::faults::Fault;
 use super::respond::set_status;
-use super::server::Shared;
 use super::settings::Settings;
+use super::shared::Shared;
 
 /// What `GET /` shows.
 const PAGE: &str = "\

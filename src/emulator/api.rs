@@ -17,12 +17,15 @@ use super::faults::Effect;
 use super::log::LoggedRequest;
 use super::params::Params;
 use super::route::Route;
-use super::server::Shared;
 use super::settings::{PermissionSet, Settings};
+use super::shared::Shared;
 use super::spoil::{interfere, spoil};
 use super::{account, admin, downloads, folders, listing, locks, migrations, respond, uploads};
 
 const ROOT: &str = "/api/rest/v1/";
+
+/// How much of a body the log keeps: the ETags of a very large file are not worth their room.
+const LONGEST_LOGGED: usize = 64 << 10;
 
 /// The largest body of an API request.
 const LARGEST_BODY: usize = 16 << 20;
@@ -42,6 +45,7 @@ pub(super) async fn serve(
         }
         return respond::refusal(&ApiError::not_found(), &settings, shared.now());
     };
+    let _inside = Inside::enter(&shared.inside);
     if settings.latency_ms > 0 {
         tokio::time::sleep(Duration::from_millis(settings.latency_ms)).await;
     }
@@ -53,7 +57,9 @@ pub(super) async fn serve(
         None => answer,
     };
     let body = match &asked {
-        Ok((body, _)) if route.kind != "login" => String::from_utf8_lossy(body).into_owned(),
+        Ok((body, _)) if route.kind != "login" => {
+            String::from_utf8_lossy(&body[..body.len().min(LONGEST_LOGGED)]).into_owned()
+        }
         _ => String::new(),
     };
     let status = if effect == Some(&Effect::Reset) { 0 } else { response.status().as_u16() };
@@ -118,7 +124,7 @@ async fn answer(
     }
     let effect = fault.as_ref().map(|fault| &fault.what);
     let outcome =
-        admit(shared, settings).and_then(|_guard| carry_out(shared, settings, head, route, asked, effect));
+        admit(shared, settings).and_then(|()| carry_out(shared, settings, head, route, asked, effect));
     let answer = match outcome {
         Ok(reply) => respond::reply(reply, settings, shared.now()),
         Err(error) => respond::refusal(&error, settings, shared.now()),
@@ -133,21 +139,27 @@ async fn answer(
 /// Counts a request for as long as it lasts.
 struct Inside<'a>(&'a AtomicUsize);
 
+impl<'a> Inside<'a> {
+    fn enter(count: &'a AtomicUsize) -> Self {
+        count.fetch_add(1, Ordering::Relaxed);
+        Self(count)
+    }
+}
+
 impl Drop for Inside<'_> {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
-fn admit<'a>(shared: &'a Shared, settings: &Settings) -> Result<Inside<'a>, ApiError> {
-    let count = shared.inside.fetch_add(1, Ordering::Relaxed) + 1;
-    let inside = Inside(&shared.inside);
-    let name = if settings.concurrent_requests.is_some_and(|most| count > most) {
+fn admit(shared: &Shared, settings: &Settings) -> Result<(), ApiError> {
+    let inside = shared.inside.load(Ordering::Relaxed);
+    let name = if settings.concurrent_requests.is_some_and(|most| inside > most) {
         "too-many-concurrent-requests"
     } else if !shared.door.enter(settings.requests_per_second) {
         "too-many-requests"
     } else {
-        return Ok(inside);
+        return Ok(());
     };
     let mut error = ApiError::new(format!("rate-limited/{name}"), "Too many requests.");
     error.retry_after = settings.retry_after.clone();

@@ -9,10 +9,10 @@ use super::storage::OBJECTS;
 use super::tree::{Kind, ROOT};
 
 pub(super) fn download(world: &mut World, call: &Call<'_>) -> Result<Reply, ApiError> {
-    let id = world.tree.find(call.path()).filter(|id| *id != ROOT).ok_or_else(ApiError::not_found)?;
     let action = call.params.text("action");
     let is_stat = action.as_deref() == Some("stat");
     call.demand(call.path(), if is_stat { Need::See } else { Need::Read })?;
+    let id = world.tree.find(call.path()).filter(|id| *id != ROOT).ok_or_else(ApiError::not_found)?;
     let node = world.tree.get(id).ok_or_else(ApiError::not_found)?;
     let Kind::File(object) = &node.kind else {
         return Err(ApiError::new("bad-request/cannot-download-directory", "cannot download folder"));

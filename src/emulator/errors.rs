@@ -15,7 +15,7 @@ pub(super) struct ApiError {
     pub(super) text: String,
     /// Overrides the status of the group.
     pub(super) status: Option<u16>,
-    pub(super) data: Option<Value>,
+    pub(super) data: Option<Box<Value>>,
     pub(super) retry_after: Option<String>,
 }
 
@@ -62,7 +62,7 @@ impl ApiError {
             "type": self.kind,
         });
         if let (Some(data), Some(object)) = (&self.data, envelope.as_object_mut()) {
-            object.insert("data".into(), data.clone());
+            object.insert("data".into(), (**data).clone());
         }
         envelope
     }

@@ -12,9 +12,9 @@ use super::tree::{Kind, Node, ROOT};
 use super::uploads::provided_mtime;
 
 pub(super) fn stat(world: &World, call: &Call<'_>) -> Result<Reply, ApiError> {
+    call.demand(call.path(), Need::See)?;
     // The root has no entity.
     let id = world.tree.find(call.path()).filter(|id| *id != ROOT).ok_or_else(ApiError::not_found)?;
-    call.demand(call.path(), Need::See)?;
     let entity = entity_of(call, &world.tree, id).ok_or_else(ApiError::not_found)?;
     Ok(Reply::json(200, &entity)?.cacheable())
 }
@@ -41,8 +41,8 @@ pub(super) fn mkdir(world: &mut World, call: &Call<'_>) -> Result<Reply, ApiErro
 
 /// `PATCH /files`: time, metadata and colour, of files and folders.
 pub(super) fn patch(world: &mut World, call: &Call<'_>) -> Result<Reply, ApiError> {
-    let id = world.tree.find(call.path()).filter(|id| *id != ROOT).ok_or_else(ApiError::not_found)?;
     call.demand(call.path(), Need::Overwrite)?;
+    let id = world.tree.find(call.path()).filter(|id| *id != ROOT).ok_or_else(ApiError::not_found)?;
     world.check_lock(call.path(), call)?;
     let provided_mtime = provided_mtime(call)?;
     let metadata = metadata_of(call)?;
@@ -88,8 +88,8 @@ pub(super) fn metadata_of(call: &Call<'_>) -> Result<Option<BTreeMap<String, Str
 
 /// `DELETE /files`: files at once, folders after the delay of the settings.
 pub(super) fn delete(world: &mut World, call: &Call<'_>) -> Result<Reply, ApiError> {
-    let id = world.tree.find(call.path()).filter(|id| *id != ROOT).ok_or_else(ApiError::not_found)?;
     call.demand(call.path(), Need::Delete)?;
+    let id = world.tree.find(call.path()).filter(|id| *id != ROOT).ok_or_else(ApiError::not_found)?;
     world.check_lock(call.path(), call)?;
     let recursive = call.params.flag("recursive");
     if let Some(children) = world.tree.children(id) {

@@ -23,7 +23,7 @@ pub struct LoggedRequest {
     pub kind: &'static str,
     /// Bytes of content: received in a part, promised in a download.
     pub bytes: u64,
-    /// Body of an API request; a login's is left out.
+    /// Body of an API request, its first 64 KiB; a login's is left out.
     pub body: String,
 }
 

@@ -56,10 +56,10 @@ pub(super) fn begin(world: &mut World, call: &Call<'_>) -> Result<Reply, ApiErro
         only_folders: call.params.flag("structure"),
         author: call.caller.author,
     };
+    call.demand(&plan.from, if plan.is_copy { Need::Read } else { Need::Delete })?;
     let source = world.tree.find(&plan.from).filter(|id| *id != ROOT).ok_or_else(ApiError::not_found)?;
     let is_folder = world.tree.get(source).is_some_and(Node::is_folder);
     names::check(&plan.to, is_folder, call.settings.longest_name)?;
-    call.demand(&plan.from, if plan.is_copy { Need::Read } else { Need::Delete })?;
     call.demand(&plan.to, Need::Write)?;
     if let Some(there) = world.tree.find(&plan.to)
         && there != source

@@ -15,6 +15,7 @@ use std::sync::{Arc, OnceLock};
 use axum::body::Bytes;
 use md5::{Digest, Md5};
 
+use super::clock::Time;
 use super::hex::{hex, random_id};
 
 /// The largest piece that is read from disk, or handed to a throttled client, at once.
@@ -128,13 +129,14 @@ pub(super) struct Object {
     pub(super) size: u64,
     pub(super) crc32: u32,
     pub(super) etag: String,
+    pub(super) stored_at: Time,
     pub(super) parts: Vec<Arc<Part>>,
     pub(super) md5: OnceLock<[u8; 16]>,
 }
 
 impl Object {
     /// With `opaque`, the ETag says nothing about the content.
-    pub(super) fn new(parts: Vec<Arc<Part>>, opaque: bool) -> Self {
+    pub(super) fn new(parts: Vec<Arc<Part>>, opaque: bool, now: Time) -> Self {
         let mut crc32 = crc32fast::Hasher::new();
         let mut composite = Md5::new();
         for part in &parts {
@@ -152,7 +154,7 @@ impl Object {
         }
         let id = random_id();
         let size = parts.iter().map(|part| part.len).sum();
-        Self { id, size, crc32: crc32.finalize(), etag, parts, md5 }
+        Self { id, size, crc32: crc32.finalize(), etag, stored_at: now, parts, md5 }
     }
 
     /// MD5 of the whole content; reads all of it the first time where there are several parts.
@@ -210,7 +212,7 @@ impl Reader {
             }
             let want = usize::try_from(self.left.min(part.len - self.at)).unwrap_or(PIECE).min(PIECE);
             let piece = match &part.body {
-                Body::Memory(chunks) => self.from_memory(chunks, want),
+                Body::Memory(chunks) => self.piece_in_memory(chunks, want),
                 Body::Disk(path, _) => {
                     let file = match &self.file {
                         Some(file) => file,
@@ -230,7 +232,7 @@ impl Reader {
         Ok(None)
     }
 
-    fn from_memory(&mut self, chunks: &[Bytes], want: usize) -> Bytes {
+    fn piece_in_memory(&mut self, chunks: &[Bytes], want: usize) -> Bytes {
         let (index, begin) = &mut self.buffer;
         while let Some(chunk) = chunks.get(*index) {
             let end = *begin + chunk.len() as u64;

@@ -76,7 +76,7 @@ impl Index {
         for (id, row) in rows {
             let kind = match row.object {
                 None => Kind::Folder(BTreeMap::new()),
-                Some(object) => Kind::File(object.restore(depot, &mut parts, &mut shared)),
+                Some(object) => Kind::File(object.restore(depot, row.created_at, &mut parts, &mut shared)),
             };
             let mut node = Node::new(kind, row.created_at, row.created_by);
             node.mtime = row.mtime;
@@ -164,6 +164,7 @@ impl StoredObject {
     fn restore(
         self,
         depot: &Depot,
+        stored_at: Time,
         files: &mut HashSet<String>,
         shared: &mut BTreeMap<String, Arc<Part>>,
     ) -> Arc<Object> {
@@ -178,7 +179,8 @@ impl StoredObject {
         let parts: Vec<Arc<Part>> = self.parts.into_iter().map(&mut restore).collect();
         let size = parts.iter().map(|part| part.len).sum();
         let md5 = self.md5.map_or_else(OnceLock::new, OnceLock::from);
-        let object = Arc::new(Object { id: self.id, size, crc32: self.crc32, etag: self.etag, parts, md5 });
+        let object =
+            Arc::new(Object { id: self.id, size, crc32: self.crc32, etag: self.etag, stored_at, parts, md5 });
         // The process may have ended between a completion and its MD5.
         object.md5();
         object

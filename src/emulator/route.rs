@@ -37,7 +37,6 @@ impl Route {
                     ("POST", "begin_upload") => "begin_upload",
                     ("POST", "move") => "move",
                     ("POST", "copy") => "copy",
-                    ("POST", "delete") => "begin_delete",
                     _ => "unknown",
                 };
                 (kind, rest)

@@ -119,6 +119,8 @@ fn reshape(response: Response<Body>, at: u64, trick: Trick) -> Response<Body> {
         if left == 0 {
             match trick {
                 Trick::Cut => {
+                    // What was sent so far leaves while this waits its turn.
+                    tokio::task::yield_now().await;
                     return Some((Err(io::Error::from(io::ErrorKind::BrokenPipe)), (pieces, passed)));
                 }
                 Trick::Stall => pending().await,

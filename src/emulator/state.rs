@@ -10,13 +10,13 @@ use super::auth::{Author, Session};
 use super::call::Reply;
 use super::clock::Time;
 use super::errors::ApiError;
+use super::grants::Grants;
 use super::locks::Lock;
 use super::migrations::Migration;
 use super::names::{Key, components};
 use super::object::Object;
 use super::persist::Index;
 use super::settings::Settings;
-use super::storage::Grants;
 use super::tree::{Kind, Node, ROOT, Tree};
 use super::uploads::Uploads;
 

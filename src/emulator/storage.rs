@@ -3,7 +3,6 @@
 //! It knows nothing of callers: whoever has a URL may use it while it lives. A download goes on serving
 //! the version that its URL was made for, whatever has happened at the path since.
 
-use std::collections::{HashMap, VecDeque};
 use std::io;
 use std::ops::Range;
 use std::sync::Arc;
@@ -14,7 +13,6 @@ use axum::extract::{ConnectInfo, Request, State};
 use axum::http::{HeaderMap, Method, Response, header};
 use futures_util::{StreamExt, stream};
 
-use super::clock::Time;
 use super::connection::Line;
 use super::errors::StorageError;
 use super::faults::Effect;
@@ -22,37 +20,13 @@ use super::hex::{base64, hex, random_id};
 use super::log::LoggedRequest;
 use super::object::{Object, Reader};
 use super::respond;
-use super::server::Shared;
 use super::settings::Settings;
+use super::shared::Shared;
 use super::spoil::{flipped, interfere, spoil};
 use super::uploads::StoredPart;
 
 /// Path of every object at the storage, up to its id.
 pub(super) const OBJECTS: &str = "/objects.emulator/metadata/1/";
-
-/// Objects that living download URLs name, with the path they were asked for under.
-#[derive(Debug, Default)]
-pub(super) struct Grants {
-    granted: HashMap<String, (Time, Arc<Object>, String)>,
-    order: VecDeque<(Time, String)>,
-}
-
-impl Grants {
-    pub(super) fn add(&mut self, object: Arc<Object>, path: &str, now: Time, life: u64) {
-        while let Some((until, id)) = self.order.front()
-            && now >= *until
-        {
-            if self.granted.get(id).is_some_and(|(latest, ..)| now >= *latest) {
-                self.granted.remove(id);
-            }
-            self.order.pop_front();
-        }
-        // A second more than the URL lives: who comes too late is told so, not that nothing is there.
-        let until = now.plus_seconds(life + 1);
-        self.order.push_back((until, object.id.clone()));
-        self.granted.insert(object.id.clone(), (until, object, path.to_owned()));
-    }
-}
 
 /// What a storage request is about.
 struct Target {
@@ -69,8 +43,8 @@ impl Target {
             let path = upload.and_then(|number| Some(world.uploads.get_mut(number)?.path.clone()));
             return Self { kind: "part", path: path.unwrap_or_default(), object: None };
         }
-        let granted = path.strip_prefix(OBJECTS).and_then(|id| world.grants.granted.get(id));
-        let (object, path) = granted.map(|(_, object, path)| (object.clone(), path.clone())).unzip();
+        let granted = path.strip_prefix(OBJECTS).and_then(|id| world.grants.get(id));
+        let (object, path) = granted.map(|(object, path)| (object.clone(), path.to_owned())).unzip();
         Self { kind: "fetch", path: path.unwrap_or_default(), object }
     }
 }
@@ -249,7 +223,7 @@ fn send(
         given("response-content-disposition", "attachment"),
         given("response-cache-control", "no-cache"),
     );
-    let modified = shared.now().http();
+    let modified = object.stored_at.http();
     let mut lines = vec![
         ("accept-ranges", "bytes"),
         ("cache-control", &cache),

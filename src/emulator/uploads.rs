@@ -23,6 +23,9 @@ use super::state::{World, split};
 use super::storage::OBJECTS;
 use super::tree::Node;
 
+/// The most parts that one answer gives URLs for; unknown of the real service.
+const MOST_SLOTS: u64 = 100;
+
 /// A part as the storage keeps it, and the ETag that its sender was told.
 #[derive(Debug, Clone)]
 pub(super) struct StoredPart {
@@ -118,11 +121,11 @@ pub(super) fn begin(world: &mut World, call: &Call<'_>) -> Result<Reply, ApiErro
         }
     }
     let action = call.params.text("action");
-    if !matches!(action.as_deref(), None | Some("put" | "upload"))
-        || call.params.number("parts")?.is_some_and(|n| n > 1)
-    {
+    if !matches!(action.as_deref(), None | Some("put" | "upload")) {
         return Err(ApiError::invalid("This form of upload is not supported."));
     }
+    // The newest official client asks for several parts at once when it continues an upload.
+    let count = call.params.number("parts")?.unwrap_or(1).clamp(1, MOST_SLOTS);
     let part = call.params.number("part")?.unwrap_or(1);
     let part = u32::try_from(part)
         .ok()
@@ -155,8 +158,12 @@ pub(super) fn begin(world: &mut World, call: &Call<'_>) -> Result<Reply, ApiErro
         world.uploads.open(upload, call.settings.upload_seconds)
     };
     let upload = world.uploads.get_mut(number).ok_or_else(ApiError::not_found)?;
-    let slot = slot(call, number, &upload.object, part);
-    if call.route.is_old_form { Reply::json(200, &slot) } else { Reply::json(200, &[slot]) }
+    if call.route.is_old_form {
+        return Reply::json(200, &slot(call, number, &upload.object, part));
+    }
+    let last = part.saturating_add(u32::try_from(count).unwrap_or(1)).min(call.settings.parts_max + 1);
+    let slots: Vec<Value> = (part..last).map(|part| slot(call, number, &upload.object, part)).collect();
+    Reply::json(200, &slots)
 }
 
 fn slot(call: &Call<'_>, number: u64, object: &str, part: u32) -> Value {
@@ -209,7 +216,7 @@ pub(super) fn complete(world: &mut World, call: &Call<'_>) -> Result<Reply, ApiE
     let author = call.caller.author;
     let parent = world.parent_for(path, make, call.now, author)?;
 
-    let object = Arc::new(Object::new(parts, call.settings.opaque_etags));
+    let object = Arc::new(Object::new(parts, call.settings.opaque_etags, call.now));
     if call.settings.md5 && object.md5.get().is_none() {
         // All of a large file has to be read: nobody may wait for that under the lock.
         let object = object.clone();

@@ -30,8 +30,7 @@ pub fn run(arguments: &TestArguments) -> Result<ExitCode, Failure> {
         // Where nobody reads, the exit code still tells.
         let _ = print(&check.show());
     });
-    if let Some((client, folder)) = connect(arguments, &environment, &mut checks)? {
-        let has_key = client.1;
+    if let Some(Connection { client, has_key, folder }) = connect(arguments, &environment, &mut checks)? {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
@@ -42,10 +41,17 @@ pub fn run(arguments: &TestArguments) -> Result<ExitCode, Failure> {
                 std::future::pending::<()>().await;
             }
         };
-        runtime.block_on(stages(&client.0, has_key, &folder, arguments.write, PAUSES, stop, &mut checks));
+        runtime.block_on(stages(&client, has_key, &folder, arguments.write, PAUSES, stop, &mut checks));
     }
     print(&format!("\n{}\n", checks.summary()))?;
     Ok(checks.code())
+}
+
+/// What SOURCE means, ready to be asked.
+struct Connection {
+    client: Client,
+    has_key: bool,
+    folder: RemotePath,
 }
 
 /// The client for what SOURCE means, told in the first lines; `None` where that makes no sense.
@@ -53,7 +59,7 @@ fn connect(
     arguments: &TestArguments,
     environment: &Environment,
     checks: &mut Checklist<'_>,
-) -> Result<Option<((Client, bool), RemotePath)>, Failure> {
+) -> Result<Option<Connection>, Failure> {
     let access = &arguments.access;
     let config = resolve::load_config(access, environment)?;
     let source = match config::parse_source(&arguments.source, &config) {
@@ -90,7 +96,7 @@ fn connect(
         max_downloads: 1,
         allow_http: access.allow_http,
     })?;
-    Ok(Some(((client, has_key), source.folder)))
+    Ok(Some(Connection { client, has_key, folder: source.folder }))
 }
 
 /// Everything that asks the service. `stop` ends the probe early; its file is deleted all the same.

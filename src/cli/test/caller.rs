@@ -1,5 +1,6 @@
 //! Is the site there, do the clocks agree, and who are we to it?
 
+use super::Plan;
 use super::check::Checklist;
 use super::service::{Refusal, Service};
 use crate::cli::exit_codes::ExitCode;
@@ -18,13 +19,13 @@ pub type LearnedChecksums = Option<Checksums>;
 /// Asks the first question. `None`: nothing further can be asked.
 pub async fn check<S: Service>(
     service: &S,
-    has_key: bool,
+    plan: &Plan,
     now: Moment,
     checks: &mut Checklist<'_>,
 ) -> Option<LearnedChecksums> {
-    if has_key {
+    if plan.has_key {
         let key = service.api_key().await;
-        reached(service, key.as_ref().err(), checks)?;
+        reached(service, plan, key.as_ref().err(), checks)?;
         match key {
             Ok(key) => tell_key(&key, now, checks),
             Err(refusal) => return refused(refusal, checks),
@@ -32,7 +33,7 @@ pub async fn check<S: Service>(
         return Some(None);
     }
     let session = service.log_in().await;
-    reached(service, session.as_ref().err(), checks)?;
+    reached(service, plan, session.as_ref().err(), checks)?;
     match session {
         Ok(session) => {
             tell_session(&session, checks);
@@ -43,7 +44,12 @@ pub async fn check<S: Service>(
 }
 
 /// `None` where the site did not answer as a site of Files.com does.
-fn reached<S: Service>(service: &S, refusal: Option<&Refusal>, checks: &mut Checklist<'_>) -> Option<()> {
+fn reached<S: Service>(
+    service: &S,
+    plan: &Plan,
+    refusal: Option<&Refusal>,
+    checks: &mut Checklist<'_>,
+) -> Option<()> {
     if let Some(refusal) = refusal
         && let Some(sentence) = unreachable(refusal.kind)
     {
@@ -54,7 +60,8 @@ fn reached<S: Service>(service: &S, refusal: Option<&Refusal>, checks: &mut Chec
         checks.bad("site", code, format!("{sentence}: {}", refusal.detail), &refusal.remedy);
         return None;
     }
-    checks.good("site", "reached; the connection is trusted");
+    let connection = if plan.encrypted { "over TLS, with a trusted certificate" } else { "not encrypted" };
+    checks.good("site", format!("reached, {connection}"));
     match service.clock_skew() {
         Some(skew) if skew.unsigned_abs() > BEARABLE_SKEW => checks.warn(
             "clock",

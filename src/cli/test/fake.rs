@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+use super::Plan;
 use super::check::{Check, Checklist, Verdict};
 use super::service::{Refusal, Service, Uploaded};
 use crate::cli::exit_codes::ExitCode;
@@ -132,7 +133,8 @@ async fn tested(fake: &Fake) -> (Vec<Check>, ExitCode) {
 async fn tested_until(fake: &Fake, stop: impl Future<Output = ()>) -> (Vec<Check>, ExitCode) {
     let mut checks = Checklist::new(|_| {});
     let folder = RemotePath::parse("backups").unwrap();
-    super::stages(fake, true, &folder, true, NO_PAUSE, stop, &mut checks).await;
+    let plan = Plan { folder, has_key: true, encrypted: true, write: true, pauses: NO_PAUSE };
+    super::stages(fake, &plan, stop, &mut checks).await;
     (checks.checks().to_vec(), checks.code())
 }
 

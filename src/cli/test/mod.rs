@@ -10,7 +10,7 @@ mod service;
 mod settings;
 mod source;
 
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use self::check::Checklist;
 use self::probe::{PAUSES, Probe};
@@ -30,7 +30,7 @@ pub fn run(arguments: &TestArguments) -> Result<ExitCode, Failure> {
         // Where nobody reads, the exit code still tells.
         let _ = print(&check.show());
     });
-    if let Some(Connection { client, has_key, folder }) = connect(arguments, &environment, &mut checks)? {
+    if let Some((client, plan)) = connect(arguments, &environment, &mut checks)? {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
@@ -41,17 +41,22 @@ pub fn run(arguments: &TestArguments) -> Result<ExitCode, Failure> {
                 std::future::pending::<()>().await;
             }
         };
-        runtime.block_on(stages(&client, has_key, &folder, arguments.write, PAUSES, stop, &mut checks));
+        runtime.block_on(stages(&client, &plan, stop, &mut checks));
     }
     print(&format!("\n{}\n", checks.summary()))?;
     Ok(checks.code())
 }
 
-/// What SOURCE means, ready to be asked.
-struct Connection {
-    client: Client,
-    has_key: bool,
+/// What is to be tested.
+struct Plan {
     folder: RemotePath,
+    /// A key, not a user name with a password.
+    has_key: bool,
+    /// https, not the http of an emulator.
+    encrypted: bool,
+    write: bool,
+    /// Between looks for digests.
+    pauses: &'static [Duration],
 }
 
 /// The client for what SOURCE means, told in the first lines; `None` where that makes no sense.
@@ -59,7 +64,7 @@ fn connect(
     arguments: &TestArguments,
     environment: &Environment,
     checks: &mut Checklist<'_>,
-) -> Result<Option<Connection>, Failure> {
+) -> Result<Option<(Client, Plan)>, Failure> {
     let access = &arguments.access;
     let config = resolve::load_config(access, environment)?;
     let source = match config::parse_source(&arguments.source, &config) {
@@ -77,7 +82,7 @@ fn connect(
         }
     };
     source::understood(&source, &base, checks);
-    let found = match resolve::credential_sources(&source, access, &config, environment).find() {
+    let found = match resolve::credential_sources(&source, access, &config, environment)?.find() {
         Ok(found) => found,
         Err(error) => {
             source::refused("credentials", error, checks);
@@ -88,6 +93,7 @@ fn connect(
         checks.warn("credentials", note, "Give one of them only.");
     }
     let has_key = matches!(found.credentials, Credentials::ApiKey(_));
+    let encrypted = base.scheme() == "https";
     let client = Client::new(ClientOptions {
         base,
         credentials: found.credentials,
@@ -96,26 +102,24 @@ fn connect(
         max_downloads: 1,
         allow_http: access.allow_http,
     })?;
-    Ok(Some(Connection { client, has_key, folder: source.folder }))
+    let plan = Plan { folder: source.folder, has_key, encrypted, write: arguments.write, pauses: PAUSES };
+    Ok(Some((client, plan)))
 }
 
 /// Everything that asks the service. `stop` ends the probe early; its file is deleted all the same.
 async fn stages<S: Service>(
     service: &S,
-    has_key: bool,
-    folder: &RemotePath,
-    write: bool,
-    pauses: &'static [std::time::Duration],
+    plan: &Plan,
     stop: impl Future<Output = ()>,
     checks: &mut Checklist<'_>,
 ) {
     let now = Moment::from(SystemTime::now());
-    let mut probe = Probe::new(folder, pauses);
+    let mut probe = Probe::new(&plan.folder, plan.pauses);
     let asking = async {
-        let Some(learned) = caller::check(service, has_key, now, checks).await else { return };
-        let usable = folder::check(service, folder, checks).await;
-        settings::check(service, learned, write, checks).await;
-        if usable && write {
+        let Some(learned) = caller::check(service, plan, now, checks).await else { return };
+        let usable = folder::check(service, &plan.folder, checks).await;
+        settings::check(service, learned, plan.write, checks).await;
+        if usable && plan.write {
             probe.run(service, checks).await;
         }
     };

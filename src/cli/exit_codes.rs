@@ -1,6 +1,7 @@
 //! What a script learns from the exit code. The numbers are a contract: one is added, none changes.
 
 use crate::config::ConfigError;
+use crate::mount::MountError;
 use crate::mount::control::ControlError;
 use crate::remote::{self, ErrorKind};
 
@@ -110,6 +111,18 @@ impl From<ConfigError> for Failure {
 impl From<remote::Error> for Failure {
     fn from(error: remote::Error) -> Self {
         Self::new(error.kind().into(), format!("{error}\n{}", error.remedy()))
+    }
+}
+
+impl From<MountError> for Failure {
+    fn from(error: MountError) -> Self {
+        let code = match &error {
+            MountError::Remote(error) => error.kind().into(),
+            MountError::FolderMissing(_) | MountError::NotAFolder(_) => ExitCode::Folder,
+            MountError::NoMd5 => ExitCode::Verification,
+            _ => ExitCode::Failed,
+        };
+        Self::new(code, error.to_string())
     }
 }
 

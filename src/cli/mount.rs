@@ -4,13 +4,14 @@
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-use super::arguments::MountArguments;
+use super::arguments::{AccessArguments, MountArguments};
 use super::exit_codes::{ExitCode, Failure};
 use super::{log, resolve};
 use crate::config::Environment;
 use crate::mount::background::{self, Reporter, Word};
 use crate::mount::options::Options;
 use crate::mount::service;
+use crate::remote::Credentials;
 
 /// Mounts. In the background, `Done` means that the mount answers.
 pub fn run(arguments: Box<MountArguments>, words: &[OsString]) -> Result<ExitCode, Failure> {
@@ -20,9 +21,13 @@ pub fn run(arguments: Box<MountArguments>, words: &[OsString]) -> Result<ExitCod
     }
 }
 
+/// Finds the credentials once more: a key is rotated by SIGHUP.
+type Credentialing = Box<dyn Fn() -> Result<Credentials, String> + Send + Sync>;
+
 /// Everything that is known before the network is asked.
 struct Prepared {
     options: Options,
+    again: Credentialing,
     log: Option<PathBuf>,
     foreground: bool,
     fake: bool,
@@ -37,13 +42,21 @@ fn prepare(arguments: Box<MountArguments>, words: &[OsString]) -> Result<Prepare
     let mut notes = vec![format!("credentials from {}", access.found.origin)];
     notes.extend(access.found.note.clone());
     let options = resolve::mount_options(&arguments, access, &environment)?;
+    let (source, typed) = (arguments.source.clone(), arguments.access.clone());
     Ok(Prepared {
         options,
+        again: Box::new(move || find_again(&source, &typed).map_err(|failure| failure.message)),
         log: arguments.log.as_deref().map(resolve::absolute).transpose()?,
         foreground: arguments.foreground,
         fake: arguments.fake,
         notes,
     })
+}
+
+fn find_again(source: &str, typed: &AccessArguments) -> Result<Credentials, Failure> {
+    let environment = Environment::of_this_process();
+    let config = resolve::load_config(typed, &environment)?;
+    Ok(resolve::access(source, typed, &config, &environment)?.found.credentials)
 }
 
 /// What a person, a script or mount(8) has started.
@@ -99,11 +112,20 @@ fn serve(prepared: Prepared, ready: impl FnOnce(&Options) + Send) -> Result<Exit
         tracing::info!("{note}");
     }
     let shown = prepared.options.clone();
-    crate::mount::run(prepared.options, || {
-        tracing::info!("{}", status_line(&shown));
-        ready(&shown);
-    })?;
-    tracing::info!("unmounted {}", shown.mountpoint.display());
+    let ended = crate::mount::run(prepared.options, prepared.again, || ready(&shown))?;
+    service::stopping();
+    if !ended.remainder.is_nothing() {
+        return Err(Failure::new(
+            ExitCode::Owed,
+            format!(
+                "{} files ({} bytes) are not on Files.com yet; they stay in {} and the next mount sends them",
+                ended.remainder.files,
+                ended.remainder.bytes,
+                shown.state_dir.display()
+            ),
+        ));
+    }
+    tracing::info!("{} is unmounted, and nothing is owed", shown.mountpoint.display());
     Ok(ExitCode::Done)
 }
 

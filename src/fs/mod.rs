@@ -1,1 +1,233 @@
-//! To be furnished.
+//! The journeys of a name, a write, an upload and a read.
+//!
+//! Each journey decides under the one lock ([`core::Core`]), acts without it (disk, network), and
+//! reports back. Two journeys that would disturb each other on Files.com take turns:
+//!
+//! * `publishing`: one upload, hydration or move to the cache at a time for each file;
+//! * `naming`: a file's path is being used in a request that changes something there;
+//! * `shape`: shared by requests that use any path, exclusive for those that move or remove folders.
+//!
+//! They are taken in this order, and never the other way round.
+
+mod attributes;
+mod background;
+mod cached;
+mod close;
+mod core;
+mod fetch;
+mod listing;
+mod make;
+mod open;
+mod prove;
+mod publish;
+mod read;
+mod recover;
+mod remove;
+mod rename;
+mod status;
+mod turns;
+mod upload;
+mod write;
+
+use std::collections::HashMap;
+use std::ffi::OsString;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant, SystemTime};
+
+use tokio::sync::{Notify, RwLock, Semaphore, mpsc};
+
+pub use self::attributes::{Attr, Change};
+pub use self::listing::DirEntry;
+pub use self::make::Maker;
+pub use self::recover::Recovery;
+pub use self::status::{OwedFile, Remainder};
+
+use self::core::{Core, Errand};
+use self::turns::Turns;
+use crate::local::journal::Journal;
+use crate::local::store::Store;
+use crate::model::attributes::Defaults;
+use crate::model::failure::Failure;
+use crate::model::listing::Changes;
+use crate::model::moment::Moment;
+use crate::model::node::{ContentId, Ino};
+use crate::model::path::RemotePath;
+use crate::model::temporary::TemporaryNames;
+use crate::model::tree::Tree;
+use crate::mount::options::{Metadata, Options, Verify};
+use crate::remote::{self, Client, Download, ErrorKind};
+
+/// Memory for parts that are on their way, in MiB.
+const PART_MEMORY: usize = 256;
+
+/// What the kernel should forget.
+#[derive(Debug)]
+pub enum Stale {
+    /// A name of a folder leads elsewhere.
+    Name(Ino, OsString),
+    /// Attributes and bytes of a file or folder are others.
+    Inode(Ino),
+}
+
+/// What was asked of this mount.
+#[derive(Debug)]
+struct Rules {
+    verify: Verify,
+    metadata: Metadata,
+    dir_ttl: Duration,
+    temporary: TemporaryNames,
+    temporary_hold: Duration,
+    cache_size: u64,
+    network_timeout: Duration,
+}
+
+/// A mounted folder of Files.com, without the kernel.
+#[derive(Debug)]
+pub struct Filesystem {
+    core: Mutex<Core>,
+    remote: Client,
+    store: Arc<Store>,
+    journal: Journal,
+    rules: Rules,
+    /// Signed URLs that may still be used.
+    downloads: Mutex<HashMap<Ino, Download>>,
+    publishing: Turns,
+    naming: Turns,
+    listings: Turns,
+    openings: Turns,
+    shape: RwLock<()>,
+    /// Bytes arrived, or will not: readers look again.
+    arrivals: Notify,
+    /// The queue has something new.
+    errands: Notify,
+    memory: Arc<Semaphore>,
+    stale: mpsc::UnboundedSender<Stale>,
+    /// Somebody who does not wait for long has told the mount to end.
+    ending: AtomicBool,
+}
+
+impl Filesystem {
+    /// A filesystem over its rooms. What the kernel must forget comes out of the receiver.
+    pub fn new(
+        options: &Options,
+        remote: Client,
+        store: Store,
+        journal: Journal,
+    ) -> (Arc<Self>, mpsc::UnboundedReceiver<Stale>) {
+        let defaults = Defaults::with_umask(options.umask, options.uid, options.gid);
+        let (stale, forgets) = mpsc::unbounded_channel();
+        let filesystem = Self {
+            core: Mutex::new(Core::new(Tree::new(options.folder.clone(), defaults, now()))),
+            remote,
+            store: Arc::new(store),
+            journal,
+            rules: Rules {
+                verify: options.verify,
+                metadata: options.metadata,
+                dir_ttl: options.dir_ttl,
+                temporary: TemporaryNames::with(options.temporary_names.iter().cloned()),
+                temporary_hold: options.temporary_hold,
+                cache_size: options.cache_size,
+                network_timeout: options.network_timeout,
+            },
+            downloads: Mutex::default(),
+            publishing: Turns::default(),
+            naming: Turns::default(),
+            listings: Turns::default(),
+            openings: Turns::default(),
+            shape: RwLock::new(()),
+            arrivals: Notify::new(),
+            errands: Notify::new(),
+            memory: Arc::new(Semaphore::new(PART_MEMORY)),
+            stale,
+            ending: AtomicBool::new(false),
+        };
+        (Arc::new(filesystem), forgets)
+    }
+
+    /// The mount was told to end by a signal: what is owed has less time.
+    pub fn begin_ending(&self) {
+        self.ending.store(true, Ordering::Relaxed);
+    }
+
+    /// Was it?
+    pub fn is_ending(&self) -> bool {
+        self.ending.load(Ordering::Relaxed)
+    }
+
+    /// The lock, for the length of a decision. A panic elsewhere left a value that is still the best
+    /// there is: what is owed must be told, not lost.
+    fn core(&self) -> MutexGuard<'_, Core> {
+        self.core.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Where `ino` is on Files.com, or ENOENT for what was unlinked.
+    fn path(&self, ino: Ino) -> Result<RemotePath, Failure> {
+        self.core().tree.path(ino).ok_or(Failure::plain(libc::ENOENT))
+    }
+
+    /// Plans an errand for the background.
+    fn schedule(&self, errand: Errand, after: Duration) {
+        self.core().queue.schedule(errand, Instant::now() + after);
+        self.errands.notify_one();
+    }
+
+    /// Lets go of local bytes that nothing refers to any more.
+    fn drop_content(&self, id: ContentId) {
+        self.journal.note(crate::local::journal::Fact::Settled(id));
+        self.store.remove(id);
+    }
+
+    /// Tells kernel and disk what a listing changed.
+    fn spread(&self, changes: Changes) {
+        for id in changes.dropped {
+            self.store.remove(id);
+        }
+        for (folder, name) in changes.names {
+            let _ = self.stale.send(Stale::Name(folder, name));
+        }
+        for ino in changes.inodes {
+            let _ = self.stale.send(Stale::Inode(ino));
+        }
+    }
+}
+
+/// The wall clock, for times that users see.
+fn now() -> Moment {
+    Moment::from(SystemTime::now())
+}
+
+/// An error of the service as a caller is told it: its errno, what happened, and what to do.
+fn told(error: &remote::Error) -> Failure {
+    Failure::new(error.errno(), format!("{error}; {}", error.remedy()))
+}
+
+/// Will the same call fail again until a person changes something?
+fn is_final(kind: ErrorKind) -> bool {
+    use ErrorKind::*;
+    matches!(
+        kind,
+        Permission
+            | ReadOnly
+            | Exists
+            | IsFolder
+            | NotFolder
+            | NameRefused
+            | TooLong
+            | RuleRefused
+            | Unsupported
+            | TooLarge
+            | BadRequest
+    )
+}
+
+/// Runs something that blocks on the disk beside the runtime.
+async fn on_disk<T: Send + 'static>(
+    work: impl FnOnce() -> std::io::Result<T> + Send + 'static,
+) -> Result<T, Failure> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(outcome) => outcome.map_err(Failure::from),
+        Err(_) => Err(Failure::new(libc::EIO, "work on the local disk was cut off")),
+    }
+}

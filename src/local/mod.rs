@@ -1,1 +1,6 @@
-//! To be furnished.
+//! The disk of this machine: what is owed and what is cached. Knows nothing of the network.
+
+pub mod durable;
+pub mod journal;
+pub mod lock;
+pub mod store;

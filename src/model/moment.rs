@@ -23,6 +23,16 @@ impl Moment {
     }
 }
 
+impl std::fmt::Display for Moment {
+    /// RFC 3339 in UTC; outside the years that it can write, the seconds since 1970.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match jiff::Timestamp::new(self.seconds, self.nanos as i32) {
+            Ok(time) => write!(f, "{time}"),
+            Err(_) => write!(f, "@{}", self.seconds),
+        }
+    }
+}
+
 impl From<SystemTime> for Moment {
     fn from(time: SystemTime) -> Self {
         match time.duration_since(UNIX_EPOCH) {

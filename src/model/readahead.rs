@@ -8,11 +8,12 @@ use std::ops::Range;
 use super::ranges::Ranges;
 
 const SMALLEST: u64 = 128 << 10;
+/// One request brings this much at most; several run side by side.
 const LARGEST: u64 = 8 << 20;
 /// Files up to this size are fetched whole: one request is all they cost.
 const WHOLE_UP_TO: u64 = 1 << 20;
-/// How many windows may be under way ahead of a sequential reader.
-const AHEAD: u64 = 4;
+/// How far ahead of a sequential reader bytes may be under way.
+const AHEAD: u64 = 4 * LARGEST;
 
 /// Which bytes of a remote file are here, which are under way, and where its reader is going.
 #[derive(Debug, Clone)]
@@ -49,38 +50,45 @@ impl ReadAhead {
     /// A read of `range`, which lies within the file.
     pub fn read(&mut self, range: Range<u64>) -> ReadPlan {
         // The kernel's own read-ahead asks out of order, a little before or after the last end.
-        let sequential = range.start <= self.next.saturating_add(self.window)
-            && self.next <= range.end.saturating_add(SMALLEST);
-        let ready = self.here.contains(&range);
-        if sequential && range.end > self.next && !ready {
-            self.window = (self.window * 2).min(LARGEST);
-        } else if !sequential {
+        let sequential =
+            range.start <= self.next + self.window && self.next <= range.end.saturating_add(SMALLEST);
+        if !sequential {
             self.window = SMALLEST;
         }
-        self.next = range.end.max(if sequential { self.next } else { 0 });
+        self.next = if sequential { self.next.max(range.end) } else { range.end };
         let wanted = if self.size <= WHOLE_UP_TO {
             0..self.size
         } else if sequential {
-            let ahead = if self.window < LARGEST { self.window } else { LARGEST * AHEAD };
-            range.start..range.end.saturating_add(ahead).min(self.size)
+            range.start..range.end.saturating_add(self.window).min(self.size)
         } else {
             range.start..range.end.max(range.start + SMALLEST).min(self.size)
         };
+        let gaps: Vec<_> =
+            self.here.missing(&wanted).iter().flat_map(|missing| self.under_way.missing(missing)).collect();
+        let urgent = gaps.first().is_some_and(|gap| gap.start < range.end);
+        let total: u64 = gaps.iter().map(|gap| gap.end - gap.start).sum();
+        // Top up only when a good piece is free: many small requests cost more than they bring.
+        let worthwhile = total >= self.window / 2 || (wanted.end == self.size && total > 0);
         let mut fetch = Vec::new();
-        for missing in self.here.missing(&wanted) {
-            for gap in self.under_way.missing(&missing) {
-                fetch.extend(pieces(gap));
+        if urgent || worthwhile {
+            fetch.extend(gaps.into_iter().flat_map(pieces));
+            if sequential {
+                self.window = (self.window * 2).min(AHEAD);
             }
         }
-        // Top up only when a good piece is free: many small requests cost more than they bring.
-        let urgent = |piece: &Range<u64>| piece.start < range.end;
-        fetch.retain(|piece| {
-            urgent(piece) || piece.end - piece.start >= LARGEST / 2 || piece.end == self.size
-        });
         for piece in &fetch {
             self.under_way.insert(piece.clone());
         }
-        ReadPlan { ready, fetch }
+        ReadPlan { ready: self.here.contains(&range), fetch }
+    }
+
+    /// Everything that is neither here nor under way, to be fetched now.
+    pub fn take_all(&mut self) -> Vec<Range<u64>> {
+        let missing = self.here.missing(&(0..self.size));
+        let gaps: Vec<_> = missing.iter().flat_map(|missing| self.under_way.missing(missing)).collect();
+        let fetch: Vec<_> = gaps.into_iter().flat_map(pieces).collect();
+        fetch.iter().for_each(|piece| self.under_way.insert(piece.clone()));
+        fetch
     }
 
     /// These bytes are here now.
@@ -127,7 +135,8 @@ mod tests {
     #[test]
     fn a_small_file_costs_one_request() {
         let mut ahead = ReadAhead::new(5000);
-        assert_eq!(ahead.read(0..100), ReadPlan { ready: false, fetch: vec![0..5000] });
+        let first = ahead.read(0..100);
+        assert_eq!((first.ready, first.fetch.len(), first.fetch[0].clone()), (false, 1, 0..5000));
         assert_eq!(ahead.read(100..200), ReadPlan { ready: false, fetch: vec![] });
         ahead.arrived(0..5000);
         assert!(ahead.read(4000..5000).ready && ahead.is_whole());
@@ -165,6 +174,7 @@ mod tests {
         let piece = ahead.read(0..10).fetch[0].clone();
         ahead.arrived(0..100);
         ahead.ended(piece);
-        assert_eq!(ahead.read(200..300).fetch, [100..MIB]);
+        let again = ahead.read(200..300).fetch;
+        assert_eq!((again.len(), again[0].clone()), (1, 100..MIB));
     }
 }

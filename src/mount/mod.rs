@@ -1,9 +1,13 @@
 //! Puts a mount together, starts it, drains it, stops it.
 
+mod assemble;
 pub mod background;
 pub mod control;
+mod error;
 pub mod options;
 mod run;
 pub mod service;
+pub mod unmount;
 
-pub use run::run;
+pub use error::MountError;
+pub use run::{Ended, run};

@@ -1,13 +1,188 @@
-//! Assembles a mount, serves it, ends it.
+//! The life of a mount: from the first question to Files.com to the last byte that is owed.
 
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::Notify;
+
+use super::assemble::{Assembled, assemble};
+use super::control::{self, Listener, Request};
+use super::error::MountError;
 use super::options::Options;
+use crate::fs::{Filesystem, Remainder};
+use crate::fuse::{Door, session_config, tell_kernel};
+use crate::model::moment::Moment;
+use crate::remote::{Client, Credentials};
 
-/// Mounts, calls `ready` when the mount answers, serves until it is unmounted; returns when
-/// everything is drained.
+/// How long a mount that was told to end by a signal sends what is owed; the rest stays in the
+/// journal. Below the 90 s after which systemd loses patience.
+const LAST_MINUTE: Duration = Duration::from_secs(60);
+/// How long a mount that was unmounted by others goes on sending.
+const AFTERWARDS: Duration = Duration::from_secs(600);
+
+/// How a mount ended.
+#[derive(Debug)]
+pub struct Ended {
+    /// What is still owed; it stays in the state folder for the next mount.
+    pub remainder: Remainder,
+}
+
+/// Mounts and serves until somebody unmounts. Calls `ready` once the mount answers; asks `credentials`
+/// again on SIGHUP.
 ///
 /// # Errors
-/// Whatever keeps it from being mounted or drained.
-pub fn run(options: Options, ready: impl FnOnce() + Send) -> Result<(), anyhow::Error> {
-    let _ = (options, ready);
-    anyhow::bail!("this build cannot mount yet")
+/// All that keeps the mount from coming about. What happens later is told to those who use it.
+pub fn run(
+    options: Options,
+    credentials: impl Fn() -> Result<Credentials, String> + Send + Sync + 'static,
+    ready: impl FnOnce() + Send,
+) -> Result<Ended, MountError> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(std::thread::available_parallelism().map_or(2, usize::from).clamp(2, 8))
+        .enable_all()
+        .build()
+        .map_err(MountError::Start)?;
+    let assembled = runtime.block_on(assemble(&options))?;
+    let Assembled { fs, stale, client, key_expires, lock } = assembled;
+
+    let listener = {
+        let _context = runtime.enter();
+        Listener::bind(&options.mountpoint)?
+    };
+    let door = Door::new(fs.clone(), runtime.handle().clone());
+    let failed = |error| MountError::Fuse { mountpoint: options.mountpoint.clone(), error };
+    let session =
+        fuser::Session::new(door, &options.mountpoint, &session_config(&options)).map_err(failed)?;
+    let session = session.spawn().map_err(failed)?;
+    tell_kernel(session.notifier(), stale).map_err(MountError::Start)?;
+
+    let errands = runtime.spawn(fs.clone().run_errands());
+    let stop = Arc::new(Notify::new());
+    let serving = {
+        let facts = Facts::of(&options, key_expires, client.clone());
+        let desk = Arc::new(Desk { fs: fs.clone(), facts, stop: stop.clone() });
+        runtime.spawn(control::serve(listener, move |request| {
+            let desk = desk.clone();
+            async move { desk.answer(request).await }
+        }))
+    };
+    let signals = runtime.spawn(obey(fs.clone(), client, options.clone(), credentials, stop));
+    ready();
+    tracing::info!("{} is mounted on {}", options.source, options.mountpoint.display());
+
+    // Until the kernel says that it is over, whoever asked for that.
+    let ended = session.guard.join();
+    if !matches!(ended, Ok(Ok(()))) {
+        tracing::error!("the session with the kernel ended badly: {ended:?}");
+    }
+    signals.abort();
+    let before = fs.remainder();
+    if !before.is_nothing() {
+        tracing::info!("unmounted; {} files are still being sent", before.files);
+    }
+    let limit = if fs.is_ending() { LAST_MINUTE } else { AFTERWARDS };
+    let remainder = runtime.block_on(fs.drain(limit));
+    for owed in remainder.held.iter().chain(&remainder.errors) {
+        tracing::error!(
+            "{} is not on Files.com: {}; it stays in {}",
+            owed.path,
+            owed.message,
+            options.state_dir.display()
+        );
+    }
+    errands.abort();
+    serving.abort();
+    runtime.shutdown_timeout(Duration::from_secs(5));
+    drop(lock);
+    Ok(Ended { remainder })
+}
+
+/// What the status says besides what the filesystem knows.
+struct Facts {
+    site: String,
+    folder: String,
+    key_expires: Option<Moment>,
+    client: Client,
+}
+
+impl Facts {
+    fn of(options: &Options, key_expires: Option<Moment>, client: Client) -> Self {
+        let site = options.base.as_str().trim_end_matches('/').to_owned();
+        Self { site, folder: options.folder.to_string(), key_expires, client }
+    }
+}
+
+/// Answers what is asked over the control socket.
+struct Desk {
+    fs: Arc<Filesystem>,
+    facts: Facts,
+    stop: Arc<Notify>,
+}
+
+impl Desk {
+    async fn answer(&self, request: Request) -> Value {
+        match request {
+            Request::Status => self.status(),
+            Request::Drain { timeout_ms } => json!(self.fs.drain(Duration::from_millis(timeout_ms)).await),
+            Request::Stop => {
+                self.stop.notify_one();
+                json!({ "stopping": true })
+            }
+        }
+    }
+
+    fn status(&self) -> Value {
+        let mut status = json!({
+            "version": env!("CARGO_PKG_VERSION"),
+            "pid": std::process::id(),
+            "site": self.facts.site,
+            "folder": self.facts.folder,
+            "close": "verified",
+            "key_expires_at": self.facts.key_expires.map(|expires| expires.to_string()),
+            "clock_skew_seconds": self.facts.client.clock_skew(),
+        });
+        if let (Value::Object(status), Value::Object(more)) = (&mut status, self.fs.status()) {
+            status.extend(more);
+        }
+        status
+    }
+}
+
+/// SIGTERM, SIGINT and a request to stop end the mount in order; SIGHUP reads the credentials again.
+async fn obey(
+    fs: Arc<Filesystem>,
+    client: Client,
+    options: Options,
+    credentials: impl Fn() -> Result<Credentials, String> + Send + Sync + 'static,
+    stop: Arc<Notify>,
+) {
+    let signals =
+        (signal(SignalKind::terminate()), signal(SignalKind::interrupt()), signal(SignalKind::hangup()));
+    let (Ok(mut terminate), Ok(mut interrupt), Ok(mut hangup)) = signals else {
+        return tracing::error!("signals cannot be received; unmount with `filescomfs umount`");
+    };
+    loop {
+        tokio::select! {
+            _ = terminate.recv() => break,
+            _ = interrupt.recv() => break,
+            () = stop.notified() => break,
+            _ = hangup.recv() => match credentials() {
+                Ok(new) => {
+                    client.replace_credentials(new);
+                    tracing::info!("the credentials were read again");
+                }
+                Err(error) => tracing::error!("the credentials stay as they were: {error}"),
+            },
+        }
+    }
+    tracing::info!("told to end: unmounting {}", options.mountpoint.display());
+    fs.begin_ending();
+    let mountpoint = options.mountpoint.clone();
+    // Lazily: programs that still use it keep what they have open, and nobody new comes in.
+    let unmounted = tokio::task::spawn_blocking(move || super::unmount::unmount(&mountpoint, true)).await;
+    if let Ok(Err(error)) = unmounted {
+        tracing::error!("cannot unmount: {error}");
+    }
 }

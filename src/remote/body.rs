@@ -7,7 +7,7 @@ use reqwest::Response;
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::error::{Error, Phase};
-use super::error_table::ErrorKind;
+use super::error_kind::ErrorKind;
 use super::storage::next_piece;
 use crate::model::digest::ETag;
 

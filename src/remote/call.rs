@@ -9,7 +9,7 @@ use tokio::time::{Instant, sleep};
 
 use super::client::{Client, Inner};
 use super::error::{Error, Phase};
-use super::error_table::ErrorKind;
+use super::error_kind::ErrorKind;
 use super::retry::{Patience, Repeat, stall_limit};
 use super::session::Pass;
 use super::transport::{self, Answer};

@@ -10,7 +10,7 @@ use url::Url;
 use super::counters::{Calls, ClockSkew, Counters};
 use super::credentials::Credentials;
 use super::error::Error;
-use super::error_table::ErrorKind;
+use super::error_kind::ErrorKind;
 use super::session::Auth;
 use super::transport::http_client;
 use super::urls::is_this_host;

@@ -11,7 +11,7 @@ use super::body::Body;
 use super::call::Call;
 use super::client::Client;
 use super::error::Error;
-use super::error_table::ErrorKind;
+use super::error_kind::ErrorKind;
 use super::retry::{Patience, Repeat, stall_limit};
 use super::signed::SignedUrl;
 use super::storage;

@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 use super::call::Call;
 use super::client::Client;
 use super::error::Error;
-use super::error_table::ErrorKind;
+use super::error_kind::ErrorKind;
 use super::transport::Answer;
 use super::wire::{self, Fields, to_api_time};
 use crate::model::entry::{Entry, Kind, Permissions};

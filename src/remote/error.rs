@@ -8,7 +8,7 @@ use std::borrow::Cow;
 use std::fmt;
 use std::time::Duration;
 
-use super::error_table::{self, ErrorKind};
+use super::error_kind::{self, ErrorKind};
 
 /// How far an attempt came before it failed. Decides whether it may be made again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -98,7 +98,7 @@ impl Error {
 
     /// What a person can do about it.
     pub fn remedy(&self) -> Cow<'static, str> {
-        let remedy = error_table::row(self.kind()).remedy;
+        let remedy = error_kind::row(self.kind()).remedy;
         match &self.0.right_host {
             Some(host) => Cow::Owned(format!("{remedy} The right host is {host}.")),
             None => Cow::Borrowed(remedy),
@@ -107,7 +107,7 @@ impl Error {
 
     /// What a system call answers.
     pub fn errno(&self) -> i32 {
-        error_table::row(self.kind()).errno
+        error_kind::row(self.kind()).errno
     }
 
     /// The type that the API stated (`processing-failure/destination-exists`), or the code of the

@@ -10,7 +10,7 @@ use serde_json::Value;
 use super::call::Call;
 use super::client::Client;
 use super::error::Error;
-use super::error_table::ErrorKind;
+use super::error_kind::ErrorKind;
 use super::transport::Answer;
 use super::wire::{self, Fields, Misread};
 use crate::model::entry::Entry;

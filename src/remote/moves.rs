@@ -8,7 +8,7 @@ use tokio::time::{Instant, sleep};
 use super::call::Call;
 use super::client::Client;
 use super::error::Error;
-use super::error_table::ErrorKind;
+use super::error_kind::ErrorKind;
 use super::retry;
 use super::transport::Answer;
 use super::wire::{Fields, Misread};
@@ -24,7 +24,9 @@ impl Client {
     /// nor a look tells what became of it.
     pub async fn rename(&self, from: &RemotePath, to: &RemotePath, overwrite: bool) -> Result<(), Error> {
         let end = Instant::now() + self.0.options.network_timeout;
-        for tries in 1.. {
+        let mut tries = 0;
+        loop {
+            tries += 1;
             let error = match self.move_once(from, to, overwrite).await {
                 Err(error) if error.kind() == ErrorKind::OutcomeUnknown => error,
                 // What a second attempt meets when the first one was carried out after all.
@@ -46,7 +48,6 @@ impl Client {
             }
             sleep(wait).await;
         }
-        Ok(())
     }
 
     async fn move_once(&self, from: &RemotePath, to: &RemotePath, overwrite: bool) -> Result<(), Error> {
@@ -64,9 +65,14 @@ impl Client {
     /// as progress; without any it is given up, its outcome unknown.
     async fn wait(&self, answer: &Answer) -> Result<(), Error> {
         let asked = &answer.asked;
+        let unknown = |error: Error| error.with(|d| d.kind = ErrorKind::OutcomeUnknown);
         let started = read(answer)?;
-        let Some(id) = started.id.filter(|_| !started.is_done()) else {
-            return started.settled(asked).unwrap_or(Ok(()));
+        if let Some(settled) = started.settled(asked) {
+            return settled;
+        }
+        let Some(id) = started.id else {
+            let happened = "begun, with no way to ask how it goes";
+            return Err(Error::new(ErrorKind::OutcomeUnknown, asked, happened));
         };
         let mut before = started;
         let mut progress = Instant::now();
@@ -75,14 +81,8 @@ impl Client {
             sleep(pause).await;
             pause = (pause * 2).min(LONGEST_PAUSE);
             let call = Call::get("migration", format!("/file_migrations/{id}"));
-            let now = match self.call(call).await {
-                Ok(answer) => read(&answer)?,
-                // A key may be barred from seeing it; what became of it can still be seen.
-                Err(error) if error.kind() == ErrorKind::NotFound => {
-                    return Err(error.with(|d| d.kind = ErrorKind::OutcomeUnknown));
-                }
-                Err(error) => return Err(error),
-            };
+            // A key may be barred from seeing it; what became of it can still be seen at its ends.
+            let now = read(&self.call(call).await.map_err(unknown)?)?;
             if let Some(settled) = now.settled(asked) {
                 return settled;
             }

@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime};
 use tokio::time::Instant;
 
 use super::error::{Error, Phase};
-use super::error_table::ErrorKind;
+use super::error_kind::ErrorKind;
 
 /// What becomes of a call that is made twice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

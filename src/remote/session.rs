@@ -16,7 +16,7 @@ use super::call::Call;
 use super::client::Inner;
 use super::credentials::Credentials;
 use super::error::{Error, Phase};
-use super::error_table::ErrorKind;
+use super::error_kind::ErrorKind;
 use super::retry::Patience;
 use super::secret::Secret;
 use super::site::Session;

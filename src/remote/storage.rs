@@ -12,7 +12,8 @@ use url::Url;
 
 use super::client::Inner;
 use super::error::{Error, Phase};
-use super::error_table::ErrorKind;
+use super::error_kind::ErrorKind;
+use super::secret::Secret;
 use super::signed::SignedUrl;
 use super::transport;
 
@@ -37,7 +38,7 @@ impl Inner {
     pub(super) async fn put(
         &self,
         url: &SignedUrl,
-        headers: &[(String, String)],
+        headers: &[(String, Secret)],
         bytes: Bytes,
         asked: &str,
     ) -> (bool, Result<Response, Error>) {
@@ -45,7 +46,7 @@ impl Inner {
         let sent = Arc::new(AtomicU64::new(0));
         let mut request = self.storage.put(url.url.clone()).header(CONTENT_LENGTH, bytes.len());
         for (name, value) in headers {
-            request = request.header(name, value);
+            request = request.header(name, value.expose());
         }
         let counted = Arc::clone(&sent);
         let pieces = futures_util::stream::unfold(bytes, move |mut rest| {

@@ -15,8 +15,9 @@ use tokio::time::{Instant, sleep};
 use super::call::Call;
 use super::client::Client;
 use super::error::Error;
-use super::error_table::ErrorKind;
+use super::error_kind::ErrorKind;
 use super::retry::{Patience, Repeat};
+use super::secret::Secret;
 use super::signed::SignedUrl;
 use super::storage;
 use super::transport::{self, Answer};
@@ -64,8 +65,8 @@ pub struct PartSlot {
     pub number: u32,
     /// The signed URL.
     pub(super) url: SignedUrl,
-    /// Headers that the service wants with the bytes.
-    pub(super) headers: Vec<(String, String)>,
+    /// Headers that the service wants with the bytes; part of the permission, like the URL.
+    pub(super) headers: Vec<(String, Secret)>,
     /// The part may be sent again after a failure.
     pub(super) repeatable: bool,
     /// What error lines call this part.
@@ -161,7 +162,7 @@ impl Client {
         Ok(PartSlot {
             number,
             url: SignedUrl::new(url, answer.began.into_std()),
-            headers: headers.into_iter().collect(),
+            headers: headers.into_iter().map(|(name, value)| (name, Secret::from(value))).collect(),
             repeatable,
             asked: format!("PUT of part {number} of {path}"),
         })

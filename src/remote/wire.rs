@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use serde_json::{Map, Value};
 
 use super::error::Error;
-use super::error_table::ErrorKind;
+use super::error_kind::ErrorKind;
 use crate::model::entry::{Entry, Kind, Permissions};
 use crate::model::moment::Moment;
 

@@ -1,1 +1,14 @@
-//! Integration tests on real mounts.
+//! Integration tests: the real binary, a real mount, real tools, and Files.com in miniature behind it.
+//!
+//! Everything is compared on the far side, in what the emulator holds. A machine without FUSE fails
+//! these tests: a skip would hide what they are for.
+
+mod close;
+mod failures;
+mod hostile;
+mod lifecycle;
+mod names;
+mod reading;
+mod round_trips;
+mod semantics;
+mod stage;

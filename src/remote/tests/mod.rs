@@ -3,6 +3,7 @@
 
 mod calls;
 mod downloads;
+mod emulated;
 mod folders;
 mod moves;
 mod secrets;

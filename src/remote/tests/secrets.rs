@@ -43,7 +43,8 @@ fn hostile(request: &Request) -> Reply {
         return Reply::json(201, &json!({"id": SESSION}));
     }
     if request.target.contains("begin_upload") {
-        return Reply::json(200, &json!([{"ref": "put-1", "upload_uri": signed}]));
+        let token = json!({"x-storage-token": SIGNATURE});
+        return Reply::json(200, &json!([{"ref": "put-1", "upload_uri": signed, "headers": token}]));
     }
     if request.is("GET", "/api/rest/v1/files/") {
         let mut entry = file("d/a", 5);
@@ -56,7 +57,8 @@ fn hostile(request: &Request) -> Reply {
             Reply::xml(403, "AccessDenied", &format!("Request has expired: {signed}"))
         }
         _ => {
-            let echo = format!("cannot read {signed} for {KEY} or {SESSION}");
+            let carried = ["x-filesapi-key", "x-filesapi-auth"].map(|name| request.headers.get(name));
+            let echo = format!("cannot read {signed} for {carried:?}");
             Reply::error(422, "processing-failure/failed", &echo)
         }
     }

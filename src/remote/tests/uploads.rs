@@ -211,3 +211,31 @@ async fn a_completion_that_is_refused_says_what_to_do() {
         assert_eq!((error.kind(), server.seen().len()), (kind, 1), "{api_type}");
     }
 }
+
+#[tokio::test]
+async fn a_part_that_nobody_takes_is_a_timeout() {
+    let (client, _server) = hurried(|request| match request.method.as_str() {
+        "PUT" => Reply::silence(),
+        _ => Reply::json(200, &part(request, 1)),
+    })
+    .await;
+    let slot = client.begin_upload(&path("a"), 5).await.unwrap().first;
+    let error = client.put_part(&slot, Bytes::from_static(b"hello")).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Timeout, "{error}");
+}
+
+#[tokio::test]
+async fn a_part_that_the_service_takes_only_once_is_not_sent_twice() {
+    let (client, server) = stage(|request| match request.method.as_str() {
+        "PUT" => Reply::lost(),
+        _ => {
+            let mut answer = part(request, 1);
+            answer[0]["retry_parts"] = false.into();
+            Reply::json(200, &answer)
+        }
+    })
+    .await;
+    let slot = client.begin_upload(&path("a"), 5).await.unwrap().first;
+    let error = client.put_part(&slot, Bytes::from_static(b"hello")).await.unwrap_err();
+    assert_eq!((error.kind(), server.seen().len()), (ErrorKind::UploadLost, 2), "{error}");
+}

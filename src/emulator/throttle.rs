@@ -1,0 +1,45 @@
+//! The width of the pipe, and how many requests fit through the door.
+
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+/// Bytes per second that all transfers of one direction share.
+#[derive(Debug, Default)]
+pub(super) struct Pipe(Mutex<Option<Instant>>);
+
+impl Pipe {
+    /// Waits until `bytes` have passed at `bits` per second, in the order of arrival.
+    pub(super) async fn pass(&self, bytes: usize, bits: Option<u64>) {
+        let Some(bits) = bits.filter(|bits| *bits > 0) else { return };
+        let cost = Duration::from_secs_f64(bytes as f64 * 8.0 / bits as f64);
+        let until = {
+            let mut free = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            let until = free.map_or_else(Instant::now, |free| free.max(Instant::now())) + cost;
+            *free = Some(until);
+            until
+        };
+        // Timers are coarse: what is due within a millisecond passes now and is paid for by the next.
+        let wait = until.saturating_duration_since(Instant::now());
+        if wait > Duration::from_millis(1) {
+            tokio::time::sleep(wait).await;
+        }
+    }
+}
+
+/// A token bucket that holds one second's worth.
+#[derive(Debug, Default)]
+pub(super) struct Door(Mutex<Option<(Instant, f64)>>);
+
+impl Door {
+    /// May one more request enter at `rate` per second?
+    pub(super) fn enter(&self, rate: Option<f64>) -> bool {
+        let Some(rate) = rate else { return true };
+        let mut bucket = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = Instant::now();
+        let (then, tokens) = bucket.unwrap_or((now, rate.max(1.0)));
+        let tokens = (tokens + now.duration_since(then).as_secs_f64() * rate).min(rate.max(1.0));
+        let open = tokens >= 1.0;
+        *bucket = Some((now, if open { tokens - 1.0 } else { tokens }));
+        open
+    }
+}

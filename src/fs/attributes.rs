@@ -1,0 +1,161 @@
+//! Attributes: shown, changed, and sent after publication.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use super::core::{Core, Errand};
+use super::{Filesystem, Metadata, is_final, now, told};
+use crate::local::journal::{Fact, Owed};
+use crate::model::attributes::{Attributes, METADATA_KEY, on_the_wire};
+use crate::model::failure::Failure;
+use crate::model::moment::Moment;
+use crate::model::node::{Ino, Node};
+use crate::remote::ErrorKind;
+
+/// How long changed attributes wait for more of them: tools set mode, owner and time one by one.
+const MERGE_ATTRIBUTES: Duration = Duration::from_secs(1);
+
+/// What stat(2) shows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Attr {
+    /// Inode number.
+    pub ino: Ino,
+    /// Bytes.
+    pub size: u64,
+    /// Folder or file.
+    pub is_folder: bool,
+    /// Mode, owner, times.
+    pub attributes: Attributes,
+    /// How long the kernel may believe this.
+    pub ttl: Duration,
+}
+
+/// Attributes that a caller wants changed; `None` leaves one alone.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Change {
+    /// Permission bits.
+    pub mode: Option<u16>,
+    /// Owner.
+    pub uid: Option<u32>,
+    /// Group.
+    pub gid: Option<u32>,
+    /// Time of the last change.
+    pub mtime: Option<Moment>,
+}
+
+impl Change {
+    fn apply(self, mut to: Attributes, now: Moment) -> Attributes {
+        to.mode = self.mode.unwrap_or(to.mode);
+        to.uid = self.uid.unwrap_or(to.uid);
+        to.gid = self.gid.unwrap_or(to.gid);
+        to.mtime = self.mtime.unwrap_or(to.mtime);
+        to.ctime = now;
+        to
+    }
+}
+
+impl Filesystem {
+    pub(super) fn attr_of(&self, core: &Core, ino: Ino) -> Result<Attr, Failure> {
+        let node = core.tree.node(ino)?;
+        let size = node.file().map_or(0, |file| file.size);
+        // Our own changes reach the kernel as they happen; those of others arrive with the next
+        // listing of the folder, so nothing is worth believing for longer than the present one.
+        let listed = node.parent.and_then(|parent| core.tree.folder(parent).ok()?.listed);
+        let age = listed.map_or(Duration::ZERO, |listed| Instant::now().duration_since(listed));
+        let ttl = self.rules.dir_ttl.saturating_sub(age);
+        Ok(Attr { ino, size, is_folder: node.is_folder(), attributes: node.attributes, ttl })
+    }
+
+    /// What stat(2) shows of `ino`.
+    pub fn attr(&self, ino: Ino) -> Result<Attr, Failure> {
+        self.attr_of(&self.core(), ino)
+    }
+
+    /// Changes attributes. Those of something published are sent a moment later, merged.
+    pub fn change(&self, ino: Ino, change: Change) -> Result<Attr, Failure> {
+        let mut core = self.core();
+        let attributes = change.apply(core.tree.node(ino)?.attributes, now());
+        if core.set_attributes(ino, attributes)? {
+            core.queue.schedule(Errand::Attributes(ino), Instant::now() + MERGE_ATTRIBUTES);
+            self.errands.notify_one();
+        }
+        if let Some(owed) = self.sealed_fact(&core, ino) {
+            self.journal.note(Fact::Owed(owed));
+        }
+        self.attr_of(&core, ino)
+    }
+
+    /// What the journal should know of a file that is sealed and owed.
+    pub(super) fn sealed_fact(&self, core: &Core, ino: Ino) -> Option<Owed> {
+        let node = core.tree.node(ino).ok()?;
+        let file = node.file()?;
+        file.content.owed()?;
+        let (id, path) = (file.local.id()?, core.tree.path(ino)?);
+        Some(Owed { id, path, size: file.size, attributes: node.attributes })
+    }
+
+    /// The metadata to send with `node`: ours where something differs from the defaults, and that of
+    /// others as it was.
+    pub(super) fn metadata(&self, core: &Core, node: &Node) -> BTreeMap<String, String> {
+        let mut metadata = node.foreign.clone();
+        if self.rules.metadata == Metadata::Full && core.habits.takes_metadata {
+            let ours = core.tree.defaults.to_metadata(&node.attributes, node.is_folder());
+            metadata.extend(ours);
+        }
+        metadata
+    }
+
+    /// Sends attributes that changed after publication.
+    pub(super) async fn push_attributes(&self, ino: Ino) -> Result<(), Failure> {
+        let _naming = self.naming.take(ino).await;
+        let _shape = self.shape.read().await;
+        let (path, sent, metadata) = {
+            let core = self.core();
+            let Ok(node) = core.tree.node(ino) else { return Ok(()) };
+            // What is owed takes its attributes along.
+            let travels = node.file().is_some_and(|file| file.content.is_owed()) || !node.is_published();
+            let Some(path) = core.tree.path(ino).filter(|_| node.attributes_owed && !travels) else {
+                return Ok(());
+            };
+            (path, node.attributes, self.metadata(&core, node))
+        };
+        let ours = (self.rules.metadata == Metadata::Full).then_some(&metadata);
+        let mut outcome = self.remote.set_attributes(&path, Some(on_the_wire(sent.mtime)), ours).await;
+        if let Err(error) = &outcome
+            && error.kind() == ErrorKind::Unsupported
+            && ours.is_some()
+        {
+            self.metadata_refused(&told(error));
+            outcome = self.remote.set_attributes(&path, Some(on_the_wire(sent.mtime)), None).await;
+        }
+        match outcome {
+            Ok(entry) => {
+                let mut core = self.core();
+                if let Ok(node) = core.tree.node_mut(ino) {
+                    node.touched = Some(Instant::now());
+                    node.attributes_owed = node.attributes != sent;
+                    node.foreign = entry.metadata;
+                    node.foreign.remove(METADATA_KEY);
+                }
+                Ok(())
+            }
+            Err(error) if is_final(error.kind()) => {
+                tracing::warn!("attributes of {path} are not stored: {}", told(&error));
+                if let Ok(node) = self.core().tree.node_mut(ino) {
+                    node.attributes_owed = false;
+                }
+                Ok(())
+            }
+            Err(error) => Err(told(&error)),
+        }
+    }
+
+    /// Reported once; a backup does not fail for it.
+    pub(super) fn metadata_refused(&self, why: &Failure) {
+        let mut core = self.core();
+        if core.habits.takes_metadata {
+            core.habits.takes_metadata = false;
+            tracing::warn!("modes, owners and fractions of seconds are not stored here: {why}");
+        }
+    }
+}

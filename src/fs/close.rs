@@ -1,0 +1,119 @@
+//! Close and fsync: where a caller learns whether its bytes are safe.
+
+use std::time::Duration;
+
+use super::Filesystem;
+use super::core::Errand;
+use crate::local::journal::Fact;
+use crate::model::failure::Failure;
+use crate::model::node::Ino;
+
+impl Filesystem {
+    /// close(2): answers when Files.com holds the bytes, proven, or why it does not. A temporary name
+    /// is kept durably here; its rename publishes.
+    ///
+    /// `pid` is the process that closes. One that merely inherited the descriptor does not wait: its
+    /// close is not the one that a backup tool looks at.
+    pub async fn close(&self, ino: Ino, handle: u64, pid: u32) -> Result<(), Failure> {
+        let (held_back, waits) = {
+            let mut core = self.core();
+            let Some(handle) = core.handles.get(&handle).copied().filter(|handle| handle.writable) else {
+                return Ok(());
+            };
+            let node = core.tree.node_mut(ino)?;
+            let attached = node.parent.is_some();
+            let Some(file) = node.file_mut() else { return Ok(()) };
+            if !attached || !file.content.is_owed() {
+                return Ok(());
+            }
+            file.content.seal();
+            (!core.may_publish(ino), is_of_process(pid, handle.process))
+        };
+        if held_back {
+            self.make_durable(ino).await?;
+            self.schedule(Errand::Publish(ino), self.rules.temporary_hold);
+            return Ok(());
+        }
+        if !waits {
+            self.make_durable(ino).await?;
+            self.schedule(Errand::Publish(ino), Duration::ZERO);
+            return Ok(());
+        }
+        self.publish(ino).await
+    }
+
+    /// Is there anything to do at the close of this descriptor?
+    pub fn has_to_close(&self, handle: u64) -> bool {
+        let core = self.core();
+        core.handles.get(&handle).is_some_and(|handle| {
+            handle.writable && core.tree.file(handle.ino).is_ok_and(|f| f.content.is_owed())
+        })
+    }
+
+    /// ftruncate(2), or truncate(2) where there is no handle: then nobody will close the file, and this call
+    /// answers like a close.
+    pub async fn truncate(&self, ino: Ino, size: u64, has_handle: bool) -> Result<(), Failure> {
+        self.resize(ino, size).await?;
+        let is_written = {
+            let core = self.core();
+            core.handles.values().any(|handle| handle.ino == ino && handle.writable)
+        };
+        if has_handle || is_written {
+            return Ok(());
+        }
+        self.publish(ino).await
+    }
+
+    /// fsync(2): bytes, name and intent are on the local disk. Tells the failure of an earlier attempt
+    /// to publish, until it is resolved.
+    pub async fn fsync(&self, ino: Ino) -> Result<(), Failure> {
+        let failure = {
+            let mut core = self.core();
+            let file = core.tree.file_mut(ino)?;
+            file.content.seal();
+            file.failure.clone()
+        };
+        self.make_durable(ino).await?;
+        failure.map_or(Ok(()), Err)
+    }
+
+    /// What is sealed survives a power loss from here on.
+    pub(super) async fn make_durable(&self, ino: Ino) -> Result<(), Failure> {
+        let Some(owed) = ({
+            let core = self.core();
+            self.sealed_fact(&core, ino)
+        }) else {
+            return Ok(());
+        };
+        let (store, id) = (self.store.clone(), owed.id);
+        super::on_disk(move || store.sync(id)).await?;
+        self.journal.commit(Fact::Owed(owed)).await
+    }
+}
+
+/// Does `thread` belong to `process`? When it cannot be told, it does: waiting is the safe side.
+fn is_of_process(thread: u32, process: u32) -> bool {
+    thread == process || process == 0 || process_of(thread).is_none_or(|closer| closer == process)
+}
+
+/// The process that a thread belongs to; the kernel names threads.
+pub(super) fn process_of(thread: u32) -> Option<u32> {
+    let status = std::fs::read_to_string(format!("/proc/{thread}/status")).ok()?;
+    status.lines().find_map(|line| line.strip_prefix("Tgid:"))?.trim().parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_thread_closes_for_its_process_and_another_process_does_not() {
+        let here = std::process::id();
+        // SAFETY: gettid has no preconditions.
+        let thread =
+            std::thread::spawn(|| is_of_process(unsafe { libc::gettid() } as u32, std::process::id()));
+        assert!(thread.join().unwrap());
+        assert!(!is_of_process(1, here));
+        assert!(is_of_process(0, here), "a thread that cannot be looked up waits");
+    }
+}

@@ -1,0 +1,173 @@
+//! The one value behind the one lock: what the mount knows at this moment.
+//!
+//! It is locked for the length of a decision and never across a wait: every journey decides here,
+//! acts without the lock, and comes back to report.
+
+use std::collections::HashMap;
+use std::time::{Duration, Instant};
+
+use super::cached::Cached;
+use crate::model::attributes::Attributes;
+use crate::model::failure::Failure;
+use crate::model::node::{Body, ContentId, File, Ino, Local};
+use crate::model::queue::Queue;
+use crate::model::tree::Tree;
+
+/// What waits to be done in the background.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum Errand {
+    /// Publish a file, or a folder that is only here.
+    Publish(Ino),
+    /// Send attributes that changed after publication.
+    Attributes(Ino),
+}
+
+/// An open descriptor, or several that share it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Handle {
+    pub ino: Ino,
+    pub writable: bool,
+    /// The process that opened it; 0 when it could not be told.
+    pub process: u32,
+}
+
+/// Does the site state digests? Learned once, not waited for again with every file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Digests {
+    Unknown,
+    Stated,
+    Absent,
+}
+
+/// What was learned about the site while working with it.
+#[derive(Debug)]
+pub(crate) struct Habits {
+    pub digests: Digests,
+    /// The completed entity shows the `custom_metadata` that came with the completion.
+    pub takes_metadata_at_completion: bool,
+    /// `custom_metadata` can be written at all.
+    pub takes_metadata: bool,
+    /// The given modification time is kept.
+    pub keeps_mtime: bool,
+}
+
+/// Numbers for the status.
+#[derive(Debug, Default, Clone, Copy)]
+pub(crate) struct Counts {
+    pub verified: u64,
+    pub weak: u64,
+}
+
+/// An upload under way.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Progress {
+    pub sent: u64,
+    pub size: u64,
+}
+
+/// Everything that is known.
+#[derive(Debug)]
+pub(crate) struct Core {
+    pub tree: Tree,
+    pub handles: HashMap<u64, Handle>,
+    next_handle: u64,
+    pub queue: Queue<Errand>,
+    pub habits: Habits,
+    pub counts: Counts,
+    pub uploading: HashMap<Ino, Progress>,
+    pub cached: Cached,
+}
+
+impl Core {
+    pub fn new(tree: Tree) -> Self {
+        Self {
+            tree,
+            handles: HashMap::new(),
+            next_handle: 1,
+            queue: Queue::default(),
+            habits: Habits {
+                digests: Digests::Unknown,
+                takes_metadata_at_completion: true,
+                takes_metadata: true,
+                keeps_mtime: true,
+            },
+            counts: Counts::default(),
+            uploading: HashMap::new(),
+            cached: Cached::default(),
+        }
+    }
+
+    /// May the listing of `folder` still be believed? A folder that is only here needs none.
+    pub fn is_fresh(&self, folder: Ino, ttl: Duration, now: Instant) -> Result<bool, Failure> {
+        let folder = self.tree.folder(folder)?;
+        Ok(!folder.published || folder.listed.is_some_and(|asked| now.duration_since(asked) < ttl))
+    }
+
+    /// Opens a descriptor.
+    pub fn open(&mut self, handle: Handle) -> Result<u64, Failure> {
+        self.tree.file_mut(handle.ino)?.handles += 1;
+        let number = self.next_handle;
+        self.next_handle += 1;
+        self.handles.insert(number, handle);
+        Ok(number)
+    }
+
+    /// Is `ino` a file whose close publishes? Not under a temporary name, nor in a folder that is only
+    /// here, nor when it was unlinked.
+    pub fn may_publish(&self, ino: Ino) -> bool {
+        let Ok(node) = self.tree.node(ino) else { return false };
+        let held_back = node.file().is_some_and(|file| file.temporary);
+        node.parent.is_some() && !held_back && self.tree.is_rooted(ino)
+    }
+
+    /// Has Files.com this folder, and all those above it?
+    pub fn may_hold_published(&self, folder: Ino) -> bool {
+        self.tree.folder(folder).is_ok_and(|known| known.published) && self.tree.is_rooted(folder)
+    }
+
+    /// The attributes of `ino` are others now. True when Files.com must be told on its own: what is
+    /// owed anyway takes its attributes along.
+    pub fn set_attributes(&mut self, ino: Ino, attributes: Attributes) -> Result<bool, Failure> {
+        let node = self.tree.node_mut(ino)?;
+        node.attributes = attributes;
+        let travels = match &node.body {
+            Body::File(file) => file.published.is_none() || file.content.is_owed(),
+            Body::Folder(folder) => !folder.published,
+        };
+        if !travels && node.parent.is_some() {
+            node.attributes_owed = true;
+        }
+        Ok(!travels && node.parent.is_some())
+    }
+
+    /// Files with something that Files.com does not hold, and how many bytes that is.
+    pub fn owed(&self) -> impl Iterator<Item = (Ino, &File)> {
+        self.tree.iter().filter_map(|(ino, node)| {
+            let file = node.file()?;
+            (node.parent.is_some() && file.content.is_owed()).then_some((ino, file))
+        })
+    }
+
+    /// Folders and files that Files.com must still be told of, contents aside.
+    pub fn owed_otherwise(&self) -> impl Iterator<Item = Ino> {
+        self.tree.iter().filter_map(|(ino, node)| {
+            let only_here = node.folder().is_some_and(|folder| !folder.published);
+            (node.parent.is_some() && (node.attributes_owed || only_here)).then_some(ino)
+        })
+    }
+
+    /// The cached file to let go next: the one that was used longest ago and is not open.
+    pub fn evict(&mut self) -> Option<ContentId> {
+        let is_closed = |ino| self.tree.file(ino).map_or(true, |file| file.handles == 0);
+        let victim = self.cached.oldest(is_closed)?;
+        self.cached.remove(victim);
+        let file = self.tree.file_mut(victim).ok()?;
+        match file.local {
+            Local::Cached(id, _) => {
+                file.local = Local::Nowhere;
+                Some(id)
+            }
+            Local::Nowhere | Local::Spooled(_) => None,
+        }
+    }
+}

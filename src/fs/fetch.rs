@@ -1,0 +1,239 @@
+//! Fetching: ranges of one version of a file, into the cache.
+
+use std::ops::Range;
+use std::os::unix::fs::FileExt;
+use std::sync::PoisonError;
+
+use super::{Filesystem, on_disk, told};
+use crate::model::digest::{ETag, Hasher, Md5};
+use crate::model::failure::Failure;
+use crate::model::node::{ContentId, Ino, Local};
+use crate::remote::{Download, ErrorKind};
+
+/// How often one range is asked for until all its bytes came.
+const ATTEMPTS: u32 = 4;
+
+impl Filesystem {
+    /// Fetches one range that was planned, and tells those who wait how it ended.
+    pub(super) async fn fetch(&self, ino: Ino, id: ContentId, range: Range<u64>) {
+        let outcome = self.bring(ino, id, &range).await;
+        {
+            let mut core = self.core();
+            if let Ok(file) = core.tree.file_mut(ino)
+                && let Local::Cached(here, ahead) = &mut file.local
+                && *here == id
+            {
+                ahead.ended(range);
+                if let Err(failure) = &outcome {
+                    file.fetch_failures.0 += 1;
+                    file.fetch_failures.1 = Some(failure.clone());
+                }
+            }
+            if let (Err(failure), Some(path)) = (&outcome, core.tree.path(ino)) {
+                tracing::error!("{path} cannot be read: {failure}");
+            }
+        }
+        self.arrivals.notify_waiters();
+        self.make_room();
+    }
+
+    async fn bring(&self, ino: Ino, id: ContentId, range: &Range<u64>) -> Result<(), Failure> {
+        let mut at = range.start;
+        let mut last = Failure::plain(libc::EIO);
+        for _ in 0..ATTEMPTS {
+            if at >= range.end {
+                return Ok(());
+            }
+            let download = self.download(ino).await?;
+            match self.pour(ino, id, &download, &mut at, range.end).await {
+                Ok(()) => return Ok(()),
+                Err(Spill::Local(failure)) => return Err(failure),
+                Err(Spill::Remote(error)) => {
+                    self.downloads.lock().unwrap_or_else(PoisonError::into_inner).remove(&ino);
+                    last = told(&error);
+                    if !matches!(
+                        error.kind(),
+                        ErrorKind::UrlExpired | ErrorKind::Network | ErrorKind::Timeout
+                    ) {
+                        return Err(last);
+                    }
+                }
+            }
+        }
+        Err(last)
+    }
+
+    /// A signed URL of the version that the mount shows; one for all who read the file.
+    async fn download(&self, ino: Ino) -> Result<Download, Failure> {
+        let known = || self.downloads.lock().unwrap_or_else(PoisonError::into_inner).get(&ino).cloned();
+        if let Some(download) = known().filter(|download| !download.is_expired()) {
+            return Ok(download);
+        }
+        let _turn = self.openings.take(ino).await;
+        if let Some(download) = known().filter(|download| !download.is_expired()) {
+            return Ok(download);
+        }
+        let path = self.path(ino)?;
+        let download = self.remote.open_download(&path).await.map_err(|error| told(&error))?;
+        let expected = self.core().tree.file(ino)?.published;
+        if expected.is_some_and(|version| !version.is_same_version(&download.entry.fingerprint())) {
+            return Err(Failure::new(
+                libc::ESTALE,
+                format!("{path} was replaced by somebody else; open it again to read the new version"),
+            ));
+        }
+        let mut downloads = self.downloads.lock().unwrap_or_else(PoisonError::into_inner);
+        downloads.retain(|_, download| !download.is_expired());
+        downloads.insert(ino, download.clone());
+        Ok(download)
+    }
+
+    /// Writes what arrives; `at` says how far it came.
+    async fn pour(
+        &self,
+        ino: Ino,
+        id: ContentId,
+        download: &Download,
+        at: &mut u64,
+        end: u64,
+    ) -> Result<(), Spill> {
+        let file = self.store.file(id).map_err(Failure::from)?;
+        let mut body = self.remote.fetch(download, Some(*at..end)).await?;
+        let etag = body.etag.clone();
+        while let Some(bytes) = body.chunk().await? {
+            let arrived = *at..(*at + bytes.len() as u64).min(end);
+            let writing = file.clone();
+            let offset = *at;
+            on_disk(move || writing.write_all_at(&bytes, offset)).await?;
+            self.note_arrival(ino, id, arrived.clone(), etag.as_ref()).await?;
+            *at = arrived.end;
+            self.arrivals.notify_waiters();
+        }
+        Ok(())
+    }
+
+    /// Bytes are here. The last of them count only once the whole file is compared with its MD5.
+    async fn note_arrival(
+        &self,
+        ino: Ino,
+        id: ContentId,
+        range: Range<u64>,
+        etag: Option<&ETag>,
+    ) -> Result<(), Failure> {
+        let (completes, size, md5) = {
+            let core = self.core();
+            let file = core.tree.file(ino)?;
+            let Local::Cached(here, ahead) = &file.local else { return Ok(()) };
+            let completes = *here == id && !ahead.is_whole() && ahead.completes(&range);
+            (completes, file.size, file.published.and_then(|version| version.md5))
+        };
+        if completes {
+            self.check_whole(ino, id, size, md5, etag).await?;
+        }
+        let mut core = self.core();
+        let mut bytes = None;
+        if let Local::Cached(here, ahead) = &mut core.tree.file_mut(ino)?.local
+            && *here == id
+        {
+            ahead.arrived(range);
+            bytes = Some(ahead.bytes_here());
+        }
+        if let Some(bytes) = bytes {
+            core.cached.note(ino, bytes);
+        }
+        Ok(())
+    }
+
+    /// Compares a file that was fetched whole with what Files.com says it is. Bad bytes are thrown
+    /// away, never handed out.
+    async fn check_whole(
+        &self,
+        ino: Ino,
+        id: ContentId,
+        size: u64,
+        stated: Option<Md5>,
+        etag: Option<&ETag>,
+    ) -> Result<(), Failure> {
+        // An object of one part shows the MD5 of its MD5, where the site states none.
+        let composite = match etag {
+            Some(etag @ ETag::Composite { parts: 1, .. }) => Some(etag.clone()),
+            _ => None,
+        };
+        if stated.is_none() && composite.is_none() {
+            return Ok(());
+        }
+        let file = self.store.file(id)?;
+        let md5 = on_disk(move || hash(&file, size)).await?;
+        let differs = stated.is_some_and(|stated| stated != md5)
+            || (stated.is_none() && composite.is_some_and(|etag| etag != ETag::composite(&[md5])));
+        if !differs {
+            return Ok(());
+        }
+        let mut core = self.core();
+        let path = core.tree.path(ino);
+        core.cached.remove(ino);
+        let file = core.tree.file_mut(ino)?;
+        file.fetch_failures.0 += 1;
+        let failure = Failure::new(
+            libc::EIO,
+            format!(
+                "the bytes of {} that arrived are not those that Files.com states (MD5 here {md5}); read it again, \
+                 and if this stays, the copy on Files.com is damaged",
+                path.map_or_else(|| "a file".to_owned(), |path| path.to_string())
+            ),
+        );
+        file.fetch_failures.1 = Some(failure.clone());
+        file.local = Local::Nowhere;
+        drop(core);
+        self.store.remove(id);
+        Err(failure)
+    }
+
+    /// Lets cached bytes go until the cache is within its limit.
+    pub(super) fn make_room(&self) {
+        loop {
+            let victim = {
+                let mut core = self.core();
+                if core.cached.used() <= self.rules.cache_size {
+                    return;
+                }
+                core.evict()
+            };
+            match victim {
+                Some(id) => self.store.remove(id),
+                None => return,
+            }
+        }
+    }
+}
+
+/// Why bytes did not get into the cache.
+enum Spill {
+    Local(Failure),
+    Remote(crate::remote::Error),
+}
+
+impl From<Failure> for Spill {
+    fn from(failure: Failure) -> Self {
+        Self::Local(failure)
+    }
+}
+
+impl From<crate::remote::Error> for Spill {
+    fn from(error: crate::remote::Error) -> Self {
+        Self::Remote(error)
+    }
+}
+
+fn hash(file: &std::fs::File, size: u64) -> std::io::Result<Md5> {
+    let mut hasher = Hasher::default();
+    let mut buffer = vec![0; 1 << 20];
+    let mut at = 0;
+    while at < size {
+        let want = buffer.len().min((size - at) as usize);
+        file.read_exact_at(&mut buffer[..want], at)?;
+        hasher.update(&buffer[..want]);
+        at += want as u64;
+    }
+    Ok(hasher.finish().md5)
+}

@@ -1,0 +1,147 @@
+//! New files and folders.
+
+use std::ffi::OsStr;
+use std::time::{Duration, Instant};
+
+use super::core::{Errand, Handle};
+use super::{Attr, Filesystem, now, told};
+use crate::model::attributes::Attributes;
+use crate::model::failure::Failure;
+use crate::model::node::{Body, File, Folder, Ino};
+
+/// Attributes that changed right after a mkdir follow soon: rsync and tar set mode and time last.
+const SETTLE_FOLDER: Duration = Duration::from_secs(1);
+
+/// Who makes something, and how.
+#[derive(Debug, Clone, Copy)]
+pub struct Maker {
+    /// Permission bits, less the caller's umask.
+    pub mode: u16,
+    /// Owner of what is made.
+    pub uid: u32,
+    /// Group of what is made.
+    pub gid: u32,
+    /// The calling process.
+    pub pid: u32,
+}
+
+impl Maker {
+    fn attributes(self) -> Attributes {
+        let now = now();
+        Attributes { mode: self.mode & 0o7777, uid: self.uid, gid: self.gid, mtime: now, ctime: now }
+    }
+}
+
+impl Filesystem {
+    /// Makes and opens a file. `exclusive`: it must not be there yet. Nothing is sent: what is created
+    /// and closed empty is published then.
+    pub async fn create(
+        &self,
+        parent: Ino,
+        name: &OsStr,
+        maker: Maker,
+        exclusive: bool,
+    ) -> Result<(Attr, u64), Failure> {
+        self.list(parent).await?;
+        let id = self.store.create()?;
+        let made = self.core_create(parent, name, maker, exclusive, id);
+        if made.is_err() {
+            self.store.remove(id);
+        }
+        made
+    }
+
+    fn core_create(
+        &self,
+        parent: Ino,
+        name: &OsStr,
+        maker: Maker,
+        exclusive: bool,
+        id: crate::model::node::ContentId,
+    ) -> Result<(Attr, u64), Failure> {
+        let mut core = self.core();
+        if core.tree.child(parent, name).is_some() {
+            // The kernel looked it up before; somebody else was faster. It looks again.
+            return Err(Failure::plain(if exclusive { libc::EEXIST } else { libc::ESTALE }));
+        }
+        let remote = room_for(&mut core, parent, name)?;
+        let private = exclusive && maker.mode & 0o777 == 0o600;
+        let file = File::created(id, self.rules.temporary.matches(name, private));
+        let ino = core.tree.insert(parent, name.to_owned(), remote, maker.attributes(), Body::File(file))?;
+        touch(&mut core, parent, ino)?;
+        let process = super::close::process_of(maker.pid).unwrap_or(0);
+        let handle = core.open(Handle { ino, writable: true, process })?;
+        Ok((self.attr_of(&core, ino)?, handle))
+    }
+
+    /// Makes a folder; answers when Files.com has it. One with a temporary name stays here until it
+    /// is renamed.
+    pub async fn mkdir(&self, parent: Ino, name: &OsStr, maker: Maker) -> Result<Attr, Failure> {
+        self.list(parent).await?;
+        let temporary = self.rules.temporary.matches(name, false);
+        let (remote, only_here) = {
+            let mut core = self.core();
+            if core.tree.child(parent, name).is_some() {
+                return Err(Failure::plain(libc::EEXIST));
+            }
+            let remote = room_for(&mut core, parent, name)?;
+            (remote, temporary || !core.tree.folder(parent)?.published || !core.tree.is_rooted(parent))
+        };
+        if !only_here {
+            let _shape = self.shape.read().await;
+            let path = self.path(parent)?.join(&remote);
+            if self.remote.create_folder(&path, None).await.map_err(|error| told(&error))?.is_none() {
+                // Somebody else made it, or a file of that name, since the last listing.
+                self.list_anew(parent).await?;
+                return Err(Failure::plain(libc::EEXIST));
+            }
+        }
+        let mut core = self.core();
+        if core.tree.child(parent, name).is_some() {
+            return Err(Failure::plain(libc::EEXIST));
+        }
+        let asked = Instant::now();
+        let folder = Folder { published: !only_here, listed: Some(asked), ..Folder::default() };
+        let attributes = maker.attributes();
+        let ino = core.tree.insert(parent, name.to_owned(), remote, attributes, Body::Folder(folder))?;
+        touch(&mut core, parent, ino)?;
+        if only_here {
+            core.queue.schedule(Errand::Publish(ino), asked + self.rules.temporary_hold);
+            self.errands.notify_one();
+        } else if !core.tree.defaults.to_metadata(&attributes, true).is_empty() {
+            core.tree.node_mut(ino)?.attributes_owed = true;
+            core.queue.schedule(Errand::Attributes(ino), asked + SETTLE_FOLDER);
+            self.errands.notify_one();
+        }
+        core.tree.node_mut(ino)?.lookups += 1;
+        self.attr_of(&core, ino)
+    }
+}
+
+/// The remote name of a new entry, if there is room for it.
+fn room_for(core: &mut super::core::Core, parent: Ino, name: &OsStr) -> Result<String, Failure> {
+    let node = core.tree.node(parent)?;
+    if parent != Ino::ROOT && node.parent.is_none() {
+        return Err(Failure::plain(libc::ENOENT));
+    }
+    if !node.permissions.write {
+        return Err(Failure::new(
+            libc::EACCES,
+            format!(
+                "{} cannot be made: this key may not write into its folder; ask for the permission",
+                name.display()
+            ),
+        ));
+    }
+    core.tree.remote_name(parent, name, None)
+}
+
+/// A new entry: its folder changed, and listings that were asked for before know nothing of it.
+fn touch(core: &mut super::core::Core, parent: Ino, ino: Ino) -> Result<(), Failure> {
+    let changed = now();
+    let folder = core.tree.node_mut(parent)?;
+    folder.attributes.mtime = changed;
+    folder.attributes.ctime = changed;
+    core.tree.node_mut(ino)?.touched = Some(Instant::now());
+    Ok(())
+}

@@ -1,0 +1,72 @@
+//! Descriptors: opened, and let go.
+
+use std::time::Duration;
+
+use super::Filesystem;
+use super::core::{Errand, Handle};
+use crate::model::content::State;
+use crate::model::failure::Failure;
+use crate::model::node::{Ino, Local};
+
+impl Filesystem {
+    /// Opens a file. `truncate` empties it first, whatever Files.com has: nothing is fetched.
+    pub fn open(&self, ino: Ino, writable: bool, truncate: bool, pid: u32) -> Result<u64, Failure> {
+        if truncate {
+            self.empty(ino)?;
+        }
+        let process = if writable { super::close::process_of(pid).unwrap_or(0) } else { 0 };
+        let mut core = self.core();
+        core.tree.file(ino)?;
+        core.open(Handle { ino, writable, process })
+    }
+
+    /// Gives a file new, empty bytes. Those who read the old ones go on with what they have.
+    pub(super) fn empty(&self, ino: Ino) -> Result<(), Failure> {
+        let id = self.store.create()?;
+        let old = {
+            let mut core = self.core();
+            core.cached.remove(ino);
+            let time = super::now();
+            let node = match core.tree.node_mut(ino) {
+                Ok(node) => node,
+                Err(failure) => {
+                    self.store.remove(id);
+                    return Err(failure);
+                }
+            };
+            node.attributes.mtime = time;
+            node.attributes.ctime = time;
+            let Some(file) = node.file_mut() else {
+                self.store.remove(id);
+                return Err(Failure::plain(libc::EISDIR));
+            };
+            let writing = file.content.begin_write();
+            file.size = 0;
+            let old = std::mem::replace(&mut file.local, Local::Spooled(id));
+            file.content.end_write(writing);
+            old.id()
+        };
+        if let Some(old) = old {
+            self.drop_content(old);
+        }
+        Ok(())
+    }
+
+    /// The last close of a descriptor was long ago: this is when the kernel lets it go. Bytes that
+    /// came after the close (from a memory map, or a descriptor that another process inherited) are
+    /// published in the background.
+    pub fn release(&self, handle: u64) {
+        let mut core = self.core();
+        let Some(Handle { ino, .. }) = core.handles.remove(&handle) else { return };
+        let Ok(file) = core.tree.file_mut(ino) else { return };
+        file.handles = file.handles.saturating_sub(1);
+        let late = file.handles == 0 && matches!(file.content.state(), State::Dirty(_));
+        let gone = core.tree.reap(ino).and_then(|node| node.file().and_then(|file| file.local.id()));
+        drop(core);
+        if let Some(id) = gone {
+            self.drop_content(id);
+        } else if late {
+            self.schedule(Errand::Publish(ino), Duration::ZERO);
+        }
+    }
+}

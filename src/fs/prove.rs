@@ -1,0 +1,129 @@
+//! The comparison: what left against what Files.com and its storage report.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::core::Digests;
+use super::publish::{Job, Trouble};
+use super::upload::Parcel;
+use super::{Filesystem, Verify};
+use crate::model::digest::ETag;
+use crate::model::entry::Entry;
+use crate::model::failure::Failure;
+use crate::model::path::RemotePath;
+use crate::model::proof::{Basis, Mismatch, Sent, Stored, Verified};
+
+/// How long a site's MD5 is awaited where it is known to come, and where it is not known.
+const PATIENCE: Duration = Duration::from_secs(10);
+const CURIOSITY: Duration = Duration::from_secs(2);
+
+impl From<Mismatch> for Trouble {
+    fn from(mismatch: Mismatch) -> Self {
+        Self::Mismatch(Failure::new(libc::EIO, mismatch.to_string()))
+    }
+}
+
+impl Filesystem {
+    /// Proves that `path` holds what was sent. Builds on what the site offers: its MD5, the storage's
+    /// ETags, its CRC32, at last the size.
+    pub(super) async fn prove(
+        &self,
+        path: &RemotePath,
+        sent: &Sent,
+        entry: &Entry,
+    ) -> Result<Verified, Trouble> {
+        let strict = self.rules.verify == Verify::Strict;
+        let enough = |proof: &Verified| !strict || proof.basis() == Basis::FileMd5;
+        let mut stored = Stored { size: entry.size, md5: entry.md5, crc32: entry.crc32, object: None };
+        if let Some(proof) = Verified::compare(sent, &stored)?.filter(enough) {
+            return Ok(proof);
+        }
+        let patience = match self.core().habits.digests {
+            _ if strict => self.rules.network_timeout,
+            Digests::Stated => PATIENCE,
+            Digests::Unknown => CURIOSITY,
+            Digests::Absent => Duration::ZERO,
+        };
+        if let Some(later) = self.await_digest(path, entry, patience).await? {
+            (stored.md5, stored.crc32) = (later.md5, later.crc32);
+            if let Some(proof) = Verified::compare(sent, &stored)?.filter(enough) {
+                self.core().habits.digests = Digests::Stated;
+                return Ok(proof);
+            }
+        }
+        if strict {
+            return Err(Trouble::Later(Failure::new(
+                libc::EIO,
+                "Files.com has the file but does not state its MD5, which verify=strict asks for; \
+                 turn on Data Governance, File Integrity, MD5 in the site's settings",
+            )));
+        }
+        {
+            let mut core = self.core();
+            if core.habits.digests == Digests::Unknown {
+                core.habits.digests = Digests::Absent;
+            }
+        }
+        if sent.parts.iter().all(|part| matches!(part.etag, ETag::Md5(_))) {
+            stored.object = self.remote.object_etag(path).await?;
+        }
+        let proof = Verified::by_size(sent, &stored)?;
+        if proof.basis().is_weak() {
+            tracing::warn!(
+                "{path} is only weakly verified, by its {}; turn on Data Governance, File Integrity, MD5 in the \
+                 site's settings",
+                proof.basis().name()
+            );
+        }
+        Ok(proof)
+    }
+
+    /// Asks until the site states a digest of this version, for at most `patience`.
+    async fn await_digest(
+        &self,
+        path: &RemotePath,
+        completed: &Entry,
+        patience: Duration,
+    ) -> Result<Option<Entry>, Trouble> {
+        let (deadline, mut pause) = (Instant::now() + patience, Duration::from_millis(50));
+        while Instant::now() + pause <= deadline {
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(Duration::from_secs(1));
+            let Some(entry) = self.remote.stat(path).await? else {
+                return Err(Trouble::Lost(Failure::new(
+                    libc::EIO,
+                    format!("{path} vanished right after its upload: somebody else removed it"),
+                )));
+            };
+            if entry.created != completed.created || entry.size != completed.size {
+                return Err(Trouble::Lost(Failure::new(
+                    libc::EIO,
+                    format!("{path} was replaced by somebody else right after its upload"),
+                )));
+            }
+            if entry.md5.is_some() {
+                return Ok(Some(entry));
+            }
+        }
+        Ok(None)
+    }
+
+    /// The answer of a completion was lost. Was it carried out? Only an object made of these very
+    /// parts, newer than what was there, says so.
+    pub(super) async fn look_for(
+        &self,
+        job: &Job,
+        parcel: &Parcel,
+        path: &RemotePath,
+    ) -> Result<Option<Entry>, Trouble> {
+        let Some(entry) = self.remote.stat(path).await? else { return Ok(None) };
+        let is_old = job.replaces.is_some_and(|old| old.is_same_version(&entry.fingerprint()));
+        if is_old || entry.size != job.size {
+            return Ok(None);
+        }
+        let parts: Vec<_> = parcel.sent.parts.iter().map(|part| part.sent).collect();
+        let is_ours = self.remote.object_etag(path).await? == Some(ETag::composite(&parts));
+        Ok(is_ours.then_some(entry))
+    }
+}

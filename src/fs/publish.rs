@@ -1,0 +1,287 @@
+//! Publication: from a sealed revision to a proof that Files.com holds it.
+
+use std::time::Instant;
+
+use super::core::{Errand, Progress};
+use super::{Filesystem, is_final, on_disk, told};
+use crate::local::journal::Fact;
+use crate::model::attributes::{Attributes, METADATA_KEY, on_the_wire};
+use crate::model::content::Revision;
+use crate::model::entry::Entry;
+use crate::model::failure::Failure;
+use crate::model::node::{Body, ContentId, Ino, Local};
+use crate::model::path::RemotePath;
+use crate::model::proof::{Fingerprint, Verified};
+use crate::model::readahead::ReadAhead;
+use crate::remote::{self, Completion, ErrorKind};
+
+use super::upload::Parcel;
+
+/// How often bytes are sent again that did not arrive as they left.
+const MISMATCHES: u32 = 3;
+/// How often an upload is begun afresh that the service lost.
+const RESTARTS: u32 = 3;
+/// How often a close goes after bytes that others keep changing.
+const CHASES: u32 = 16;
+
+/// One attempt: these bytes, as they are now.
+#[derive(Debug)]
+pub(super) struct Job {
+    pub ino: Ino,
+    pub revision: Revision,
+    pub id: ContentId,
+    pub path: RemotePath,
+    pub size: u64,
+    /// The version that it will replace.
+    pub replaces: Option<Fingerprint>,
+}
+
+/// Why an attempt ended without a proof.
+#[derive(Debug)]
+pub(super) enum Trouble {
+    /// Newer bytes, or none are wanted any more.
+    Overtaken,
+    /// What arrived is not what left.
+    Mismatch(Failure),
+    /// The service does not know the upload any more.
+    Lost(Failure),
+    /// It may work later.
+    Later(Failure),
+    /// It will not work as it is.
+    Refused(Failure),
+}
+
+impl From<remote::Error> for Trouble {
+    fn from(error: remote::Error) -> Self {
+        let failure = told(&error);
+        match error.kind() {
+            ErrorKind::UploadLost | ErrorKind::UrlExpired | ErrorKind::OutcomeUnknown => Self::Lost(failure),
+            kind if is_final(kind) => Self::Refused(failure),
+            _ => Self::Later(failure),
+        }
+    }
+}
+
+impl From<Failure> for Trouble {
+    fn from(failure: Failure) -> Self {
+        Self::Later(failure)
+    }
+}
+
+impl Filesystem {
+    /// Publishes what is owed of a file and answers with the outcome. A failed file stays owed, is
+    /// kept durably here, and is tried again.
+    pub(super) async fn publish(&self, ino: Ino) -> Result<(), Failure> {
+        let _turn = self.publishing.take(ino).await;
+        let (mut mismatches, mut restarts, mut chases) = (0, 0, 0);
+        let failure = loop {
+            let Some(job) = self.begin(ino) else { return Ok(()) };
+            let outcome = self.attempt(&job).await;
+            self.core().uploading.remove(&ino);
+            match outcome {
+                Ok(()) => return Ok(()),
+                Err(Trouble::Overtaken) if chases < CHASES => chases += 1,
+                Err(Trouble::Overtaken) => {
+                    break (Failure::new(libc::EBUSY, "it changes faster than it can be sent"), false);
+                }
+                Err(Trouble::Mismatch(failure)) => {
+                    mismatches += 1;
+                    tracing::warn!(
+                        "{} did not arrive as it left (attempt {mismatches}): {failure}",
+                        job.path
+                    );
+                    if mismatches == MISMATCHES {
+                        break (failure, true);
+                    }
+                }
+                Err(Trouble::Lost(failure)) => {
+                    restarts += 1;
+                    tracing::warn!("{} is sent afresh (attempt {restarts}): {failure}", job.path);
+                    if restarts == RESTARTS {
+                        break (failure, false);
+                    }
+                }
+                Err(Trouble::Later(failure)) => break (failure, false),
+                Err(Trouble::Refused(failure)) => break (failure, true),
+            }
+        };
+        self.give_up(ino, failure).await
+    }
+
+    /// The newest bytes, sealed; `None` when nothing is owed or nothing may be published.
+    fn begin(&self, ino: Ino) -> Option<Job> {
+        let mut core = self.core();
+        if !core.may_publish(ino) {
+            return None;
+        }
+        let path = core.tree.path(ino)?;
+        let file = core.tree.file_mut(ino).ok()?;
+        file.content.seal();
+        let revision = file.content.owed()?;
+        let Local::Spooled(id) = file.local else { return None };
+        let job = Job { ino, revision, id, path, size: file.size, replaces: file.published };
+        core.uploading.insert(ino, Progress { sent: 0, size: job.size });
+        Some(job)
+    }
+
+    /// Are the bytes of `job` still the newest, and wanted?
+    pub(super) fn is_current(&self, job: &Job) -> bool {
+        let core = self.core();
+        core.may_publish(job.ino)
+            && core
+                .tree
+                .file(job.ino)
+                .is_ok_and(|file| file.content.is_current(job.revision) && file.local.id() == Some(job.id))
+    }
+
+    async fn attempt(&self, job: &Job) -> Result<(), Trouble> {
+        let parcel = self.send(job).await?;
+        let (entry, path, attributes) = self.complete(job, &parcel).await?;
+        if entry.name != path.name() {
+            return Err(Trouble::Refused(Failure::new(
+                libc::EIO,
+                format!(
+                    "Files.com stored {path} under another name, {:?}: a setting of the folder renames uploads; turn it off",
+                    entry.name
+                ),
+            )));
+        }
+        let proof = self.prove(&path, &parcel.sent, &entry).await?;
+        self.settle(job, &proof, entry, attributes).await;
+        Ok(())
+    }
+
+    /// Makes the parts a file, under the name that it has at this moment.
+    async fn complete(&self, job: &Job, parcel: &Parcel) -> Result<(Entry, RemotePath, Attributes), Trouble> {
+        let _naming = self.naming.take(job.ino).await;
+        let _shape = self.shape.read().await;
+        if !self.is_current(job) {
+            return Err(Trouble::Overtaken);
+        }
+        let (path, attributes, completion) = {
+            let core = self.core();
+            let node = core.tree.node(job.ino).map_err(|_| Trouble::Overtaken)?;
+            let path = core.tree.path(job.ino).ok_or(Trouble::Overtaken)?;
+            let etags = (1..).zip(parcel.sent.parts.iter().map(|part| part.etag.clone())).collect();
+            let completion = Completion {
+                reference: parcel.reference.clone(),
+                etags,
+                size: job.size,
+                mtime: Some(on_the_wire(node.attributes.mtime)),
+                metadata: self.metadata(&core, node),
+            };
+            (path, node.attributes, completion)
+        };
+        match self.remote.complete_upload(&path, &completion).await {
+            Ok(entry) => Ok((entry, path, attributes)),
+            Err(error) if error.kind() == ErrorKind::OutcomeUnknown => {
+                match self.look_for(job, parcel, &path).await? {
+                    Some(entry) => Ok((entry, path, attributes)),
+                    None => Err(error.into()),
+                }
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// The file is proven: its bytes may go to the cache, its fact may go from the journal.
+    async fn settle(&self, job: &Job, proof: &Verified, entry: Entry, sent: Attributes) {
+        let settled = {
+            let mut core = self.core();
+            core.counts.verified += 1;
+            if proof.basis().is_weak() {
+                core.counts.weak += 1;
+            }
+            self.learn(&mut core, job.ino, &entry, sent);
+            let Ok(node) = core.tree.node_mut(job.ino) else { return };
+            node.touched = Some(Instant::now());
+            node.permissions = entry.permissions;
+            let Body::File(file) = &mut node.body else { return };
+            file.published = Some(entry.fingerprint());
+            let settled = file.content.verified(job.revision);
+            if settled {
+                file.failure = None;
+                file.local = Local::Cached(job.id, ReadAhead::whole(job.size));
+                core.cached.note(job.ino, job.size);
+                core.queue.forget(Errand::Publish(job.ino));
+            }
+            settled
+        };
+        tracing::debug!("{} is verified by {}", job.path, proof.basis().name());
+        if !settled {
+            return;
+        }
+        let (store, id) = (self.store.clone(), job.id);
+        if !matches!(on_disk(move || store.to_cache(id)).await, Ok(true)) {
+            // Another disk: it is cheaper to fetch it again when somebody wants it.
+            let mut core = self.core();
+            core.cached.remove(job.ino);
+            if let Ok(file) = core.tree.file_mut(job.ino)
+                && file.local.id() == Some(job.id)
+            {
+                file.local = Local::Nowhere;
+                drop(core);
+                self.store.remove(job.id);
+            }
+        }
+        self.journal.note(Fact::Settled(job.id));
+        self.make_room();
+    }
+
+    /// What the completed entity shows of the site's habits, and which attributes must still be sent.
+    fn learn(&self, core: &mut super::core::Core, ino: Ino, entry: &Entry, sent: Attributes) {
+        let wanted = match core.tree.node(ino) {
+            Ok(node) => self.metadata(core, node),
+            Err(_) => return,
+        };
+        let metadata_arrived = wanted.get(METADATA_KEY) == entry.metadata.get(METADATA_KEY);
+        if !metadata_arrived && core.habits.takes_metadata_at_completion {
+            core.habits.takes_metadata_at_completion = false;
+            tracing::info!("this site does not take metadata with an upload; each file costs one more call");
+        }
+        if entry.provided.is_none() && core.habits.keeps_mtime {
+            core.habits.keeps_mtime = false;
+            tracing::warn!(
+                "this site does not keep modification times: rsync would send everything again; \
+                 turn on 'use provided modified at' in the site's settings"
+            );
+        }
+        if let Ok(node) = core.tree.node_mut(ino) {
+            node.attributes_owed = !metadata_arrived || node.attributes != sent;
+            if node.attributes_owed {
+                core.queue.schedule(Errand::Attributes(ino), Instant::now());
+                self.errands.notify_one();
+            }
+        }
+    }
+
+    /// Publication failed: the debt is kept durably, told at the next close, and tried again unless it
+    /// was refused for good.
+    async fn give_up(&self, ino: Ino, (failure, refused): (Failure, bool)) -> Result<(), Failure> {
+        let path = {
+            let mut core = self.core();
+            let path = core.tree.path(ino);
+            if let Ok(file) = core.tree.file_mut(ino) {
+                file.failure = Some(failure.clone());
+                if let (true, Some(revision)) = (refused, file.content.owed()) {
+                    file.content.refused(revision);
+                }
+            }
+            match refused {
+                true => core.queue.forget(Errand::Publish(ino)),
+                false => core.queue.failed(Errand::Publish(ino), Instant::now()),
+            }
+            path
+        };
+        self.errands.notify_one();
+        let next = match refused {
+            true => "it is kept here until it is written, closed or deleted again",
+            false => "it is kept here and tried again",
+        };
+        if let Some(path) = path {
+            tracing::error!("{path} is not on Files.com: {failure}; {next}");
+        }
+        self.make_durable(ino).await?;
+        Err(failure)
+    }
+}

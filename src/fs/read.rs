@@ -1,0 +1,185 @@
+//! Reading: what is here is answered at once, what is missing is fetched once for all who ask.
+
+use std::ops::Range;
+use std::os::unix::fs::FileExt;
+use std::sync::Arc;
+
+use super::Filesystem;
+use crate::model::failure::Failure;
+use crate::model::node::{ContentId, Ino, Local};
+use crate::model::readahead::ReadAhead;
+
+/// What a look at the local bytes found.
+enum Look {
+    /// All of it is here.
+    Here(ContentId, Range<u64>),
+    /// Fetch these (nobody does yet), then look again. The number counts the fetches that had failed.
+    Missing(ContentId, Vec<Range<u64>>, u64),
+    /// The file has no bytes on this machine, not even an empty file in the cache.
+    NoPlace,
+}
+
+impl Filesystem {
+    /// Reads, if the bytes are here; `None` when they must be fetched ([`Self::read`]).
+    pub fn read_now(&self, ino: Ino, offset: u64, size: u32) -> Option<Result<Vec<u8>, Failure>> {
+        {
+            let core = self.core();
+            let local = match core.tree.file(ino) {
+                Ok(file) => &file.local,
+                Err(failure) => return Some(Err(failure)),
+            };
+            // A reader of fetched bytes goes the long way, which also plans what comes next.
+            match local {
+                Local::Spooled(_) => {}
+                Local::Cached(_, here) if here.is_whole() => {}
+                _ => return None,
+            }
+        }
+        match self.look(ino, offset, size) {
+            Ok(Look::Here(id, range)) => Some(self.bytes_here(id, range)),
+            Ok(_) => None,
+            Err(failure) => Some(Err(failure)),
+        }
+    }
+
+    /// Reads, after fetching what is missing.
+    pub async fn read(self: &Arc<Self>, ino: Ino, offset: u64, size: u32) -> Result<Vec<u8>, Failure> {
+        let (id, range) = self.wait_for(ino, offset, size).await?;
+        self.bytes_here(id, range)
+    }
+
+    async fn wait_for(
+        self: &Arc<Self>,
+        ino: Ino,
+        offset: u64,
+        size: u32,
+    ) -> Result<(ContentId, Range<u64>), Failure> {
+        let mut failures = None;
+        loop {
+            // Asked for before the look, so that no arrival is missed.
+            let arrival = self.arrivals.notified();
+            tokio::pin!(arrival);
+            arrival.as_mut().enable();
+            match self.look(ino, offset, size)? {
+                Look::Here(id, range) => return Ok((id, range)),
+                Look::NoPlace => self.make_place(ino)?,
+                Look::Missing(id, fetch, failed) => {
+                    if *failures.get_or_insert(failed) != failed {
+                        self.abandon(ino, fetch);
+                        return Err(self.fetch_failure(ino));
+                    }
+                    for range in fetch {
+                        let filesystem = self.clone();
+                        tokio::spawn(async move { filesystem.fetch(ino, id, range).await });
+                    }
+                    arrival.await;
+                }
+            }
+        }
+    }
+
+    fn look(&self, ino: Ino, offset: u64, size: u32) -> Result<Look, Failure> {
+        let mut core = self.core();
+        core.cached.touch(ino);
+        let file = core.tree.file_mut(ino)?;
+        let range = offset.min(file.size)..offset.saturating_add(size.into()).min(file.size);
+        Ok(match &mut file.local {
+            Local::Spooled(id) => Look::Here(*id, range),
+            Local::Cached(id, ahead) => {
+                let plan = ahead.read(range.clone());
+                match plan.ready && plan.fetch.is_empty() {
+                    true => Look::Here(*id, range),
+                    false => Look::Missing(*id, plan.fetch, file.fetch_failures.0),
+                }
+            }
+            Local::Nowhere => Look::NoPlace,
+        })
+    }
+
+    /// Gives a file an empty place in the cache.
+    pub(super) fn make_place(&self, ino: Ino) -> Result<(), Failure> {
+        let id = self.store.create_cached()?;
+        let mut core = self.core();
+        let file = core.tree.file_mut(ino)?;
+        if matches!(file.local, Local::Nowhere) {
+            file.local = Local::Cached(id, ReadAhead::new(file.size));
+            core.cached.note(ino, 0);
+            return Ok(());
+        }
+        drop(core);
+        self.store.remove(id);
+        Ok(())
+    }
+
+    fn bytes_here(&self, id: ContentId, range: Range<u64>) -> Result<Vec<u8>, Failure> {
+        let mut bytes = vec![0; (range.end - range.start) as usize];
+        if range.is_empty() {
+            return Ok(bytes);
+        }
+        let file = self.store.file(id)?;
+        let mut filled = 0;
+        while filled < bytes.len() {
+            match file.read_at(&mut bytes[filled..], range.start + filled as u64)? {
+                // Cut off in the meantime.
+                0 => break,
+                count => filled += count,
+            }
+        }
+        bytes.truncate(filled);
+        Ok(bytes)
+    }
+
+    /// Ranges that were planned and are not fetched after all.
+    fn abandon(&self, ino: Ino, ranges: Vec<Range<u64>>) {
+        let mut core = self.core();
+        if let Ok(file) = core.tree.file_mut(ino)
+            && let Local::Cached(_, ahead) = &mut file.local
+        {
+            ranges.into_iter().for_each(|range| ahead.ended(range));
+        }
+    }
+
+    fn fetch_failure(&self, ino: Ino) -> Failure {
+        let core = self.core();
+        let failure = core.tree.file(ino).ok().and_then(|file| file.fetch_failures.1.clone());
+        failure.unwrap_or(Failure::plain(libc::EIO))
+    }
+
+    /// All bytes of a file, in the cache or, for one that is being written, in the spool.
+    pub(super) async fn fetch_whole(&self, ino: Ino) -> Result<ContentId, Failure> {
+        let mut failures = None;
+        loop {
+            let (id, missing, failed, done) = {
+                let mut core = self.core();
+                let file = core.tree.file_mut(ino)?;
+                let size = file.size;
+                match &mut file.local {
+                    Local::Spooled(id) => return Ok(*id),
+                    Local::Cached(id, ahead) => {
+                        let fetch = ahead.take_all();
+                        (*id, fetch, file.fetch_failures.0, ahead.is_whole() || size == 0)
+                    }
+                    Local::Nowhere => {
+                        drop(core);
+                        self.make_place(ino)?;
+                        continue;
+                    }
+                }
+            };
+            if done {
+                return Ok(id);
+            }
+            if *failures.get_or_insert(failed) != failed {
+                self.abandon(ino, missing);
+                return Err(self.fetch_failure(ino));
+            }
+            let arrival = self.arrivals.notified();
+            if missing.is_empty() {
+                // Others fetch the rest; a failure of theirs wakes us too.
+                let _ = tokio::time::timeout(std::time::Duration::from_secs(1), arrival).await;
+                continue;
+            }
+            futures_util::future::join_all(missing.into_iter().map(|range| self.fetch(ino, id, range))).await;
+        }
+    }
+}

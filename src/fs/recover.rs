@@ -1,0 +1,153 @@
+//! What an earlier mount left behind: owed again, or set aside. Nothing is deleted.
+
+use std::collections::BTreeMap;
+use std::ffi::OsStr;
+use std::time::Duration;
+
+use super::Filesystem;
+use super::core::Errand;
+use crate::local::journal::{Fact, Owed};
+use crate::model::content::Content;
+use crate::model::failure::Failure;
+use crate::model::node::{Body, ContentId, File, Folder, Ino, Local};
+
+/// What the journal says against what the spool holds: decided before anything is touched.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Recovery {
+    /// Whole and owed: published again.
+    pub owed: Vec<Owed>,
+    /// In the spool, but no fact says what they are.
+    pub unknown: Vec<ContentId>,
+    /// Facts whose bytes are missing or of another size.
+    pub broken: Vec<Owed>,
+}
+
+impl Recovery {
+    /// Decides what becomes of each file in the spool.
+    pub fn plan(facts: Vec<Owed>, mut spool: BTreeMap<ContentId, u64>) -> Self {
+        let mut plan = Self::default();
+        for fact in facts {
+            match spool.remove(&fact.id) {
+                Some(size) if size == fact.size => plan.owed.push(fact),
+                Some(_) => {
+                    plan.unknown.push(fact.id);
+                    plan.broken.push(fact);
+                }
+                None => plan.broken.push(fact),
+            }
+        }
+        plan.unknown.extend(spool.into_keys());
+        plan
+    }
+}
+
+impl Filesystem {
+    /// Carries a recovery out: what is owed is published in the background, what is not understood is
+    /// set aside and named in the log.
+    pub async fn recover(&self, plan: Recovery) -> Result<(), Failure> {
+        for id in plan.unknown {
+            let aside = self.store.set_aside(id)?;
+            tracing::warn!(
+                "an earlier mount ended before this file was complete; it is kept at {}",
+                aside.display()
+            );
+        }
+        for fact in plan.broken {
+            tracing::error!(
+                "the journal says that {} ({} bytes) is owed, but its bytes are not whole in the spool",
+                fact.path,
+                fact.size
+            );
+            self.journal.note(Fact::Settled(fact.id));
+        }
+        let count = plan.owed.len();
+        for owed in plan.owed {
+            let path = owed.path.clone();
+            if let Err(failure) = self.take_up(owed).await {
+                tracing::error!(
+                    "{path} is owed and could not be taken up yet: {failure}; it stays in the spool"
+                );
+            }
+        }
+        if count > 0 {
+            tracing::info!("{count} files of an earlier mount are owed and are being published");
+        }
+        Ok(())
+    }
+
+    /// Puts one owed file back into the tree, under the path that the journal knows.
+    async fn take_up(&self, owed: Owed) -> Result<(), Failure> {
+        let root = self.path(Ino::ROOT)?;
+        let below: Vec<String> = owed
+            .path
+            .as_str()
+            .strip_prefix(root.as_str())
+            .map(|rest| rest.split('/').filter(|part| !part.is_empty()).map(str::to_owned).collect())
+            .unwrap_or_default();
+        let Some((name, folders)) = below.split_last() else {
+            return Err(Failure::new(libc::EINVAL, "it belongs outside the folder that is mounted now"));
+        };
+        let mut at = Ino::ROOT;
+        for folder in folders {
+            self.list(at).await?;
+            at = self.folder_for(at, OsStr::new(folder))?;
+        }
+        self.list(at).await?;
+        let mut core = self.core();
+        let known = core.tree.child(at, OsStr::new(name));
+        let published = known.and_then(|ino| core.tree.file(ino).ok()?.published);
+        if let Some(old) = known {
+            core.tree.detach(old);
+            core.tree.reap(old);
+        }
+        let file = File {
+            size: owed.size,
+            content: Content::recovered(),
+            local: Local::Spooled(owed.id),
+            published,
+            ..File::created(owed.id, false)
+        };
+        let ino = core.tree.insert(at, name.into(), name.clone(), owed.attributes, Body::File(file))?;
+        core.tree.node_mut(ino)?.touched = Some(std::time::Instant::now());
+        drop(core);
+        self.schedule(Errand::Publish(ino), Duration::ZERO);
+        Ok(())
+    }
+
+    fn folder_for(&self, parent: Ino, name: &OsStr) -> Result<Ino, Failure> {
+        let mut core = self.core();
+        if let Some(known) = core.tree.child(parent, name) {
+            return Ok(known);
+        }
+        // It is gone there, or never came: the upload makes it again.
+        let attributes = core.tree.defaults.new_entry(true, super::now());
+        let remote = name.to_string_lossy().into_owned();
+        let ino =
+            core.tree.insert(parent, name.to_owned(), remote, attributes, Body::Folder(Folder::default()))?;
+        core.tree.node_mut(ino)?.touched = Some(std::time::Instant::now());
+        Ok(ino)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::attributes::Attributes;
+    use crate::model::moment::Moment;
+    use crate::model::path::RemotePath;
+
+    fn fact(id: u64, size: u64) -> Owed {
+        let attributes =
+            Attributes { mode: 0o644, uid: 0, gid: 0, mtime: Moment::default(), ctime: Moment::default() };
+        Owed { id: ContentId(id), path: RemotePath::parse("f").unwrap(), size, attributes }
+    }
+
+    #[test]
+    fn everything_in_the_spool_is_owed_or_set_aside() {
+        let spool = BTreeMap::from([(ContentId(1), 10), (ContentId(2), 3), (ContentId(9), 7)]);
+        let plan = Recovery::plan(vec![fact(1, 10), fact(2, 20), fact(3, 5)], spool);
+        assert_eq!(plan.owed, [fact(1, 10)]);
+        assert_eq!(plan.unknown, [ContentId(2), ContentId(9)]);
+        assert_eq!(plan.broken, [fact(2, 20), fact(3, 5)]);
+    }
+}

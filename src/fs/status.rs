@@ -1,0 +1,121 @@
+//! Where the mount stands: what is owed, what failed, what was proven.
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use super::Filesystem;
+use crate::model::content::State;
+
+/// A file that is not on Files.com, and why not.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OwedFile {
+    /// Its path on Files.com.
+    pub path: String,
+    /// The last failure, or what it waits for.
+    pub message: String,
+}
+
+/// What a drain could not get rid of.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Remainder {
+    /// Files owed.
+    pub files: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// Files that Files.com refused: kept until they are written, closed or deleted again.
+    pub held: Vec<OwedFile>,
+    /// Files that failed and are tried again.
+    pub errors: Vec<OwedFile>,
+    /// Attribute changes and folders that Files.com was not told of.
+    pub attributes: u64,
+}
+
+impl Remainder {
+    /// Has Files.com everything?
+    pub fn is_nothing(&self) -> bool {
+        self.files == 0 && self.attributes == 0
+    }
+}
+
+impl Filesystem {
+    /// What is owed at this moment.
+    pub fn remainder(&self) -> Remainder {
+        let core = self.core();
+        let mut remainder =
+            Remainder { attributes: core.owed_otherwise().count() as u64, ..Remainder::default() };
+        for (ino, file) in core.owed() {
+            remainder.files += 1;
+            remainder.bytes += file.size;
+            let Some(path) = core.tree.path(ino) else { continue };
+            let message = match (&file.failure, file.content.state()) {
+                (Some(failure), _) => failure.to_string(),
+                (None, State::Dirty(_)) => "it is being written".to_owned(),
+                (None, _) => continue,
+            };
+            let line = OwedFile { path: path.to_string(), message };
+            match file.content.state() {
+                State::Held(_) => remainder.held.push(line),
+                _ => remainder.errors.push(line),
+            }
+        }
+        remainder
+    }
+
+    /// The status as `filescomfs status --json` prints it, less what only the mount knows.
+    pub fn status(&self) -> Value {
+        let remainder = self.remainder();
+        let core = self.core();
+        let uploading: Vec<Value> = core
+            .uploading
+            .iter()
+            .filter_map(|(ino, progress)| {
+                let path = core.tree.path(*ino)?.to_string();
+                Some(json!({"path": path, "sent": progress.sent, "size": progress.size}))
+            })
+            .collect();
+        let now = std::time::Instant::now();
+        let next = core.queue.next().map(|at| at.duration_since(now).as_secs());
+        let calls = self.remote.calls();
+        json!({
+            "owed": {
+                "files": remainder.files,
+                "bytes": remainder.bytes,
+                "attributes": remainder.attributes,
+                "next_retry_seconds": next,
+            },
+            "uploading": uploading,
+            "held": remainder.held,
+            "errors": remainder.errors,
+            "verified": core.counts.verified,
+            "weak": core.counts.weak,
+            "api_calls": calls.by_kind,
+            "retries": calls.retries,
+            "cache": {
+                "used": core.cached.used(),
+                "limit": self.rules.cache_size,
+                "owed": remainder.bytes,
+            },
+        })
+    }
+
+    /// What `getfattr -n user.filescomfs.NAME` tells of a file; `None` for other names.
+    pub fn told_of(&self, ino: crate::model::node::Ino, name: &str) -> Option<String> {
+        let core = self.core();
+        let file = core.tree.file(ino).ok()?;
+        match name {
+            "state" => Some(
+                match file.content.state() {
+                    State::Clean => "verified",
+                    State::Dirty(_) => "dirty",
+                    State::Sealed(_) if core.uploading.contains_key(&ino) => "uploading",
+                    State::Sealed(_) => "owed",
+                    State::Held(_) => "held",
+                }
+                .to_owned(),
+            ),
+            "error" => file.failure.as_ref().map(ToString::to_string),
+            "md5" => Some(file.published?.md5?.to_string()),
+            _ => None,
+        }
+    }
+}

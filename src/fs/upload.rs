@@ -1,0 +1,170 @@
+//! The way of the bytes: read once, hashed on the way, sent in parts side by side.
+
+use std::os::unix::fs::FileExt;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::task::JoinSet;
+
+use super::publish::{Job, Trouble};
+use super::{Filesystem, PART_MEMORY, on_disk};
+use crate::model::digest::{ETag, Hasher, Md5};
+use crate::model::failure::Failure;
+use crate::model::parts::Parts;
+use crate::model::path::RemotePath;
+use crate::model::proof::{PartEvidence, Sent};
+use crate::remote::{Client, ErrorKind, PartSlot, UploadRef};
+
+/// How often one part is sent until its ETag fits.
+const PART_ATTEMPTS: u32 = 3;
+
+/// All parts are with the storage; nothing is visible yet.
+#[derive(Debug)]
+pub(super) struct Parcel {
+    pub reference: UploadRef,
+    pub sent: Sent,
+}
+
+/// One part under way.
+struct Flight {
+    client: Client,
+    path: RemotePath,
+    reference: UploadRef,
+    number: u32,
+    slot: Option<PartSlot>,
+    bytes: Bytes,
+    md5: Md5,
+    _memory: OwnedSemaphorePermit,
+}
+
+impl Filesystem {
+    /// Sends all parts of `job`, and compares each part's ETag with what left.
+    pub(super) async fn send(&self, job: &Job) -> Result<Parcel, Trouble> {
+        let file = self.store.file(job.id).map_err(Failure::from)?;
+        let upload = self.remote.begin_upload(&job.path, job.size).await?;
+        let parts = match upload.parallel_parts {
+            true => Parts::of(job.size),
+            false => Parts::sequential(job.size, upload.recommended_part_size),
+        };
+        let mut first = Some(upload.first);
+        let mut hasher = Hasher::default();
+        let mut flights = JoinSet::new();
+        let mut evidence = vec![None; parts.count() as usize];
+        for number in 1..=parts.count() {
+            let range = parts.range(number);
+            let memory = self.reserve(range.end - range.start).await;
+            let read = read_part(file.clone(), range, hasher, parts.count() == 1).await?;
+            hasher = read.hasher;
+            if !self.is_current(job) {
+                return Err(Trouble::Overtaken);
+            }
+            flights.spawn(
+                Flight {
+                    client: self.remote.clone(),
+                    path: job.path.clone(),
+                    reference: upload.reference.clone(),
+                    number,
+                    slot: first.take(),
+                    bytes: read.bytes,
+                    md5: read.md5,
+                    _memory: memory,
+                }
+                .deliver(),
+            );
+            if !upload.parallel_parts {
+                self.landed(job, &mut evidence, flights.join_next().await)?;
+            }
+            while let Some(done) = flights.try_join_next() {
+                self.landed(job, &mut evidence, Some(done))?;
+            }
+        }
+        while let Some(done) = flights.join_next().await {
+            self.landed(job, &mut evidence, Some(done))?;
+        }
+        let parts: Vec<PartEvidence> = evidence.into_iter().flatten().collect();
+        Ok(Parcel { reference: upload.reference, sent: Sent { digest: hasher.finish(), parts } })
+    }
+
+    /// Room for a part of `bytes` bytes. A part larger than all of it takes all.
+    async fn reserve(&self, bytes: u64) -> OwnedSemaphorePermit {
+        let mib = bytes.div_ceil(1 << 20).clamp(1, PART_MEMORY as u64) as u32;
+        let memory = self.memory.clone();
+        memory.acquire_many_owned(mib).await.expect("the semaphore is never closed")
+    }
+
+    fn landed(
+        &self,
+        job: &Job,
+        evidence: &mut [Option<PartEvidence>],
+        done: Option<Result<Result<Landed, Trouble>, tokio::task::JoinError>>,
+    ) -> Result<(), Trouble> {
+        let Some(done) = done else { return Ok(()) };
+        let landed = done.map_err(|_| Failure::new(libc::EIO, "a part was cut off"))??;
+        if let Some(progress) = self.core().uploading.get_mut(&job.ino) {
+            progress.sent += landed.bytes;
+        }
+        evidence[landed.number as usize - 1] = Some(landed.evidence);
+        Ok(())
+    }
+}
+
+struct Landed {
+    number: u32,
+    bytes: u64,
+    evidence: PartEvidence,
+}
+
+impl Flight {
+    async fn deliver(mut self) -> Result<Landed, Trouble> {
+        let mut last = None;
+        for _ in 0..PART_ATTEMPTS {
+            let slot = match self.slot.take().filter(|slot| !slot.is_expired()) {
+                Some(slot) => slot,
+                None => self.client.begin_part(&self.path, &self.reference, self.number).await?,
+            };
+            match self.client.put_part(&slot, self.bytes.clone()).await {
+                Ok(ETag::Md5(stored)) if stored != self.md5 => {
+                    let what =
+                        format!("part {} arrived with MD5 {stored} and left with {}", self.number, self.md5);
+                    tracing::warn!("{}: {what}; it is sent again", self.path);
+                    last = Some(Trouble::Mismatch(Failure::new(libc::EIO, what)));
+                }
+                Ok(etag) => {
+                    let evidence = PartEvidence { sent: self.md5, etag };
+                    return Ok(Landed { number: self.number, bytes: self.bytes.len() as u64, evidence });
+                }
+                Err(error) if error.kind() == ErrorKind::UrlExpired => last = Some(error.into()),
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Err(last.unwrap_or(Trouble::Overtaken))
+    }
+}
+
+struct ReadPart {
+    hasher: Hasher,
+    bytes: Bytes,
+    md5: Md5,
+}
+
+/// Reads one part and hashes it, for itself and for the whole.
+async fn read_part(
+    file: Arc<std::fs::File>,
+    range: std::ops::Range<u64>,
+    mut hasher: Hasher,
+    only_one: bool,
+) -> Result<ReadPart, Trouble> {
+    let read = on_disk(move || {
+        let mut bytes = vec![0; (range.end - range.start) as usize];
+        match file.read_exact_at(&mut bytes, range.start) {
+            Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => return Ok(None),
+            other => other?,
+        }
+        hasher.update(&bytes);
+        let md5 = if only_one { hasher.clone().finish().md5 } else { Md5::of(&bytes) };
+        Ok(Some(ReadPart { hasher, bytes: bytes.into(), md5 }))
+    });
+    // Shorter than it was: somebody cut it off in the meantime.
+    read.await?.ok_or(Trouble::Overtaken)
+}

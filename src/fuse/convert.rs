@@ -1,0 +1,56 @@
+//! Between the kernel's words and ours.
+
+use std::time::SystemTime;
+
+use fuser::{Errno, FileAttr, FileType, INodeNo, TimeOrNow};
+
+use crate::fs::Attr;
+use crate::model::failure::Failure;
+use crate::model::moment::Moment;
+use crate::model::node::Ino;
+
+/// Preferred size of reads and writes.
+const BLOCK: u32 = 1 << 20;
+
+pub(super) fn ino(number: INodeNo) -> Ino {
+    Ino(number.0)
+}
+
+pub(super) fn errno(failure: &Failure) -> Errno {
+    Errno::from_i32(failure.errno)
+}
+
+pub(super) fn kind(is_folder: bool) -> FileType {
+    if is_folder { FileType::Directory } else { FileType::RegularFile }
+}
+
+/// What stat(2) shows. Links are not counted: a file has one name, and a folder does not tell how
+/// many are in it.
+pub(super) fn attr(attr: &Attr) -> FileAttr {
+    let attributes = &attr.attributes;
+    let mtime = SystemTime::from(attributes.mtime);
+    FileAttr {
+        ino: INodeNo(attr.ino.0),
+        size: attr.size,
+        blocks: attr.size.div_ceil(512),
+        atime: mtime,
+        mtime,
+        ctime: SystemTime::from(attributes.ctime),
+        crtime: mtime,
+        kind: kind(attr.is_folder),
+        perm: attributes.mode,
+        nlink: if attr.is_folder { 2 } else { 1 },
+        uid: attributes.uid,
+        gid: attributes.gid,
+        rdev: 0,
+        blksize: BLOCK,
+        flags: 0,
+    }
+}
+
+pub(super) fn moment(time: TimeOrNow) -> Moment {
+    match time {
+        TimeOrNow::SpecificTime(time) => Moment::from(time),
+        TimeOrNow::Now => Moment::from(SystemTime::now()),
+    }
+}

@@ -1,0 +1,528 @@
+//! One method for each request of the kernel.
+
+use std::collections::HashMap;
+use std::ffi::OsStr;
+use std::future::Future;
+use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::SystemTime;
+
+use fuser::{
+    AccessFlags, BsdFileFlags, Config, CopyFileRangeFlags, Errno, FileHandle, FopenFlags, Generation,
+    INodeNo, InitFlags, KernelConfig, LockOwner, MountOption, OpenFlags, RenameFlags, ReplyAttr, ReplyCreate,
+    ReplyData, ReplyDirectory, ReplyDirectoryPlus, ReplyEmpty, ReplyEntry, ReplyLseek, ReplyOpen,
+    ReplyStatfs, ReplyWrite, ReplyXattr, Request, SessionACL, TimeOrNow, WriteFlags,
+};
+use tokio::runtime::Handle;
+
+use super::convert::{attr, errno, ino, kind, moment};
+use crate::fs::{Attr, Change, DirEntry, Filesystem, Maker};
+use crate::model::failure::Failure;
+use crate::model::name::LONGEST_NAME;
+use crate::mount::options::Options;
+
+/// Threads that take requests from the kernel.
+const EVENT_LOOPS: usize = 4;
+/// Bytes of one write request.
+const MAX_WRITE: u32 = 1 << 20;
+/// Requests that the kernel may have under way by itself: read-ahead, mostly.
+const MAX_BACKGROUND: u16 = 64;
+/// A number of blocks that no quota is known for: 1 PiB in blocks of 4 KiB.
+const BLOCKS: u64 = 1 << 38;
+const BLOCK_SIZE: u32 = 4096;
+/// `user.filescomfs.NAME`: answered when asked for by name, and never listed.
+const STATE_PREFIX: &str = "user.filescomfs.";
+const GENERATION: Generation = Generation(0);
+
+/// How the session with the kernel is set up.
+pub fn session_config(options: &Options) -> Config {
+    let mut config = Config::default();
+    config.mount_options = vec![
+        MountOption::FSName(options.source.clone()),
+        MountOption::Subtype("filescomfs".into()),
+        MountOption::DefaultPermissions,
+        MountOption::NoDev,
+        MountOption::NoSuid,
+    ];
+    if options.read_only {
+        config.mount_options.push(MountOption::RO);
+    }
+    config.mount_options.extend(options.kernel.iter().filter_map(|word| match word.as_str() {
+        "noexec" => Some(MountOption::NoExec),
+        "noatime" => Some(MountOption::NoAtime),
+        _ => None,
+    }));
+    config.acl = if options.allow_other { SessionACL::All } else { SessionACL::Owner };
+    config.n_threads = Some(EVENT_LOOPS);
+    config
+}
+
+/// Takes requests, converts them, replies.
+pub struct Door {
+    fs: Arc<Filesystem>,
+    runtime: Handle,
+    /// Snapshots of folders that are being read.
+    dirs: Arc<Mutex<HashMap<u64, Arc<Vec<DirEntry>>>>>,
+    next_dir: AtomicU64,
+}
+
+impl Door {
+    /// A door to `fs`, whose slow work runs on `runtime`.
+    pub fn new(fs: Arc<Filesystem>, runtime: Handle) -> Self {
+        Self { fs, runtime, dirs: Arc::default(), next_dir: AtomicU64::new(1) }
+    }
+
+    fn later<F, Fut>(&self, work: F)
+    where
+        F: FnOnce(Arc<Filesystem>) -> Fut,
+        Fut: Future<Output = ()> + Send + 'static,
+    {
+        self.runtime.spawn(work(self.fs.clone()));
+    }
+}
+
+fn maker(request: &Request, mode: u32) -> Maker {
+    Maker { mode: (mode & 0o7777) as u16, uid: request.uid(), gid: request.gid(), pid: request.pid() }
+}
+
+fn entry(reply: ReplyEntry, outcome: Result<Attr, Failure>) {
+    match outcome {
+        Ok(found) => reply.entry(&found.ttl, &attr(&found), GENERATION),
+        Err(failure) => reply.error(errno(&failure)),
+    }
+}
+
+fn empty(reply: ReplyEmpty, outcome: Result<(), Failure>) {
+    match outcome {
+        Ok(()) => reply.ok(),
+        Err(failure) => reply.error(errno(&failure)),
+    }
+}
+
+fn written(reply: ReplyWrite, outcome: Result<u32, Failure>) {
+    match outcome {
+        Ok(count) => reply.written(count),
+        Err(failure) => reply.error(errno(&failure)),
+    }
+}
+
+fn attributes(reply: ReplyAttr, outcome: Result<Attr, Failure>) {
+    match outcome {
+        Ok(found) => reply.attr(&found.ttl, &attr(&found)),
+        Err(failure) => reply.error(errno(&failure)),
+    }
+}
+
+fn data(reply: ReplyData, outcome: Result<Vec<u8>, Failure>) {
+    match outcome {
+        Ok(bytes) => reply.data(&bytes),
+        Err(failure) => reply.error(errno(&failure)),
+    }
+}
+
+impl fuser::Filesystem for Door {
+    fn init(&mut self, _: &Request, config: &mut KernelConfig) -> std::io::Result<()> {
+        // Without O_TRUNC in the open, an overwrite would look like a truncate(2) of its own.
+        for wanted in [
+            InitFlags::FUSE_ATOMIC_O_TRUNC,
+            InitFlags::FUSE_ASYNC_READ,
+            InitFlags::FUSE_PARALLEL_DIROPS,
+            InitFlags::FUSE_HANDLE_KILLPRIV_V2,
+            InitFlags::FUSE_DO_READDIRPLUS,
+            InitFlags::FUSE_READDIRPLUS_AUTO,
+        ] {
+            if config.add_capabilities(wanted).is_err() {
+                tracing::debug!("the kernel does not offer {wanted:?}");
+            }
+        }
+        if let Err(nearest) = config.set_max_write(MAX_WRITE) {
+            let _ = config.set_max_write(nearest);
+        }
+        let _ = config.set_max_background(MAX_BACKGROUND);
+        if let Err(most) = config.set_max_readahead(MAX_WRITE) {
+            let _ = config.set_max_readahead(most);
+        }
+        Ok(())
+    }
+
+    fn lookup(&self, _: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEntry) {
+        let parent = ino(parent);
+        if let Some(found) = self.fs.lookup_now(parent, name) {
+            return entry(reply, found);
+        }
+        let name = name.to_owned();
+        self.later(|fs| async move { entry(reply, fs.lookup(parent, &name).await) });
+    }
+
+    fn forget(&self, _: &Request, node: INodeNo, count: u64) {
+        self.fs.forget(ino(node), count);
+    }
+
+    fn getattr(&self, _: &Request, node: INodeNo, _: Option<FileHandle>, reply: ReplyAttr) {
+        attributes(reply, self.fs.attr(ino(node)));
+    }
+
+    fn setattr(
+        &self,
+        _: &Request,
+        node: INodeNo,
+        mode: Option<u32>,
+        uid: Option<u32>,
+        gid: Option<u32>,
+        size: Option<u64>,
+        _: Option<TimeOrNow>,
+        mtime: Option<TimeOrNow>,
+        _: Option<SystemTime>,
+        handle: Option<FileHandle>,
+        _: Option<SystemTime>,
+        _: Option<SystemTime>,
+        _: Option<SystemTime>,
+        _: Option<BsdFileFlags>,
+        reply: ReplyAttr,
+    ) {
+        let node = ino(node);
+        let change =
+            Change { mode: mode.map(|mode| (mode & 0o7777) as u16), uid, gid, mtime: mtime.map(moment) };
+        let Some(size) = size else { return attributes(reply, self.fs.change(node, change)) };
+        self.later(move |fs| async move {
+            let outcome = fs.truncate(node, size, handle.is_some()).await;
+            attributes(reply, outcome.and_then(|()| fs.change(node, change)));
+        });
+    }
+
+    fn mknod(
+        &self,
+        request: &Request,
+        parent: INodeNo,
+        name: &OsStr,
+        mode: u32,
+        _: u32,
+        _: u32,
+        reply: ReplyEntry,
+    ) {
+        if mode & libc::S_IFMT != libc::S_IFREG {
+            // Devices, pipes and sockets have no place on Files.com.
+            return reply.error(Errno::EPERM);
+        }
+        let (parent, name, maker) = (ino(parent), name.to_owned(), maker(request, mode));
+        self.later(move |fs| async move {
+            let outcome = async {
+                let (made, handle) = fs.create(parent, &name, maker, true).await?;
+                let closed = fs.close(made.ino, handle, maker.pid).await;
+                fs.release(handle);
+                closed?;
+                fs.look_at(made.ino)
+            };
+            entry(reply, outcome.await);
+        });
+    }
+
+    fn mkdir(&self, request: &Request, parent: INodeNo, name: &OsStr, mode: u32, _: u32, reply: ReplyEntry) {
+        let (parent, name, maker) = (ino(parent), name.to_owned(), maker(request, mode));
+        self.later(move |fs| async move { entry(reply, fs.mkdir(parent, &name, maker).await) });
+    }
+
+    fn unlink(&self, _: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEmpty) {
+        let (parent, name) = (ino(parent), name.to_owned());
+        self.later(move |fs| async move { empty(reply, fs.unlink(parent, &name).await) });
+    }
+
+    fn rmdir(&self, _: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEmpty) {
+        let (parent, name) = (ino(parent), name.to_owned());
+        self.later(move |fs| async move { empty(reply, fs.rmdir(parent, &name).await) });
+    }
+
+    fn symlink(&self, _: &Request, _: INodeNo, _: &OsStr, _: &Path, reply: ReplyEntry) {
+        reply.error(Errno::EPERM);
+    }
+
+    fn link(&self, _: &Request, _: INodeNo, _: INodeNo, _: &OsStr, reply: ReplyEntry) {
+        reply.error(Errno::EPERM);
+    }
+
+    fn rename(
+        &self,
+        _: &Request,
+        parent: INodeNo,
+        name: &OsStr,
+        new_parent: INodeNo,
+        new_name: &OsStr,
+        flags: RenameFlags,
+        reply: ReplyEmpty,
+    ) {
+        let no_replace = match flags.bits() {
+            0 => false,
+            libc::RENAME_NOREPLACE => true,
+            _ => return reply.error(Errno::EINVAL),
+        };
+        let (from, to) = ((ino(parent), name.to_owned()), (ino(new_parent), new_name.to_owned()));
+        self.later(move |fs| async move {
+            empty(reply, fs.rename((from.0, &from.1), (to.0, &to.1), no_replace).await);
+        });
+    }
+
+    fn open(&self, request: &Request, node: INodeNo, flags: OpenFlags, reply: ReplyOpen) {
+        let writable = flags.0 & libc::O_ACCMODE != libc::O_RDONLY;
+        let truncate = flags.0 & libc::O_TRUNC != 0;
+        match self.fs.open(ino(node), writable, truncate, request.pid()) {
+            // What others change is invalidated explicitly: the pages stay good from open to open.
+            Ok(handle) => reply.opened(FileHandle(handle), FopenFlags::FOPEN_KEEP_CACHE),
+            Err(failure) => reply.error(errno(&failure)),
+        }
+    }
+
+    fn create(
+        &self,
+        request: &Request,
+        parent: INodeNo,
+        name: &OsStr,
+        mode: u32,
+        _: u32,
+        flags: i32,
+        reply: ReplyCreate,
+    ) {
+        let (parent, name, maker) = (ino(parent), name.to_owned(), maker(request, mode));
+        let exclusive = flags & libc::O_EXCL != 0;
+        self.later(move |fs| async move {
+            match fs.create(parent, &name, maker, exclusive).await {
+                Ok((made, handle)) => reply.created(
+                    &made.ttl,
+                    &attr(&made),
+                    GENERATION,
+                    FileHandle(handle),
+                    FopenFlags::FOPEN_KEEP_CACHE,
+                ),
+                Err(failure) => reply.error(errno(&failure)),
+            }
+        });
+    }
+
+    fn read(
+        &self,
+        _: &Request,
+        node: INodeNo,
+        _: FileHandle,
+        offset: u64,
+        size: u32,
+        _: OpenFlags,
+        _: Option<LockOwner>,
+        reply: ReplyData,
+    ) {
+        let node = ino(node);
+        if let Some(read) = self.fs.read_now(node, offset, size) {
+            return data(reply, read);
+        }
+        self.later(move |fs| async move { data(reply, fs.read(node, offset, size).await) });
+    }
+
+    fn write(
+        &self,
+        _: &Request,
+        node: INodeNo,
+        _: FileHandle,
+        offset: u64,
+        bytes: &[u8],
+        flags: WriteFlags,
+        _: OpenFlags,
+        _: Option<LockOwner>,
+        reply: ReplyWrite,
+    ) {
+        let node = ino(node);
+        if flags.contains(WriteFlags::FUSE_WRITE_KILL_SUIDGID) {
+            self.fs.drop_privilege(node);
+        }
+        if let Some(outcome) = self.fs.write_now(node, offset, bytes) {
+            return written(reply, outcome);
+        }
+        let bytes = bytes.to_vec();
+        self.later(move |fs| async move { written(reply, fs.write(node, offset, &bytes).await) });
+    }
+
+    fn flush(&self, request: &Request, node: INodeNo, handle: FileHandle, _: LockOwner, reply: ReplyEmpty) {
+        let (node, pid) = (ino(node), request.pid());
+        if !self.fs.has_to_close(handle.0) {
+            return reply.ok();
+        }
+        self.later(move |fs| async move { empty(reply, fs.close(node, handle.0, pid).await) });
+    }
+
+    fn release(
+        &self,
+        _: &Request,
+        _: INodeNo,
+        handle: FileHandle,
+        _: OpenFlags,
+        _: Option<LockOwner>,
+        _: bool,
+        reply: ReplyEmpty,
+    ) {
+        self.fs.release(handle.0);
+        reply.ok();
+    }
+
+    fn fsync(&self, _: &Request, node: INodeNo, _: FileHandle, _: bool, reply: ReplyEmpty) {
+        let node = ino(node);
+        self.later(move |fs| async move { empty(reply, fs.fsync(node).await) });
+    }
+
+    fn fsyncdir(&self, _: &Request, _: INodeNo, _: FileHandle, _: bool, reply: ReplyEmpty) {
+        // Names are answered when Files.com has them; those of temporary files are durable with them.
+        reply.ok();
+    }
+
+    fn opendir(&self, _: &Request, _: INodeNo, _: OpenFlags, reply: ReplyOpen) {
+        let handle = self.next_dir.fetch_add(1, Ordering::Relaxed);
+        reply.opened(FileHandle(handle), FopenFlags::empty());
+    }
+
+    fn readdir(
+        &self,
+        _: &Request,
+        node: INodeNo,
+        handle: FileHandle,
+        offset: u64,
+        mut reply: ReplyDirectory,
+    ) {
+        let (node, dirs) = (ino(node), self.dirs.clone());
+        self.later(move |fs| async move {
+            let entries = match snapshot(&fs, &dirs, node, handle.0, offset).await {
+                Ok(entries) => entries,
+                Err(failure) => return reply.error(errno(&failure)),
+            };
+            for (entry, next) in entries.iter().zip(1..).skip(offset as usize) {
+                if reply.add(INodeNo(entry.ino.0), next, kind(entry.is_folder), &entry.name) {
+                    break;
+                }
+            }
+            reply.ok();
+        });
+    }
+
+    fn readdirplus(
+        &self,
+        _: &Request,
+        node: INodeNo,
+        handle: FileHandle,
+        offset: u64,
+        mut reply: ReplyDirectoryPlus,
+    ) {
+        let (node, dirs) = (ino(node), self.dirs.clone());
+        self.later(move |fs| async move {
+            let entries = match snapshot(&fs, &dirs, node, handle.0, offset).await {
+                Ok(entries) => entries,
+                Err(failure) => return reply.error(errno(&failure)),
+            };
+            for (entry, next) in entries.iter().zip(1..).skip(offset as usize) {
+                // Gone since the snapshot: the next reader will not see it.
+                let Ok(found) = fs.attr(entry.ino) else { continue };
+                let number = INodeNo(entry.ino.0);
+                if reply.add(number, next, &entry.name, &found.ttl, &attr(&found), GENERATION) {
+                    break;
+                }
+                // The kernel counts a look-up for every line but the first two.
+                if next > 2 {
+                    let _ = fs.look_at(entry.ino);
+                }
+            }
+            reply.ok();
+        });
+    }
+
+    fn releasedir(&self, _: &Request, _: INodeNo, handle: FileHandle, _: OpenFlags, reply: ReplyEmpty) {
+        self.dirs.lock().unwrap_or_else(PoisonError::into_inner).remove(&handle.0);
+        reply.ok();
+    }
+
+    fn statfs(&self, _: &Request, _: INodeNo, reply: ReplyStatfs) {
+        // Files.com states neither a quota nor free space.
+        reply.statfs(BLOCKS, BLOCKS, BLOCKS, 0, u64::MAX >> 1, BLOCK_SIZE, LONGEST_NAME as u32, BLOCK_SIZE);
+    }
+
+    fn access(&self, _: &Request, node: INodeNo, _: AccessFlags, reply: ReplyEmpty) {
+        // The kernel itself compares modes and owners.
+        empty(reply, self.fs.attr(ino(node)).map(drop));
+    }
+
+    fn getxattr(&self, _: &Request, node: INodeNo, name: &OsStr, size: u32, reply: ReplyXattr) {
+        let asked = name.to_str().and_then(|name| name.strip_prefix(STATE_PREFIX));
+        let Some(value) = asked.and_then(|name| self.fs.told_of(ino(node), name)) else {
+            return reply.error(Errno::ENODATA);
+        };
+        match size {
+            0 => reply.size(value.len() as u32),
+            room if (room as usize) < value.len() => reply.error(Errno::ERANGE),
+            _ => reply.data(value.as_bytes()),
+        }
+    }
+
+    fn listxattr(&self, _: &Request, _: INodeNo, size: u32, reply: ReplyXattr) {
+        if size == 0 { reply.size(0) } else { reply.data(&[]) }
+    }
+
+    fn setxattr(&self, _: &Request, _: INodeNo, _: &OsStr, _: &[u8], _: i32, _: u32, reply: ReplyEmpty) {
+        reply.error(Errno::EOPNOTSUPP);
+    }
+
+    fn removexattr(&self, _: &Request, _: INodeNo, _: &OsStr, reply: ReplyEmpty) {
+        reply.error(Errno::EOPNOTSUPP);
+    }
+
+    fn fallocate(
+        &self,
+        _: &Request,
+        node: INodeNo,
+        _: FileHandle,
+        offset: u64,
+        length: u64,
+        mode: i32,
+        reply: ReplyEmpty,
+    ) {
+        if mode != 0 {
+            return reply.error(Errno::EOPNOTSUPP);
+        }
+        let (node, end) = (ino(node), offset.saturating_add(length));
+        self.later(move |fs| async move { empty(reply, fs.extend(node, end).await) });
+    }
+
+    fn lseek(&self, _: &Request, _: INodeNo, _: FileHandle, _: i64, _: i32, reply: ReplyLseek) {
+        // The kernel remembers this and finds data everywhere and a hole at the end.
+        reply.error(Errno::ENOSYS);
+    }
+
+    fn copy_file_range(
+        &self,
+        _: &Request,
+        _: INodeNo,
+        _: FileHandle,
+        _: u64,
+        _: INodeNo,
+        _: FileHandle,
+        _: u64,
+        _: u64,
+        _: CopyFileRangeFlags,
+        reply: ReplyWrite,
+    ) {
+        // The kernel remembers this and copies by reading and writing.
+        reply.error(Errno::ENOSYS);
+    }
+}
+
+/// The lines of a folder for one reader: a new snapshot when reading starts, the same one after.
+async fn snapshot(
+    fs: &Filesystem,
+    dirs: &Mutex<HashMap<u64, Arc<Vec<DirEntry>>>>,
+    node: crate::model::node::Ino,
+    handle: u64,
+    offset: u64,
+) -> Result<Arc<Vec<DirEntry>>, Failure> {
+    let known = || dirs.lock().unwrap_or_else(PoisonError::into_inner).get(&handle).cloned();
+    if offset > 0
+        && let Some(entries) = known()
+    {
+        return Ok(entries);
+    }
+    let entries = fs.read_dir(node).await?;
+    dirs.lock().unwrap_or_else(PoisonError::into_inner).insert(handle, entries.clone());
+    Ok(entries)
+}

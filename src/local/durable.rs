@@ -1,0 +1,28 @@
+//! The door to durability: everything that must survive a power loss is synced here and nowhere else.
+//!
+//! A file is durable when its bytes and its name are: the name lives in its folder, which is synced
+//! on its own.
+
+use std::fs::{self, File};
+use std::io;
+use std::path::Path;
+
+/// Waits until the bytes of `file` are on the disk.
+pub fn sync_bytes(file: &File) -> io::Result<()> {
+    file.sync_data()
+}
+
+/// Waits until the names in `folder` are on the disk.
+pub fn sync_names(folder: &Path) -> io::Result<()> {
+    File::open(folder)?.sync_all()
+}
+
+/// Makes a folder for its owner alone, with the folders above it, durably.
+pub fn make_private_folder(folder: &Path) -> io::Result<()> {
+    use std::os::unix::fs::DirBuilderExt;
+    if folder.is_dir() {
+        return Ok(());
+    }
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
+    folder.parent().map_or(Ok(()), sync_names)
+}

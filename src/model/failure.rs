@@ -1,0 +1,44 @@
+//! What a caller is told when something cannot be done: a number for the program, a sentence for
+//! the person.
+
+use std::borrow::Cow;
+use std::fmt;
+
+/// An errno with the reason behind it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Failure {
+    /// The number that the system call answers.
+    pub errno: i32,
+    /// One sentence: what was wanted, what happened, what to do next.
+    pub message: Cow<'static, str>,
+}
+
+impl Failure {
+    /// A failure with its reason.
+    pub fn new(errno: i32, message: impl Into<Cow<'static, str>>) -> Self {
+        Self { errno, message: message.into() }
+    }
+
+    /// The everyday answers of a filesystem, which need no explanation.
+    pub const fn plain(errno: i32) -> Self {
+        Self { errno, message: Cow::Borrowed("") }
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.message.is_empty() {
+            return write!(f, "{}", std::io::Error::from_raw_os_error(self.errno));
+        }
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for Failure {}
+
+impl From<std::io::Error> for Failure {
+    /// A local disk that failed: its own errno, since a full disk must read as one.
+    fn from(error: std::io::Error) -> Self {
+        Self::new(error.raw_os_error().unwrap_or(libc::EIO), format!("the local disk failed: {error}"))
+    }
+}

@@ -1,0 +1,296 @@
+//! What a fresh listing changes in the tree.
+//!
+//! A listing is a snapshot of some moment between its question and its answer. What was changed here
+//! after the question is therefore left alone, and what is owed stays whatever the listing says.
+
+use std::collections::HashSet;
+use std::ffi::OsString;
+use std::time::Instant;
+
+use super::attributes::METADATA_KEY;
+use super::entry::{Entry, Kind};
+use super::failure::Failure;
+use super::name;
+use super::node::{Body, ContentId, File, Folder, Ino, Local, Node};
+use super::tree::Tree;
+
+/// What others must be told of after a listing was taken in.
+#[derive(Debug, Default)]
+pub struct Changes {
+    /// Names that lead elsewhere now: the kernel must look again.
+    pub names: Vec<(Ino, OsString)>,
+    /// Files whose bytes or attributes are others now.
+    pub inodes: Vec<Ino>,
+    /// Local bytes that belong to no version any more.
+    pub dropped: Vec<ContentId>,
+    /// Names that no POSIX folder can hold.
+    pub hidden: Vec<String>,
+}
+
+impl Tree {
+    /// Takes in a listing of `folder` that was asked for at `asked`.
+    pub fn merge(&mut self, folder: Ino, listed: Vec<Entry>, asked: Instant) -> Result<Changes, Failure> {
+        let mut changes = Changes::default();
+        let mut seen = HashSet::new();
+        let removed: HashSet<OsString> = {
+            let folder = self.folder_mut(folder)?;
+            folder.removed.retain(|(_, when)| *when >= asked);
+            folder.removed.iter().map(|(name, _)| name.clone()).collect()
+        };
+        for entry in listed {
+            let Some(name) = name::from_remote(&entry.name) else {
+                changes.hidden.push(entry.name);
+                continue;
+            };
+            seen.insert(name.clone());
+            match self.child(folder, &name) {
+                Some(ino) if self.is_newer_here(ino, asked) => {}
+                Some(ino) => self.update(folder, ino, entry, &mut changes)?,
+                None if removed.contains(&name) => {}
+                None => {
+                    self.add(folder, name.clone(), entry)?;
+                    changes.names.push((folder, name));
+                }
+            }
+        }
+        let gone: Vec<Ino> = self
+            .folder(folder)?
+            .entries
+            .iter()
+            .filter(|(name, ino)| !seen.contains(*name) && !self.is_newer_here(**ino, asked))
+            .map(|(_, ino)| *ino)
+            .collect();
+        for ino in gone {
+            self.lost(folder, ino, &mut changes)?;
+        }
+        self.folder_mut(folder)?.listed = Some(asked);
+        Ok(changes)
+    }
+
+    fn is_newer_here(&self, ino: Ino, asked: Instant) -> bool {
+        self.node(ino).is_ok_and(|node| node.touched.is_some_and(|touched| touched >= asked))
+    }
+
+    fn add(&mut self, folder: Ino, name: OsString, entry: Entry) -> Result<(), Failure> {
+        let body = match entry.kind {
+            Kind::File => Body::File(File::listed(entry.fingerprint())),
+            Kind::Folder => Body::Folder(Folder { published: true, ..Folder::default() }),
+        };
+        let attributes = self.defaults.new_entry(entry.kind == Kind::Folder, Default::default());
+        let ino = self.insert(folder, name, entry.name.clone(), attributes, body)?;
+        self.describe(ino, entry)
+    }
+
+    /// Attributes, permissions and the metadata of others, as the entry states them.
+    fn describe(&mut self, ino: Ino, mut entry: Entry) -> Result<(), Failure> {
+        let attributes = self.defaults.from_entry(
+            entry.kind == Kind::Folder,
+            entry.permissions.write,
+            entry.provided,
+            entry.changed,
+            &entry.metadata,
+        );
+        let node = self.node_mut(ino)?;
+        node.permissions = entry.permissions;
+        if !node.attributes_owed {
+            node.attributes = attributes;
+        }
+        entry.metadata.remove(METADATA_KEY);
+        node.foreign = entry.metadata;
+        Ok(())
+    }
+
+    fn update(&mut self, folder: Ino, ino: Ino, entry: Entry, changes: &mut Changes) -> Result<(), Failure> {
+        let version = entry.fingerprint();
+        let node = self.node_mut(ino)?;
+        let before = node.attributes;
+        match (&mut node.body, entry.kind) {
+            (Body::File(file), Kind::File) if file.content.is_owed() => {
+                file.published = Some(version);
+                return Ok(());
+            }
+            (Body::File(file), Kind::File) => {
+                let same = file.published.is_some_and(|known| known.is_same_version(&version));
+                if !same && file.handles > 0 {
+                    // Whoever has it open goes on with the version that was there at open.
+                    return Ok(());
+                }
+                file.published = Some(version);
+                if !same {
+                    file.size = version.size;
+                    changes.dropped.extend(std::mem::replace(&mut file.local, Local::Nowhere).id());
+                    changes.inodes.push(ino);
+                }
+            }
+            (Body::Folder(known), Kind::Folder) => known.published = true,
+            _ => {
+                let name = node.name.clone();
+                self.lost(folder, ino, changes)?;
+                if self.child(folder, &name).is_none() {
+                    return self.add(folder, name, entry);
+                }
+                return Ok(());
+            }
+        }
+        self.describe(ino, entry)?;
+        if self.node(ino)?.attributes != before && !changes.inodes.contains(&ino) {
+            changes.inodes.push(ino);
+        }
+        Ok(())
+    }
+
+    /// Files.com does not show `ino` any more. What is owed in or below it stays, and will be
+    /// published again.
+    fn lost(&mut self, folder: Ino, ino: Ino, changes: &mut Changes) -> Result<(), Failure> {
+        let subtree = self.subtree(ino);
+        let is_owed = |node: &Node| match &node.body {
+            Body::File(file) => file.content.is_owed(),
+            Body::Folder(folder) => !folder.published,
+        };
+        if subtree.iter().any(|ino| self.node(*ino).is_ok_and(is_owed)) {
+            for ino in subtree {
+                if let Some(file) = self.node_mut(ino)?.file_mut()
+                    && file.content.is_owed()
+                {
+                    file.published = None;
+                }
+            }
+            return Ok(());
+        }
+        changes.names.push((folder, self.node(ino)?.name.clone()));
+        for ino in subtree {
+            self.detach(ino);
+            if let Some(Node { body: Body::File(file), .. }) = self.reap(ino) {
+                changes.dropped.extend(file.local.id());
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::ffi::OsStr;
+    use std::time::Duration;
+
+    use super::*;
+    use crate::model::attributes::Defaults;
+    use crate::model::entry::Permissions;
+    use crate::model::moment::Moment;
+    use crate::model::path::RemotePath;
+
+    fn entry(name: &str, kind: Kind, created: i64) -> Entry {
+        Entry {
+            name: name.to_owned(),
+            kind,
+            size: if kind == Kind::File { created as u64 } else { 0 },
+            created: Some(Moment::from_seconds(created)),
+            changed: None,
+            provided: None,
+            md5: None,
+            crc32: None,
+            permissions: Permissions::ALL,
+            metadata: Default::default(),
+        }
+    }
+
+    struct Stage {
+        tree: Tree,
+        start: Instant,
+    }
+
+    impl Stage {
+        fn new() -> Self {
+            let defaults = Defaults::with_umask(0o022, 0, 0);
+            Self { tree: Tree::new(RemotePath::ROOT, defaults, Moment::default()), start: Instant::now() }
+        }
+
+        fn at(&self, seconds: u64) -> Instant {
+            self.start + Duration::from_secs(seconds)
+        }
+
+        fn list(&mut self, asked: u64, entries: &[Entry]) -> Changes {
+            self.tree.merge(Ino::ROOT, entries.to_vec(), self.at(asked)).unwrap()
+        }
+
+        fn find(&self, name: &str) -> Option<Ino> {
+            self.tree.child(Ino::ROOT, OsStr::new(name))
+        }
+    }
+
+    #[test]
+    fn a_listing_adds_updates_and_removes() {
+        let mut stage = Stage::new();
+        stage.list(0, &[entry("f", Kind::File, 1), entry("d", Kind::Folder, 1)]);
+        let file = stage.find("f").unwrap();
+        let changes = stage.list(1, &[entry("f", Kind::File, 2)]);
+        assert_eq!((stage.find("f"), stage.tree.file(file).unwrap().size), (Some(file), 2));
+        assert_eq!((changes.inodes, changes.names), (vec![file], vec![(Ino::ROOT, "d".into())]));
+    }
+
+    #[test]
+    fn what_was_removed_after_the_question_does_not_come_back() {
+        let mut stage = Stage::new();
+        stage.list(0, &[entry("f", Kind::File, 1)]);
+        let (ino, now) = (stage.find("f").unwrap(), stage.at(5));
+        stage.tree.remove(ino, now);
+        stage.list(4, &[entry("f", Kind::File, 1)]);
+        assert_eq!(stage.find("f"), None);
+        stage.list(6, &[entry("f", Kind::File, 3)]);
+        assert!(stage.find("f").is_some());
+    }
+
+    #[test]
+    fn what_was_published_after_the_question_is_not_called_gone() {
+        let mut stage = Stage::new();
+        stage.list(0, &[entry("f", Kind::File, 1)]);
+        let (ino, now) = (stage.find("f").unwrap(), stage.at(5));
+        stage.tree.node_mut(ino).unwrap().touched = Some(now);
+        stage.list(4, &[]);
+        assert_eq!(stage.find("f"), Some(ino));
+        stage.list(6, &[]);
+        assert_eq!(stage.find("f"), None);
+    }
+
+    #[test]
+    fn what_is_owed_stays_whatever_the_listing_says() {
+        let mut stage = Stage::new();
+        stage.list(0, &[entry("f", Kind::File, 1), entry("d", Kind::Folder, 1)]);
+        let (file, folder) = (stage.find("f").unwrap(), stage.find("d").unwrap());
+        let writing = stage.tree.file_mut(file).unwrap().content.begin_write();
+        stage.tree.file_mut(file).unwrap().content.end_write(writing);
+        let body = Body::File(File::created(ContentId(7), false));
+        let attributes = stage.tree.defaults.new_entry(false, Moment::default());
+        stage.tree.insert(folder, "new".into(), "new".into(), attributes, body).unwrap();
+        stage.list(1, &[]);
+        assert_eq!((stage.find("f"), stage.find("d")), (Some(file), Some(folder)));
+        assert_eq!(stage.tree.file(file).unwrap().published, None);
+    }
+
+    #[test]
+    fn an_open_file_stays_with_its_version() {
+        let mut stage = Stage::new();
+        stage.list(0, &[entry("f", Kind::File, 1)]);
+        let file = stage.find("f").unwrap();
+        stage.tree.file_mut(file).unwrap().handles = 1;
+        assert!(stage.list(1, &[entry("f", Kind::File, 2)]).inodes.is_empty());
+        stage.tree.file_mut(file).unwrap().handles = 0;
+        assert_eq!(stage.list(2, &[entry("f", Kind::File, 2)]).inodes, [file]);
+    }
+
+    #[test]
+    fn names_that_lead_out_of_the_folder_are_hidden() {
+        let mut stage = Stage::new();
+        let changes = stage.list(0, &[entry("..", Kind::Folder, 1), entry("a/b", Kind::File, 1)]);
+        assert_eq!(changes.hidden, ["..", "a/b"]);
+        assert!(stage.tree.folder(Ino::ROOT).unwrap().entries.is_empty());
+    }
+
+    #[test]
+    fn a_file_that_became_a_folder_is_a_folder() {
+        let mut stage = Stage::new();
+        stage.list(0, &[entry("x", Kind::File, 1)]);
+        stage.list(1, &[entry("x", Kind::Folder, 1)]);
+        assert!(stage.tree.node(stage.find("x").unwrap()).unwrap().is_folder());
+    }
+}

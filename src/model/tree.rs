@@ -1,0 +1,343 @@
+//! The names of the mount: which entry is in which folder, under which name.
+//!
+//! What must stay true: a node with a parent is in that parent's entries under its own name, and
+//! nowhere else; a folder's comparison keys, once built, cover exactly its entries.
+
+use std::collections::{BTreeMap, HashMap};
+use std::ffi::{OsStr, OsString};
+use std::time::Instant;
+
+use super::attributes::{Attributes, Defaults};
+use super::entry::Permissions;
+use super::failure::Failure;
+use super::moment::Moment;
+use super::name::{self, NameRefused};
+use super::node::{Body, File, Folder, Ino, Node};
+use super::path::RemotePath;
+use super::siblings::Siblings;
+
+/// All nodes of a mount.
+#[derive(Debug)]
+pub struct Tree {
+    nodes: HashMap<Ino, Node>,
+    next: u64,
+    root: RemotePath,
+    /// Attributes of what has none stored.
+    pub defaults: Defaults,
+}
+
+impl Tree {
+    /// A tree of which only the root is known.
+    pub fn new(root: RemotePath, defaults: Defaults, now: Moment) -> Self {
+        let folder = Folder { published: true, ..Folder::default() };
+        let node = Node {
+            parent: None,
+            name: OsString::new(),
+            remote: String::new(),
+            attributes: defaults.new_entry(true, now),
+            attributes_owed: false,
+            permissions: Permissions::ALL,
+            foreign: BTreeMap::new(),
+            touched: None,
+            lookups: 1,
+            body: Body::Folder(folder),
+        };
+        Self { nodes: HashMap::from([(Ino::ROOT, node)]), next: 2, root, defaults }
+    }
+
+    /// The node, or ESTALE: the kernel may still know a number that we have forgotten.
+    pub fn node(&self, ino: Ino) -> Result<&Node, Failure> {
+        self.nodes.get(&ino).ok_or(Failure::plain(libc::ESTALE))
+    }
+
+    /// The same, to be changed.
+    pub fn node_mut(&mut self, ino: Ino) -> Result<&mut Node, Failure> {
+        self.nodes.get_mut(&ino).ok_or(Failure::plain(libc::ESTALE))
+    }
+
+    /// The file behind `ino`, or EISDIR.
+    pub fn file(&self, ino: Ino) -> Result<&File, Failure> {
+        self.node(ino)?.file().ok_or(Failure::plain(libc::EISDIR))
+    }
+
+    /// The same, to be changed.
+    pub fn file_mut(&mut self, ino: Ino) -> Result<&mut File, Failure> {
+        self.node_mut(ino)?.file_mut().ok_or(Failure::plain(libc::EISDIR))
+    }
+
+    /// The folder behind `ino`, or ENOTDIR.
+    pub fn folder(&self, ino: Ino) -> Result<&Folder, Failure> {
+        self.node(ino)?.folder().ok_or(Failure::plain(libc::ENOTDIR))
+    }
+
+    /// The same, to be changed.
+    pub fn folder_mut(&mut self, ino: Ino) -> Result<&mut Folder, Failure> {
+        self.node_mut(ino)?.folder_mut().ok_or(Failure::plain(libc::ENOTDIR))
+    }
+
+    /// Every node with its number, in no order.
+    pub fn iter(&self) -> impl Iterator<Item = (Ino, &Node)> {
+        self.nodes.iter().map(|(ino, node)| (*ino, node))
+    }
+
+    /// The entry `name` of `folder`, as far as it is known.
+    pub fn child(&self, folder: Ino, name: &OsStr) -> Option<Ino> {
+        self.nodes.get(&folder)?.folder()?.entries.get(name).copied()
+    }
+
+    /// Where `ino` is on Files.com now; `None` for what was unlinked.
+    pub fn path(&self, ino: Ino) -> Option<RemotePath> {
+        let mut names = Vec::new();
+        let mut at = ino;
+        while at != Ino::ROOT {
+            let node = self.nodes.get(&at)?;
+            names.push(node.remote.as_str());
+            at = node.parent?;
+        }
+        Some(names.iter().rev().fold(self.root.clone(), |path, name| path.join(name)))
+    }
+
+    /// Is `ino` the folder `above`, or below it?
+    pub fn is_within(&self, ino: Ino, above: Ino) -> bool {
+        let mut at = Some(ino);
+        while let Some(ino) = at {
+            if ino == above {
+                return true;
+            }
+            at = self.nodes.get(&ino).and_then(|node| node.parent);
+        }
+        false
+    }
+
+    /// All folders from the parent of `ino` up to the root: has Files.com every one of them?
+    pub fn is_rooted(&self, ino: Ino) -> bool {
+        let mut at = self.nodes.get(&ino).and_then(|node| node.parent);
+        while let Some(ino) = at {
+            let Some(node) = self.nodes.get(&ino) else { return false };
+            if !node.is_published() {
+                return false;
+            }
+            at = node.parent;
+        }
+        true
+    }
+
+    /// `ino` and everything known below it, folders before what is in them.
+    pub fn subtree(&self, ino: Ino) -> Vec<Ino> {
+        let mut found = vec![ino];
+        let mut at = 0;
+        while at < found.len() {
+            if let Some(folder) = self.nodes.get(&found[at]).and_then(Node::folder) {
+                found.extend(folder.entries.values());
+            }
+            at += 1;
+        }
+        found
+    }
+
+    /// The name under which Files.com would store `name` in `folder`, or why it cannot: one entry is
+    /// never stored over another whose name differs.
+    pub fn remote_name(&mut self, folder: Ino, name: &OsStr, but: Option<Ino>) -> Result<String, Failure> {
+        let remote = name::to_remote(name).map_err(|refused| {
+            let errno = match refused {
+                NameRefused::TooLong => libc::ENAMETOOLONG,
+                NameRefused::NotText => libc::EILSEQ,
+                NameRefused::NotAName | NameRefused::Forbidden => libc::EINVAL,
+            };
+            Failure::new(errno, format!("{}: {refused}", name.display()))
+        })?;
+        let entries = &self.folder(folder)?.entries;
+        let keys: Vec<(Ino, String)> = if self.folder(folder)?.siblings.is_some() {
+            Vec::new()
+        } else {
+            entries.values().map(|ino| (*ino, self.nodes[ino].remote.clone())).collect()
+        };
+        let siblings = self.folder_mut(folder)?.siblings.get_or_insert_with(|| {
+            let mut siblings = Siblings::default();
+            keys.iter().for_each(|(ino, name)| siblings.insert(name, *ino));
+            siblings
+        });
+        let Some(clash) = siblings.clash(&remote, but) else { return Ok(remote) };
+        let other = self.node(clash)?;
+        if other.name == name {
+            return Ok(remote);
+        }
+        Err(Failure::new(
+            libc::EEXIST,
+            format!(
+                "{} was refused: Files.com compares names without case and accents and would store it over {}; \
+                 rename one of the two",
+                name.display(),
+                other.name.display()
+            ),
+        ))
+    }
+
+    /// Adds an entry. The caller has made sure that the name is free.
+    pub fn insert(
+        &mut self,
+        folder: Ino,
+        name: OsString,
+        remote: String,
+        attributes: Attributes,
+        body: Body,
+    ) -> Result<Ino, Failure> {
+        let ino = Ino(self.next);
+        let parent = self.folder_mut(folder)?;
+        parent.entries.insert(name.clone(), ino);
+        if let Some(siblings) = &mut parent.siblings {
+            siblings.insert(&remote, ino);
+        }
+        self.next += 1;
+        let node = Node {
+            parent: Some(folder),
+            name,
+            remote,
+            attributes,
+            attributes_owed: false,
+            permissions: Permissions::ALL,
+            foreign: BTreeMap::new(),
+            touched: None,
+            lookups: 0,
+            body,
+        };
+        self.nodes.insert(ino, node);
+        Ok(ino)
+    }
+
+    /// Takes `ino` out of its folder. The node stays for those who still hold it ([`Self::reap`]).
+    pub fn detach(&mut self, ino: Ino) {
+        let Some(node) = self.nodes.get_mut(&ino) else { return };
+        let Some(parent) = node.parent.take() else { return };
+        let (name, remote) = (node.name.clone(), node.remote.clone());
+        if let Some(folder) = self.nodes.get_mut(&parent).and_then(Node::folder_mut) {
+            folder.entries.remove(&name);
+            if let Some(siblings) = &mut folder.siblings {
+                siblings.remove(&remote, ino);
+            }
+        }
+    }
+
+    /// The same for what was removed by us: a listing that was asked for before `now` still shows it.
+    pub fn remove(&mut self, ino: Ino, now: Instant) {
+        if let Ok(node) = self.node(ino)
+            && let (Some(parent), name) = (node.parent, node.name.clone())
+            && let Ok(folder) = self.folder_mut(parent)
+        {
+            folder.removed.push((name, now));
+        }
+        self.detach(ino);
+    }
+
+    /// Moves `ino` to another name, over whatever is there; what was there is detached and returned.
+    pub fn relink(
+        &mut self,
+        ino: Ino,
+        folder: Ino,
+        name: &OsStr,
+        remote: &str,
+        now: Instant,
+    ) -> Result<Option<Ino>, Failure> {
+        let replaced = self.child(folder, name).filter(|other| *other != ino);
+        if let Some(other) = replaced {
+            self.detach(other);
+        }
+        self.remove(ino, now);
+        let node = self.node_mut(ino)?;
+        node.parent = Some(folder);
+        node.name = name.to_owned();
+        node.remote = remote.to_owned();
+        node.touched = Some(now);
+        let parent = self.folder_mut(folder)?;
+        parent.entries.insert(name.to_owned(), ino);
+        if let Some(siblings) = &mut parent.siblings {
+            siblings.insert(remote, ino);
+        }
+        Ok(replaced)
+    }
+
+    /// The kernel forgot `count` look-ups of `ino`.
+    pub fn forget(&mut self, ino: Ino, count: u64) {
+        if let Some(node) = self.nodes.get_mut(&ino) {
+            node.lookups = node.lookups.saturating_sub(count);
+        }
+    }
+
+    /// Drops a detached node that nobody holds any more, and returns it so that its bytes can go too.
+    pub fn reap(&mut self, ino: Ino) -> Option<Node> {
+        let node = self.nodes.get(&ino)?;
+        let held = node.lookups > 0 || node.file().is_some_and(|file| file.handles > 0);
+        if ino == Ino::ROOT || node.parent.is_some() || held {
+            return None;
+        }
+        self.nodes.remove(&ino)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::node::ContentId;
+
+    fn tree() -> (Tree, Instant) {
+        let defaults = Defaults::with_umask(0o022, 0, 0);
+        (Tree::new(RemotePath::parse("backups/host").unwrap(), defaults, Moment::default()), Instant::now())
+    }
+
+    fn add(tree: &mut Tree, folder: Ino, name: &str, body: Body) -> Ino {
+        let attributes = tree.defaults.new_entry(matches!(body, Body::Folder(_)), Moment::default());
+        let remote = tree.remote_name(folder, OsStr::new(name), None).unwrap();
+        tree.insert(folder, name.into(), remote, attributes, body).unwrap()
+    }
+
+    fn file() -> Body {
+        Body::File(File::created(ContentId(1), false))
+    }
+
+    #[test]
+    fn paths_follow_a_folder_that_moves() {
+        let (mut tree, now) = tree();
+        let a = add(&mut tree, Ino::ROOT, "a", Body::Folder(Folder::default()));
+        let b = add(&mut tree, Ino::ROOT, "b", Body::Folder(Folder::default()));
+        let f = add(&mut tree, a, "f", file());
+        tree.relink(a, b, OsStr::new("c"), "c", now).unwrap();
+        assert_eq!(tree.path(f).unwrap().as_str(), "backups/host/b/c/f");
+        assert!(tree.is_within(f, b) && !tree.is_within(b, f));
+        assert_eq!(tree.child(Ino::ROOT, OsStr::new("a")), None);
+    }
+
+    #[test]
+    fn what_is_replaced_stays_for_those_who_hold_it() {
+        let (mut tree, now) = tree();
+        let old = add(&mut tree, Ino::ROOT, "f", file());
+        let new = add(&mut tree, Ino::ROOT, "g", file());
+        tree.file_mut(old).unwrap().handles = 1;
+        assert_eq!(tree.relink(new, Ino::ROOT, OsStr::new("f"), "f", now).unwrap(), Some(old));
+        assert_eq!((tree.path(old), tree.reap(old).is_some()), (None, false));
+        tree.file_mut(old).unwrap().handles = 0;
+        assert!(tree.reap(old).is_some() && tree.reap(new).is_none());
+    }
+
+    #[test]
+    fn a_name_that_the_service_takes_for_a_siblings_is_refused_as_long_as_that_sibling_is_there() {
+        let (mut tree, now) = tree();
+        let upper = add(&mut tree, Ino::ROOT, "README", file());
+        let refused = tree.remote_name(Ino::ROOT, OsStr::new("readme"), None).unwrap_err();
+        assert_eq!(refused.errno, libc::EEXIST);
+        assert!(refused.message.contains("README"));
+        assert_eq!(tree.remote_name(Ino::ROOT, OsStr::new("readme"), Some(upper)).unwrap(), "readme");
+        tree.relink(upper, Ino::ROOT, OsStr::new("other"), "other", now).unwrap();
+        assert_eq!(tree.remote_name(Ino::ROOT, OsStr::new("Readme"), None).unwrap(), "Readme");
+    }
+
+    #[test]
+    fn below_a_folder_that_is_only_here_nothing_is_rooted() {
+        let (mut tree, _) = tree();
+        let folder = add(&mut tree, Ino::ROOT, "lock.tmp", Body::Folder(Folder::default()));
+        let inside = add(&mut tree, folder, "f", file());
+        assert!(tree.is_rooted(folder) && !tree.is_rooted(inside));
+        tree.folder_mut(folder).unwrap().published = true;
+        assert!(tree.is_rooted(inside));
+        assert_eq!(tree.subtree(Ino::ROOT), [Ino::ROOT, folder, inside]);
+    }
+}

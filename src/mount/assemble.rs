@@ -1,0 +1,105 @@
+//! Puts the rooms together, and finds out whether the folder can be mounted at all.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use tokio::sync::mpsc::UnboundedReceiver;
+
+use super::error::MountError;
+use super::options::{Options, Verify};
+use crate::fs::{Filesystem, Recovery, Stale};
+use crate::local::durable;
+use crate::local::journal::Journal;
+use crate::local::lock::StateLock;
+use crate::local::store::Store;
+use crate::model::entry::Kind;
+use crate::model::moment::Moment;
+use crate::remote::{Client, ClientOptions, Credentials, ErrorKind};
+
+/// A filesystem that is ready for the kernel.
+pub struct Assembled {
+    /// The journeys.
+    pub fs: Arc<Filesystem>,
+    /// What the kernel must forget.
+    pub stale: UnboundedReceiver<Stale>,
+    /// The way to Files.com, for new credentials.
+    pub client: Client,
+    /// When the key ends, where it says.
+    pub key_expires: Option<Moment>,
+    /// Nobody else uses the state folder.
+    pub lock: StateLock,
+}
+
+/// Asks Files.com who we are and whether the folder is there, opens the local rooms, and takes up
+/// what an earlier mount owed.
+pub async fn assemble(options: &Options) -> Result<Assembled, MountError> {
+    let client = Client::new(ClientOptions {
+        base: options.base.clone(),
+        credentials: options.credentials.clone(),
+        network_timeout: options.network_timeout,
+        max_uploads: options.max_uploads,
+        max_downloads: options.max_downloads,
+        allow_http: options.allow_http,
+    })?;
+    let key_expires = check_credentials(&client, &options.credentials).await?;
+    check_folder(&client, options).await?;
+
+    for folder in [&options.state_dir, &options.cache_dir] {
+        durable::make_private_folder(folder).map_err(|error| local(folder, error))?;
+    }
+    let lock = StateLock::take(&options.state_dir)?;
+    let (store, spool) = Store::open(&options.state_dir, &options.cache_dir)
+        .map_err(|error| local(&options.state_dir, error))?;
+    let path = options.state_dir.join("journal.sqlite");
+    let (journal, facts) = Journal::open(&path).map_err(|error| MountError::Journal { path, error })?;
+    if let Some(last) = facts.iter().map(|fact| fact.id).max() {
+        store.start_after(last);
+    }
+    let plan = Recovery::plan(facts, spool);
+    let (fs, stale) = Filesystem::new(options, client.clone(), store, journal);
+    fs.recover(plan).await?;
+    Ok(Assembled { fs, stale, client, key_expires, lock })
+}
+
+fn local(path: &Path, error: std::io::Error) -> MountError {
+    MountError::Local { path: path.to_owned(), error }
+}
+
+async fn check_credentials(client: &Client, credentials: &Credentials) -> Result<Option<Moment>, MountError> {
+    match credentials {
+        Credentials::ApiKey(_) => {
+            let key = client.api_key().await?;
+            Ok(key.expires_at)
+        }
+        Credentials::Login { .. } => {
+            client.log_in().await?;
+            Ok(None)
+        }
+    }
+}
+
+async fn check_folder(client: &Client, options: &Options) -> Result<(), MountError> {
+    let folder = &options.folder;
+    if !folder.is_root() {
+        match client.stat(folder).await? {
+            None => return Err(MountError::FolderMissing(folder.clone())),
+            Some(entry) if entry.kind == Kind::File => return Err(MountError::NotAFolder(folder.clone())),
+            Some(_) => {}
+        }
+    }
+    client.probe_list(folder).await?;
+    if options.verify == Verify::Strict {
+        match client.site().await {
+            Ok(site) if site.checksums.md5 == Some(false) => return Err(MountError::NoMd5),
+            Ok(_) => {}
+            // Not every key may read the site's settings: then the first file will tell.
+            Err(error) if error.kind() == ErrorKind::Permission => {
+                tracing::warn!(
+                    "this key may not read the site's settings; whether MD5 is on shows with the first file"
+                );
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(())
+}

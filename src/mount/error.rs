@@ -1,0 +1,74 @@
+//! Why a mount does not come about.
+
+use std::io;
+use std::path::PathBuf;
+
+use crate::local::lock::LockError;
+use crate::model::path::RemotePath;
+use crate::remote;
+
+/// A mount that did not come about, with what to do next.
+#[derive(Debug, thiserror::Error)]
+pub enum MountError {
+    /// Files.com, or the way there, refused.
+    #[error("{0}; {remedy}", remedy = .0.remedy())]
+    Remote(#[from] remote::Error),
+    /// The folder to mount is not there.
+    #[error(
+        "there is no folder {0} on this site, or the key may not see it; create it, or name another folder"
+    )]
+    FolderMissing(RemotePath),
+    /// The folder to mount is a file.
+    #[error("{0} is a file; name the folder that holds it")]
+    NotAFolder(RemotePath),
+    /// `verify=strict` on a site that states no MD5.
+    #[error(
+        "verify=strict needs Files.com's own MD5 of every file, and this site computes none; \
+         turn on Data Governance, File Integrity, MD5 in the site's settings, or mount with verify=auto"
+    )]
+    NoMd5,
+    /// A local folder cannot be used.
+    #[error("cannot use {}: {error}", path.display())]
+    Local {
+        /// The folder or file.
+        path: PathBuf,
+        /// What the disk said.
+        error: io::Error,
+    },
+    /// Another mount uses the state folder.
+    #[error(transparent)]
+    Locked(#[from] LockError),
+    /// The journal cannot be read.
+    #[error(
+        "the journal {} cannot be used: {error}; nothing was changed. Move it away to mount without it: \
+         the files in the spool beside it are then set aside, not published",
+        path.display()
+    )]
+    Journal {
+        /// The file.
+        path: PathBuf,
+        /// What SQLite said.
+        error: rusqlite::Error,
+    },
+    /// What was owed before could not be taken up.
+    #[error("what an earlier mount owed cannot be taken up: {0}")]
+    Recovery(#[from] crate::model::failure::Failure),
+    /// The kernel refused the mount.
+    #[error(
+        "cannot mount on {}: {error}. Is it an empty folder, is /dev/fuse there, is fuse3 installed? \
+         allow_other as an ordinary user needs user_allow_other in /etc/fuse.conf",
+        mountpoint.display()
+    )]
+    Fuse {
+        /// Where.
+        mountpoint: PathBuf,
+        /// What the kernel or fusermount3 said.
+        error: io::Error,
+    },
+    /// The socket for `status` and `umount` cannot be had.
+    #[error(transparent)]
+    Control(#[from] super::control::ControlError),
+    /// The machine gives us no threads or signals.
+    #[error("cannot start: {0}")]
+    Start(io::Error),
+}

@@ -1,0 +1,148 @@
+//! What a person reads at 3 a.m.: each failure has its own sentence and its own exit code.
+
+use std::fs;
+use std::net::TcpListener;
+use std::process::Output;
+
+use filescomfs::emulator::{Key, User};
+
+use crate::stage::{FOLDER, KEY, Stage, is_mounted, told};
+
+/// A site with one key that may do everything below the root.
+fn locked_site() -> Stage {
+    Stage::with(|site| site.keys.push(Key { key: KEY.into(), ..Key::default() }))
+}
+
+/// Tries to mount; it must fail, with this code and these words.
+fn refused(stage: &Stage, source: &str, key: &str, code: i32, words: &[&str]) {
+    let point = stage.path("refused");
+    fs::create_dir_all(&point).unwrap();
+    let output = stage
+        .filescomfs(["mount", "--network-timeout", "3s", "--cache-dir"])
+        .arg(stage.path("refused-cache"))
+        .arg(source)
+        .arg(&point)
+        .env("FILES_API_KEY", key)
+        .output()
+        .unwrap();
+    assert_said(&output, code, words);
+    assert!(!is_mounted(&point));
+}
+
+fn assert_said(output: &Output, code: i32, words: &[&str]) {
+    let said = told(output);
+    assert_eq!(output.status.code(), Some(code), "{said}");
+    for word in words {
+        assert!(said.contains(word), "{word:?} is not in: {said}");
+    }
+    assert!(!said.contains("panicked") && !said.contains(KEY), "{said}");
+}
+
+#[test]
+fn mounting_says_why_it_cannot() {
+    let stage = locked_site();
+    refused(&stage, &stage.source(), "wr0ngKey", 3, &["API key"]);
+    refused(&stage, &format!("{}:/nowhere", stage.site.base_url()), KEY, 5, &["/nowhere", "create it"]);
+    stage.site.put("a-file", b"x");
+    refused(&stage, &format!("{}:/a-file", stage.site.base_url()), KEY, 5, &["/a-file", "is a file"]);
+    let dead = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    refused(&stage, &format!("http://{dead}:/{FOLDER}"), KEY, 4, &["127.0.0.1"]);
+    refused(&stage, "no-such-site.invalid", KEY, 4, &["no-such-site.invalid"]);
+    refused(&stage, "http://files.example.com", KEY, 2, &["http"]);
+}
+
+#[test]
+fn a_password_logs_in_and_an_expired_session_is_renewed() {
+    let mut stage = Stage::with(|site| {
+        site.users.push(User { name: "backup".into(), password: "s3cret".into(), ..User::default() });
+    });
+    let credentials = stage.path("credentials");
+    fs::write(&credentials, "username=backup\npassword=s3cret\n").unwrap();
+    let point = stage.path("mnt-user");
+    fs::create_dir(&point).unwrap();
+    let mount = |stage: &Stage| {
+        stage
+            .filescomfs(["mount", "--cache-dir"])
+            .arg(stage.path("user-cache"))
+            .arg("--credentials")
+            .arg(&credentials)
+            .arg(stage.source())
+            .arg(&point)
+            .env_remove("FILES_API_KEY")
+            .output()
+            .unwrap()
+    };
+    fs::set_permissions(&credentials, std::os::unix::fs::PermissionsExt::from_mode(0o644)).unwrap();
+    assert_said(&mount(&stage), 2, &["chmod 600"]);
+    fs::set_permissions(&credentials, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+    let output = mount(&stage);
+    assert!(output.status.success(), "{}", told(&output));
+    fs::write(point.join("a"), "before").unwrap();
+    stage.site.inject(filescomfs::emulator::Fault::on_any(filescomfs::emulator::Effect::ExpireSessions));
+    fs::write(point.join("b"), "after").unwrap();
+    assert_eq!(stage.stored("b").unwrap(), b"after");
+    assert_eq!(stage.requests("login"), 2, "renewed once");
+    let done = stage.filescomfs(["umount"]).arg(&point).output().unwrap();
+    assert!(done.status.success(), "{}", told(&done));
+    let _ = &mut stage;
+}
+
+#[test]
+fn a_read_only_key_reads_and_every_change_says_what_is_missing() {
+    let mut stage = Stage::with(|site| {
+        site.keys.push(Key { key: KEY.into(), permissions: "lr".into(), ..Key::default() });
+    });
+    stage.site.put(&format!("{FOLDER}/f"), b"readable");
+    let mount = stage.mount(&[]);
+    assert_eq!(fs::read(mount.path("f")).unwrap(), b"readable");
+    for outcome in [
+        fs::write(mount.path("f"), "changed"),
+        fs::write(mount.path("new"), "x"),
+        fs::create_dir(mount.path("d")),
+        fs::remove_file(mount.path("f")),
+        fs::rename(mount.path("f"), mount.path("g")),
+    ] {
+        let errno = outcome.expect_err("a read-only key changed something").raw_os_error();
+        assert!([Some(libc::EACCES), Some(libc::EPERM), Some(libc::EROFS)].contains(&errno), "{errno:?}");
+    }
+    assert_eq!(stage.stored("f").unwrap(), b"readable");
+    drop(mount);
+}
+
+#[test]
+fn a_key_that_is_revoked_in_the_middle_loses_nothing() {
+    let mut stage = locked_site();
+    let mount = stage.mount(&[]);
+    fs::write(mount.path("before"), "x").unwrap();
+    stage.site.change(|site| site.keys[0].disabled = true);
+    let failed = fs::write(mount.path("after"), "precious").err();
+    let owed = mount.status()["owed"]["files"].as_u64();
+    // `fs::write` does not look at close: the debt tells.
+    assert!(failed.is_some() || owed == Some(1));
+    assert_eq!(owed, Some(1));
+    assert!(mount.log().contains("API key"), "the log says what to check");
+    stage.site.change(|site| site.keys[0].disabled = false);
+    mount.umount();
+    assert_eq!(stage.stored("after").unwrap(), b"precious");
+}
+
+#[test]
+fn test_connection_tells_the_common_failures_apart() {
+    let stage = locked_site();
+    let test = |source: &str, key: &str, more: &[&str]| {
+        stage.filescomfs(["test", source]).args(more).env("FILES_API_KEY", key).output().unwrap()
+    };
+    let good = test(&stage.source(), KEY, &["--write"]);
+    assert_said(&good, 0, &["MD5"]);
+    assert_eq!(stage.stored_names(), [""; 0], "the probe file is gone");
+    assert_said(&test(&stage.source(), "wr0ngKey", &[]), 3, &["key"]);
+    assert_said(&test("no-such-site.invalid", KEY, &[]), 4, &["no-such-site.invalid"]);
+    assert_said(&test(&format!("{}:/nowhere", stage.site.base_url()), KEY, &[]), 5, &["nowhere"]);
+    stage.site.change(|site| site.keys[0].permissions = "lr".into());
+    assert_said(&test(&stage.source(), KEY, &["--write"]), 6, &["permission"]);
+    stage.site.change(|site| {
+        site.keys[0].permissions = "lrwod".into();
+        (site.md5, site.crc32) = (false, false);
+    });
+    assert_said(&test(&stage.source(), KEY, &["--write"]), 0, &["File Integrity"]);
+}

@@ -1,0 +1,120 @@
+//! A server that lies: nothing escapes the mount, hangs or panics.
+
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::time::{Duration, Instant};
+
+use filescomfs::emulator::{Effect, Fault};
+
+use crate::stage::{FOLDER, Stage};
+
+fn answer(body: &str, headers: &[(&str, &str)]) -> Effect {
+    let json = [("Content-Type", "application/json")];
+    let headers = json.iter().chain(headers).map(|(name, value)| (name.to_string(), value.to_string()));
+    Effect::Answer { status: 200, headers: headers.collect(), body: body.into() }
+}
+
+fn listing(stage: &Stage, effect: Effect) {
+    let fault = Fault { path: Some("trap".into()), times: 0, ..Fault::on("list", effect) };
+    stage.site.inject(fault);
+}
+
+fn file(name: &str) -> String {
+    format!(
+        r#"{{"path":"{FOLDER}/trap/{name}","display_name":"{name}","type":"file","size":3,
+            "mtime":"2025-05-23T17:31:05Z","created_at":"2025-05-23T17:31:05Z","permissions":"lrwd"}}"#
+    )
+}
+
+#[test]
+fn names_that_lead_out_of_the_folder_are_not_shown() {
+    let mut stage = Stage::new();
+    stage.site.mkdir(&format!("{FOLDER}/trap"));
+    let mount = stage.mount(&[]);
+    let entries = [file("good"), file(".."), file("."), file("a/../../etc"), file("nul\\u0000"), file("")];
+    listing(&stage, answer(&format!("[{}]", entries.join(",")), &[]));
+    let names: Vec<_> =
+        fs::read_dir(mount.path("trap")).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!(names, ["good"]);
+    mount.umount();
+}
+
+#[test]
+fn listings_that_make_no_sense_are_errors_and_never_an_empty_folder() {
+    for (what, effect) in [
+        ("cut off", answer(&format!("[{}", file("f")), &[])),
+        ("no list", answer("{\"surprise\":true}", &[])),
+        ("a number for a name", answer(r#"[{"path":7,"type":"file"}]"#, &[])),
+        ("the same page for ever", answer(&format!("[{}]", file("f")), &[("X-Files-Cursor", "again")])),
+        (
+            "a page of the proxy",
+            Effect::Answer {
+                status: 200,
+                headers: vec![("Content-Type".into(), "text/html".into())],
+                body: "<html>hello</html>".into(),
+            },
+        ),
+        ("nothing", Effect::Answer { status: 405, headers: vec![], body: String::new() }),
+    ] {
+        let mut stage = Stage::new();
+        stage.site.mkdir(&format!("{FOLDER}/trap"));
+        stage.site.put(&format!("{FOLDER}/trap/f"), b"x");
+        let mount = stage.mount(&["--network-timeout", "5s"]);
+        listing(&stage, effect);
+        let start = Instant::now();
+        let listed = fs::read_dir(mount.path("trap")).and_then(|mut entries| entries.next().transpose());
+        assert!(listed.is_err(), "{what}: {listed:?}");
+        assert!(start.elapsed() < Duration::from_secs(20), "{what}: it took too long");
+        stage.site.clear_faults();
+        assert!(mount.path("trap/f").exists(), "{what}: the next attempt works");
+        mount.umount();
+    }
+}
+
+#[test]
+fn a_size_that_lies_is_not_believed() {
+    let mut stage = Stage::new();
+    stage.site.put(&format!("{FOLDER}/trap/f"), b"four");
+    let mount = stage.mount(&["--network-timeout", "5s"]);
+    listing(
+        &stage,
+        answer(
+            &format!(
+                r#"[{{"path":"{FOLDER}/trap/f","display_name":"f","type":"file","size":9000000000000000000,
+                    "mtime":"2025-05-23T17:31:05Z","permissions":"lrwd"}}]"#
+            ),
+            &[],
+        ),
+    );
+    assert!(fs::metadata(mount.path("trap/f")).unwrap().size() > 4);
+    assert!(fs::read(mount.path("trap/f")).is_err(), "bytes that are not there were handed out");
+    assert!(mount.status()["pid"].is_u64(), "the mount is alive");
+    drop(mount);
+}
+
+#[test]
+fn a_completion_under_another_name_is_an_error() {
+    let mut stage = Stage::new();
+    let mount = stage.mount(&[]);
+    let elsewhere = Effect::CompleteElsewhere { path: format!("{FOLDER}/f_2") };
+    stage.site.inject(Fault::on("complete", elsewhere));
+    fs::write(mount.path("f"), "bytes").ok();
+    let status = mount.status();
+    assert_eq!(status["owed"]["files"], 1, "{status}");
+    assert!(status["held"][0]["message"].as_str().unwrap().contains("f_2"), "{status}");
+    drop(mount);
+}
+
+#[test]
+fn a_server_that_says_nothing_does_not_hang_the_mount() {
+    let mut stage = Stage::new();
+    stage.site.put(&format!("{FOLDER}/f"), b"x");
+    let mount = stage.mount(&["--network-timeout", "2s"]);
+    stage.site.inject(Fault { times: 0, ..Fault::on("download", Effect::Stall) });
+    let start = Instant::now();
+    assert!(fs::read(mount.path("f")).is_err());
+    assert!(start.elapsed() < Duration::from_secs(15), "{:?}", start.elapsed());
+    stage.site.clear_faults();
+    assert_eq!(fs::read(mount.path("f")).unwrap(), b"x");
+    mount.umount();
+}

@@ -1,0 +1,176 @@
+//! A mount from fstab to umount, and after a crash.
+
+use std::fs;
+use std::process::Command;
+
+use filescomfs::emulator::{Effect, Fault};
+
+use crate::stage::{FOLDER, Mount, Stage, is_mounted, is_running, kill, told, wait_until};
+
+#[test]
+fn both_calling_forms_of_fstab_mount() {
+    let stage = Stage::new();
+    stage.site.put(&format!("{FOLDER}/f"), b"x");
+    let helper = stage.path("mount.filescomfs");
+    std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_filescomfs"), &helper).unwrap();
+    let generic = "rw,_netdev,nofail,noauto,user,x-systemd.automount,noatime";
+    for (n, program) in [helper.as_path(), env!("CARGO_BIN_EXE_filescomfs").as_ref()].into_iter().enumerate()
+    {
+        let point = stage.path(&format!("fstab{n}"));
+        fs::create_dir(&point).unwrap();
+        let options =
+            format!("{generic},cache-dir={},dir-ttl=5s", stage.path(&format!("fstab-cache{n}")).display());
+        let output = Command::new(program)
+            .arg(stage.source())
+            .arg(&point)
+            .args(["-o", &options])
+            .env("FILES_API_KEY", crate::stage::KEY)
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{}", told(&output));
+        assert_eq!(fs::read(point.join("f")).unwrap(), b"x");
+        let mounts = fs::read_to_string("/proc/self/mounts").unwrap();
+        let line = mounts.lines().find(|line| line.contains(point.to_str().unwrap())).unwrap();
+        assert!(line.contains("fuse.filescomfs") && !line.contains(crate::stage::KEY), "{line}");
+        let done = stage.filescomfs(["umount"]).arg(&point).output().unwrap();
+        assert!(done.status.success(), "{}", told(&done));
+    }
+}
+
+#[test]
+fn umount_says_what_is_still_owed_and_lazy_leaves_it_for_the_next_mount() {
+    let mut stage = Stage::new();
+    let mount = stage.mount_with_state("state", &["--network-timeout", "2s"]);
+    stage.site.inject(Fault { times: 0, ..Fault::on("begin_upload", Effect::Proxy { status: 503 }) });
+    fs::write(mount.path("f"), "precious").ok();
+    let refused = mount.try_umount(&["--timeout", "1s"]);
+    assert_eq!(refused.status.code(), Some(8), "{}", told(&refused));
+    assert!(told(&refused).contains("/f"), "{}", told(&refused));
+    assert!(is_mounted(&mount.point), "it stays mounted");
+    let lazy = mount.try_umount(&["--timeout", "1s", "--lazy"]);
+    assert!(!is_mounted(&mount.point), "{}", told(&lazy));
+    kill(mount.pid, libc::SIGKILL);
+    wait_until("the daemon has ended", || !is_running(mount.pid));
+    stage.site.clear_faults();
+
+    let mount = stage.mount_with_state("state", &[]);
+    wait_until("what was owed arrives", || stage.stored("f").is_some());
+    assert_eq!(stage.stored("f").unwrap(), b"precious");
+    mount.umount();
+}
+
+#[test]
+fn what_was_acknowledged_survives_sigkill() {
+    let mut stage = Stage::new();
+    let mount = stage.mount_with_state("state", &[]);
+    fs::write(mount.path("held.tmp"), "a temporary name").unwrap();
+    let file = fs::File::create(mount.path("synced")).unwrap();
+    std::io::Write::write_all(&mut &file, b"fsynced").unwrap();
+    file.sync_all().unwrap();
+    std::io::Write::write_all(&mut &file, b" and not").unwrap();
+    let Mount { pid, .. } = mount;
+    mount.kill();
+    drop(file);
+    assert!(!is_running(pid));
+    assert_eq!(stage.stored_names(), [""; 0]);
+
+    let mount = stage.mount_with_state("state", &[]);
+    wait_until("the temporary file arrives", || stage.stored("held.tmp").is_some());
+    assert_eq!(stage.stored("held.tmp").unwrap(), b"a temporary name");
+    // Longer than what was synced: its bytes are kept, and named, whichever they are.
+    let synced = stage.stored("synced").unwrap_or_default();
+    let kept = quarantined(&mount);
+    assert!(
+        synced.starts_with(b"fsynced") || kept.iter().any(|bytes| bytes.starts_with(b"fsynced")),
+        "site: {synced:?}, set aside: {kept:?}"
+    );
+    mount.umount();
+}
+
+fn quarantined(mount: &Mount) -> Vec<Vec<u8>> {
+    let folders = [mount.state.join("quarantine"), mount.state.join("state/quarantine")];
+    let files = folders.iter().flat_map(|folder| fs::read_dir(folder).into_iter().flatten().flatten());
+    files.map(|file| fs::read(file.path()).unwrap()).collect()
+}
+
+#[test]
+fn sigterm_ends_a_mount_in_order() {
+    let mut stage = Stage::new();
+    let mount = stage.mount(&[]);
+    fs::write(mount.path("left.tmp"), "bytes").unwrap();
+    kill(mount.pid, libc::SIGTERM);
+    wait_until("the daemon has ended", || !is_running(mount.pid));
+    assert!(!is_mounted(&mount.point));
+    assert_eq!(stage.stored("left.tmp").unwrap(), b"bytes");
+}
+
+#[test]
+fn two_mounts_do_not_share_a_state_folder() {
+    let mut stage = Stage::new();
+    let first = stage.mount_with_state("shared", &[]);
+    let point = stage.path("second");
+    fs::create_dir(&point).unwrap();
+    let output = stage
+        .filescomfs(["mount", "--cache-dir"])
+        .arg(stage.path("shared"))
+        .arg(stage.source())
+        .arg(&point)
+        .output()
+        .unwrap();
+    assert!(!output.status.success());
+    assert!(told(&output).contains(&first.pid.to_string()), "{}", told(&output));
+    first.umount();
+}
+
+#[test]
+fn an_ordinary_umount_sends_what_is_owed_before_the_daemon_ends() {
+    let mut stage = Stage::new();
+    let mount = stage.mount(&[]);
+    fs::write(mount.path("left.tmp"), "bytes").unwrap();
+    let done = Command::new("fusermount3").arg("-u").arg(&mount.point).output().unwrap();
+    assert!(done.status.success(), "{}", told(&done));
+    wait_until("the daemon has ended", || !is_running(mount.pid));
+    assert_eq!(stage.stored("left.tmp").unwrap(), b"bytes");
+}
+
+#[test]
+fn a_read_only_mount_refuses_changes() {
+    let mut stage = Stage::new();
+    stage.site.put(&format!("{FOLDER}/f"), b"x");
+    let mount = stage.mount(&["--read-only"]);
+    assert_eq!(fs::read(mount.path("f")).unwrap(), b"x");
+    assert_eq!(fs::write(mount.path("g"), "x").unwrap_err().raw_os_error(), Some(libc::EROFS));
+    mount.umount();
+}
+
+#[test]
+fn the_key_is_nowhere_to_be_seen() {
+    let mut stage = Stage::new();
+    let mount = stage.mount(&[]);
+    let arguments = fs::read_to_string(format!("/proc/{}/cmdline", mount.pid)).unwrap();
+    assert!(!arguments.contains(crate::stage::KEY));
+    fs::write(mount.path("f"), "x").unwrap();
+    assert!(!mount.log().contains(crate::stage::KEY));
+    assert!(!mount.log().contains("X-Amz-Signature"));
+    mount.umount();
+}
+
+#[test]
+fn a_file_tells_its_state_when_asked_by_name() {
+    let mut stage = Stage::new();
+    let mount = stage.mount(&[]);
+    let state = |name: &str| {
+        let output = Command::new("getfattr")
+            .args(["--only-values", "-n", "user.filescomfs.state"])
+            .arg(mount.path(name))
+            .output();
+        String::from_utf8(output.expect("getfattr runs").stdout).unwrap()
+    };
+    fs::write(mount.path("f"), "x").unwrap();
+    assert_eq!(state("f"), "verified");
+    fs::write(mount.path("g.tmp"), "x").unwrap();
+    assert_eq!(state("g.tmp"), "owed");
+    let listed = Command::new("getfattr").arg("-d").arg(mount.path("f")).output().unwrap();
+    assert_eq!(String::from_utf8_lossy(&listed.stdout), "", "no tool copies what is never listed");
+    mount.umount();
+}

@@ -1,0 +1,129 @@
+//! Reading: only what is asked for is fetched, and bad bytes are never handed out.
+
+use std::fs::{self, File};
+use std::io::{Read, Seek, SeekFrom};
+use std::os::unix::fs::FileExt;
+
+use filescomfs::emulator::{Effect, Fault};
+
+use crate::stage::{FOLDER, Stage, noise};
+
+const MIB: usize = 1 << 20;
+
+#[test]
+fn a_random_read_of_a_large_file_fetches_little() {
+    let mut stage = Stage::new();
+    let bytes = noise(1, 64 * MIB);
+    stage.site.put(&format!("{FOLDER}/big"), &bytes);
+    let mount = stage.mount(&[]);
+    let file = File::open(mount.path("big")).unwrap();
+    let mut buffer = [0; 4096];
+    file.read_exact_at(&mut buffer, 40 * MIB as u64).unwrap();
+    assert!(buffer[..] == bytes[40 * MIB..40 * MIB + 4096]);
+    let fetched: u64 = stage.site.requests().iter().filter(|r| r.kind == "fetch").map(|r| r.bytes).sum();
+    assert!(fetched < 3 * MIB as u64, "{fetched} bytes were fetched for 4096");
+    mount.umount();
+}
+
+#[test]
+fn readers_of_one_file_share_what_is_fetched() {
+    let mut stage = Stage::with(|site| site.storage_latency_ms = 50);
+    let bytes = noise(2, 20 * MIB);
+    stage.site.put(&format!("{FOLDER}/f"), &bytes);
+    let mount = stage.mount(&[]);
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| assert!(fs::read(mount.path("f")).unwrap() == bytes));
+        }
+    });
+    let fetched: u64 = stage.site.requests().iter().filter(|r| r.kind == "fetch").map(|r| r.bytes).sum();
+    assert!(fetched <= 21 * MIB as u64, "{fetched} bytes were fetched of 20 MiB");
+    assert_eq!(stage.requests("download"), 1);
+    mount.umount();
+}
+
+#[test]
+fn bytes_that_are_damaged_on_the_way_are_an_error() {
+    let mut stage = Stage::new();
+    stage.site.put(&format!("{FOLDER}/f"), &noise(3, 300_000));
+    let mount = stage.mount(&[]);
+    stage.site.inject(Fault::on("fetch", Effect::FlipBody { at: 1000 }));
+    let failure = fs::read(mount.path("f")).unwrap_err();
+    assert_eq!(failure.raw_os_error(), Some(libc::EIO));
+    assert!(mount.log().contains("MD5"), "the log says what was compared");
+    assert!(fs::read(mount.path("f")).unwrap() == noise(3, 300_000), "the next attempt gets good bytes");
+    mount.umount();
+}
+
+#[test]
+fn damage_is_found_on_a_site_without_digests_too() {
+    let mut stage = Stage::with(|site| (site.md5, site.crc32) = (false, false));
+    stage.site.put(&format!("{FOLDER}/f"), &noise(3, 300_000));
+    let mount = stage.mount(&[]);
+    stage.site.inject(Fault::on("fetch", Effect::FlipBody { at: 1000 }));
+    assert_eq!(fs::read(mount.path("f")).unwrap_err().raw_os_error(), Some(libc::EIO));
+    assert!(fs::read(mount.path("f")).unwrap() == noise(3, 300_000));
+    mount.umount();
+}
+
+#[test]
+fn a_download_that_breaks_off_goes_on_where_it_was() {
+    let mut stage = Stage::new();
+    let bytes = noise(4, 12 * MIB);
+    stage.site.put(&format!("{FOLDER}/f"), &bytes);
+    let mount = stage.mount(&[]);
+    stage.site.inject(Fault::on("fetch", Effect::TruncateBody { at: 500_000 }));
+    stage.site.inject(Fault::on("fetch", Effect::ExpireUrl));
+    stage.site.inject(Fault::on("fetch", Effect::Proxy { status: 502 }));
+    assert!(fs::read(mount.path("f")).unwrap() == bytes);
+    mount.umount();
+}
+
+#[test]
+fn an_open_file_never_mixes_two_versions() {
+    let mut stage = Stage::new();
+    stage.site.put(&format!("{FOLDER}/f"), &noise(5, 40 * MIB));
+    let mount = stage.mount(&[]);
+    let mut file = File::open(mount.path("f")).unwrap();
+    let mut start = vec![0; 4096];
+    file.read_exact(&mut start).unwrap();
+    assert!(start[..] == noise(5, 4096));
+    stage.site.put(&format!("{FOLDER}/f"), &noise(6, 40 * MIB));
+    stage.site.change(|site| site.download_url_seconds = 60);
+    file.seek(SeekFrom::Start(30 * MIB as u64)).unwrap();
+    let mut later = vec![0; 4096];
+    match file.read_exact(&mut later) {
+        Ok(()) => assert!(later[..] == noise(5, 30 * MIB + 4096)[30 * MIB..], "bytes of another version"),
+        Err(error) => assert_eq!(error.raw_os_error(), Some(libc::ESTALE)),
+    }
+    mount.umount();
+}
+
+#[test]
+fn the_cache_keeps_within_its_limit() {
+    let mut stage = Stage::new();
+    for n in 0..10 {
+        stage.site.put(&format!("{FOLDER}/{n}"), &noise(n, 2 * MIB));
+    }
+    let mount = stage.mount(&["--cache-size", "5M"]);
+    for n in 0..10 {
+        assert!(fs::read(mount.path(&n.to_string())).unwrap() == noise(n, 2 * MIB));
+    }
+    let used = mount.status()["cache"]["used"].as_u64().unwrap();
+    assert!(used <= 5 << 20, "{used} bytes in a cache of 5 MiB");
+    mount.umount();
+}
+
+#[test]
+fn a_change_in_the_middle_of_a_large_file_keeps_the_rest() {
+    let mut stage = Stage::new();
+    let mut bytes = noise(7, 18 * MIB);
+    stage.site.put(&format!("{FOLDER}/f"), &bytes);
+    let mount = stage.mount(&[]);
+    let file = File::options().write(true).open(mount.path("f")).unwrap();
+    file.write_all_at(b"changed", 9 * MIB as u64).unwrap();
+    drop(file);
+    bytes[9 * MIB..9 * MIB + 7].copy_from_slice(b"changed");
+    assert!(stage.stored("f").unwrap() == bytes);
+    mount.umount();
+}

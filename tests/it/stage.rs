@@ -1,0 +1,256 @@
+//! The stage of a test: an emulated site, a folder of its own, and mounts that end with the test.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::time::{Duration, Instant};
+
+use filescomfs::emulator::{Emulator, Settings};
+use serde_json::Value;
+
+/// The key that the tests mount with.
+pub const KEY: &str = "k3yOfTheTests";
+/// The folder of the site that is mounted.
+pub const FOLDER: &str = "backups";
+/// How long a test waits for what must come.
+pub const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A site, and a folder for mount points, state and files of the test.
+pub struct Stage {
+    pub site: Emulator,
+    dir: tempfile::TempDir,
+    mounts: u32,
+}
+
+impl Stage {
+    /// A site as it is by default, with the folder that will be mounted.
+    pub fn new() -> Self {
+        Self::with(|_| {})
+    }
+
+    /// A site with other settings.
+    pub fn with(change: impl FnOnce(&mut Settings)) -> Self {
+        assert!(Path::new("/dev/fuse").exists(), "these tests need FUSE: install fuse3 and load the module");
+        let mut settings = Settings::default();
+        change(&mut settings);
+        let site = Emulator::start(settings).expect("the emulator starts");
+        site.mkdir(FOLDER);
+        Self { site, dir: tempfile::tempdir().expect("a temporary folder"), mounts: 0 }
+    }
+
+    /// A path in the test's own folder, outside the mount.
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    /// A command of filescomfs with the test's key.
+    pub fn filescomfs<S: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = S>) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_filescomfs"));
+        command
+            .args(arguments)
+            .env("FILES_API_KEY", KEY)
+            .env_remove("FILES_USERNAME")
+            .env_remove("FILES_PASSWORD");
+        command
+    }
+
+    /// What is mounted.
+    pub fn source(&self) -> String {
+        format!("{}:/{FOLDER}", self.site.base_url())
+    }
+
+    /// Mounts with fresh state and an empty cache.
+    pub fn mount(&mut self, options: &[&str]) -> Mount {
+        self.mounts += 1;
+        self.mount_with_state(&format!("state{}", self.mounts), options)
+    }
+
+    /// Mounts with the state that an earlier mount of that name left.
+    pub fn mount_with_state(&mut self, state: &str, options: &[&str]) -> Mount {
+        self.mounts += 1;
+        let point = self.path(&format!("mnt{}", self.mounts));
+        fs::create_dir_all(&point).unwrap();
+        let state = self.path(state);
+        let mut command = self.filescomfs(["mount"]);
+        command.args(options).arg("--cache-dir").arg(&state).arg(self.source()).arg(&point);
+        let output = command.output().expect("filescomfs runs");
+        assert!(output.status.success(), "mount failed: {}", told(&output));
+        let mut mount = Mount { point, state, pid: 0 };
+        mount.pid = mount.status()["pid"].as_u64().expect("a pid") as i32;
+        mount
+    }
+
+    /// The bytes of a file below the mounted folder, as the site holds them.
+    pub fn stored(&self, name: &str) -> Option<Vec<u8>> {
+        self.site.read(&format!("{FOLDER}/{name}"))
+    }
+
+    /// Names below the mounted folder that the site holds as files.
+    pub fn stored_names(&self) -> Vec<String> {
+        let prefix = format!("{FOLDER}/");
+        self.site.files().keys().filter_map(|path| path.strip_prefix(&prefix)).map(str::to_owned).collect()
+    }
+
+    /// How often a kind of request was made.
+    pub fn requests(&self, kind: &str) -> usize {
+        self.site.requests().iter().filter(|request| request.kind == kind).count()
+    }
+
+    /// Has any request named such a path?
+    pub fn was_named(&self, part: &str) -> bool {
+        self.site.requests().iter().any(|request| request.path.contains(part))
+    }
+}
+
+/// A mount that is taken down with the test, whatever became of it.
+pub struct Mount {
+    pub point: PathBuf,
+    pub state: PathBuf,
+    pub pid: i32,
+}
+
+impl Mount {
+    /// A path in the mount.
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.point.join(name)
+    }
+
+    /// `filescomfs status --json`.
+    pub fn status(&self) -> Value {
+        let output = Command::new(env!("CARGO_BIN_EXE_filescomfs"))
+            .args(["status", "--json"])
+            .arg(&self.point)
+            .output()
+            .expect("filescomfs runs");
+        assert!(output.status.success(), "status failed: {}", told(&output));
+        serde_json::from_slice(&output.stdout).expect("JSON")
+    }
+
+    /// `filescomfs umount`, which must succeed.
+    pub fn umount(self) {
+        let output = self.try_umount(&[]);
+        assert!(output.status.success(), "umount failed: {}", told(&output));
+        assert!(!is_running(self.pid), "the daemon is still there after umount");
+    }
+
+    /// `filescomfs umount` with more options.
+    pub fn try_umount(&self, options: &[&str]) -> Output {
+        Command::new(env!("CARGO_BIN_EXE_filescomfs"))
+            .arg("umount")
+            .args(options)
+            .arg(&self.point)
+            .output()
+            .expect("filescomfs runs")
+    }
+
+    /// SIGKILL, and the dead mount taken away.
+    pub fn kill(self) {
+        kill(self.pid, libc::SIGKILL);
+        wait_until("the daemon is dead", || !is_running(self.pid));
+        let _ = Command::new("fusermount3").arg("-uz").arg(&self.point).output();
+    }
+
+    /// What the daemon logged.
+    pub fn log(&self) -> String {
+        let candidates = [self.state.join("state/filescomfs.log"), self.state.join("filescomfs.log")];
+        candidates.iter().find_map(|path| fs::read_to_string(path).ok()).unwrap_or_default()
+    }
+}
+
+impl Drop for Mount {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("log of {}:\n{}", self.point.display(), self.log());
+        }
+        if is_mounted(&self.point) {
+            let _ = Command::new("fusermount3").arg("-uz").arg(&self.point).output();
+        }
+        if self.pid > 0 && is_running(self.pid) {
+            kill(self.pid, libc::SIGKILL);
+        }
+    }
+}
+
+/// Sends a signal.
+pub fn kill(pid: i32, signal: i32) {
+    // SAFETY: kill has no memory effects; the pid is that of a daemon that this test started.
+    unsafe { libc::kill(pid, signal) };
+}
+
+/// Is there such a process, and not a zombie?
+pub fn is_running(pid: i32) -> bool {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    stat.rsplit_once(')').is_some_and(|(_, rest)| !rest.trim_start().starts_with('Z'))
+}
+
+/// Is something mounted there?
+pub fn is_mounted(point: &Path) -> bool {
+    let mounts = fs::read_to_string("/proc/self/mounts").unwrap_or_default();
+    mounts.lines().any(|line| line.split(' ').nth(1).map(OsStr::new) == Some(point.as_os_str()))
+}
+
+/// Waits for what must come.
+pub fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
+    let start = Instant::now();
+    while !is_so() {
+        assert!(start.elapsed() < PATIENCE, "waited in vain until {what}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// Everything that a command said.
+pub fn told(output: &Output) -> String {
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    format!("{}: {}{}", output.status, text(&output.stdout), text(&output.stderr))
+}
+
+/// Runs a tool that must succeed.
+pub fn run(command: &mut Command) -> Output {
+    let output = command.output().unwrap_or_else(|error| panic!("{command:?} cannot run: {error}"));
+    assert!(output.status.success(), "{command:?}: {}", told(&output));
+    output
+}
+
+/// Runs a line of shell that must succeed.
+pub fn sh(line: &str) -> Output {
+    run(Command::new("sh").arg("-ec").arg(line))
+}
+
+/// Bytes that repeat nothing, the same for the same seed.
+pub fn noise(seed: u64, len: usize) -> Vec<u8> {
+    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+    let mut bytes = Vec::with_capacity(len + 8);
+    while bytes.len() < len {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        bytes.extend(state.to_le_bytes());
+    }
+    bytes.truncate(len);
+    bytes
+}
+
+/// A small tree of files and folders of different sizes and ages.
+pub fn plant_tree(root: &Path) {
+    for (folder, count) in [("docs", 12), ("docs/deep/deeper", 5), ("photos 2024 (summer)", 7), ("empty", 0)]
+    {
+        let folder = root.join(folder);
+        fs::create_dir_all(&folder).unwrap();
+        for n in 0..count {
+            let path = folder.join(format!("file {n}.dat"));
+            fs::write(&path, noise(n + 1, (n as usize * 7919) % 60_000)).unwrap();
+            let time = std::time::UNIX_EPOCH + Duration::from_secs(1_000_000_000 + n * 86_400);
+            fs::File::options().write(true).open(&path).unwrap().set_modified(time).unwrap();
+        }
+    }
+}
+
+/// Both trees hold the same names, bytes and modification times.
+pub fn same_trees(left: &Path, right: &Path) {
+    let compared = run(Command::new("rsync")
+        .args(["-aicn", "--delete", "--no-o", "--no-g", "--no-p"])
+        .args([format!("{}/", left.display()), format!("{}/", right.display())]));
+    let differences = String::from_utf8_lossy(&compared.stdout).into_owned();
+    assert!(differences.trim().is_empty(), "the trees differ:\n{differences}");
+}

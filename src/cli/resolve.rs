@@ -30,8 +30,21 @@ pub struct Access {
 /// Of the file.
 pub fn load_config(arguments: &AccessArguments, environment: &Environment) -> Result<Config, Failure> {
     let usual = config::default_config(environment);
-    let named = arguments.config.as_deref().map(absolute).transpose()?;
-    Ok(Config::load(named.as_deref(), usual.as_deref())?)
+    Ok(Config::load(arguments.config.as_deref(), usual.as_deref())?)
+}
+
+/// The same with absolute paths: the daemon leaves its folder, and reads its credentials again later.
+///
+/// # Errors
+/// An empty path.
+pub fn anchored(arguments: &AccessArguments) -> Result<AccessArguments, Failure> {
+    let anchor = |path: &Option<PathBuf>| path.as_deref().map(absolute).transpose();
+    Ok(AccessArguments {
+        api_key_file: anchor(&arguments.api_key_file)?,
+        credentials: anchor(&arguments.credentials)?,
+        config: anchor(&arguments.config)?,
+        ..arguments.clone()
+    })
 }
 
 /// Finds site and credentials.
@@ -47,29 +60,25 @@ pub fn access(
     let source = config::parse_source(source, config)?;
     let base = remote::base_url_allowing_http(&source.site, arguments.allow_http)
         .map_err(config::ConfigError::Site)?;
-    let found = credential_sources(&source, arguments, config, environment)?.find()?;
+    let found = credential_sources(&source, arguments, config, environment).find()?;
     Ok(Access { source, base, found })
 }
 
-/// Where credentials may come from; can be asked again while mounted, when the daemon has left the
-/// folder that it was started in.
-///
-/// # Errors
-/// An empty path.
+/// Where credentials may come from; can be asked again while mounted.
 pub fn credential_sources(
     source: &Source,
     arguments: &AccessArguments,
     config: &Config,
     environment: &Environment,
-) -> Result<CredentialSources, Failure> {
+) -> CredentialSources {
     let storage = source.storage.as_deref().and_then(|name| config.storage(name));
-    Ok(CredentialSources {
-        api_key_file: arguments.api_key_file.as_deref().map(absolute).transpose()?,
-        credentials_file: arguments.credentials.as_deref().map(absolute).transpose()?,
+    CredentialSources {
+        api_key_file: arguments.api_key_file.clone(),
+        credentials_file: arguments.credentials.clone(),
         storage: storage.map(|storage| storage.credentials.clone()),
         environment: environment.clone(),
         config: config.path().to_owned(),
-    })
+    }
 }
 
 /// Reads a storage's own options in front of what was typed, so that what was typed wins.

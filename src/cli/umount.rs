@@ -3,11 +3,9 @@
 //! A mount whose daemon has died is unmounted all the same, and said to be so: what it owed is in its
 //! state folder, and the next mount takes it up.
 
-use std::ffi::CString;
 use std::io::{IsTerminal, Write};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
-use std::process::Command;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -22,6 +20,8 @@ use crate::mount::control::{self, ControlError, Request};
 const PROGRESS: Duration = Duration::from_millis(500);
 /// The least that the daemon is given to end once nothing is mounted any more.
 const LAST_WORK: Duration = Duration::from_secs(30);
+/// How long a daemon that was told to end with a debt may take: it tries for a minute.
+const ENDING: Duration = Duration::from_secs(90);
 /// What the answer to a drain may take beyond the drain itself.
 const SLACK: Duration = Duration::from_secs(10);
 
@@ -42,14 +42,12 @@ pub fn run(arguments: &UmountArguments) -> Result<ExitCode, Failure> {
                 );
                 return Err(Failure::new(ExitCode::Owed, text));
             }
-            unmount(&mountpoint, arguments.lazy)?;
-            if debt.is_some() {
-                // It would go on sending. A daemon that has ended meanwhile is what is wanted.
-                let _ = control::ask(&mountpoint, &Request::Stop, SLACK);
-            }
-            wait_for_end(&mountpoint, arguments.timeout.max(LAST_WORK))?;
-            if let Some(debt) = debt {
-                print(&format!("{debt}It stays in the state folder, and the next mount takes it up.\n"))?;
+            match debt {
+                None => {
+                    unmount(&mountpoint, arguments.lazy)?;
+                    wait_for_end(&mountpoint, arguments.timeout.max(LAST_WORK))?;
+                }
+                Some(debt) => leave(&mountpoint, &debt)?,
             }
             Ok(ExitCode::Done)
         }
@@ -183,30 +181,30 @@ fn unescaped(field: &[u8]) -> Vec<u8> {
     bytes
 }
 
-/// umount2 as root; else fusermount3, which is allowed to.
 fn unmount(mountpoint: &Path, lazy: bool) -> Result<(), Failure> {
-    let failed = |reason: String| {
-        let busy = "; end the programs that use it (fuser -vm shows them), or use --lazy";
-        let hint = if reason.contains("busy") { busy } else { "" };
-        Failure::new(ExitCode::Failed, format!("cannot unmount {}: {reason}{hint}", mountpoint.display()))
-    };
-    let path = CString::new(mountpoint.as_os_str().as_bytes())
-        .map_err(|_| failed("the path holds a NUL".to_owned()))?;
-    let flags = libc::UMOUNT_NOFOLLOW | if lazy { libc::MNT_DETACH } else { 0 };
-    // SAFETY: the path is a C string that outlives the call.
-    if unsafe { libc::umount2(path.as_ptr(), flags) } == 0 {
-        return Ok(());
+    crate::mount::unmount::unmount(mountpoint, lazy).map_err(|error| {
+        let hint = match error.kind() {
+            std::io::ErrorKind::ResourceBusy => {
+                "; end the programs that use it (fuser -vm shows them), or use --lazy"
+            }
+            _ => "",
+        };
+        let text = format!("cannot unmount {}: {error}{hint}", mountpoint.display());
+        Failure::new(ExitCode::Failed, text)
+    })
+}
+
+/// Unmounts although something is owed: the daemon does it itself, so that it knows that it is to
+/// end and does not go on sending until the debt is paid.
+fn leave(mountpoint: &Path, debt: &str) -> Result<(), Failure> {
+    if control::ask(mountpoint, &Request::Stop, SLACK).is_err() {
+        unmount(mountpoint, true)?;
     }
-    let error = std::io::Error::last_os_error();
-    if error.raw_os_error() != Some(libc::EPERM) {
-        return Err(failed(error.to_string()));
+    print(&format!("{debt}It stays in the state folder, and the next mount takes it up.\n"))?;
+    if let Err(still_runs) = wait_for_end(mountpoint, ENDING) {
+        print(&format!("{still_runs}; it ends by itself\n"))?;
     }
-    let flags: &[&str] = if lazy { &["-u", "-z", "--"] } else { &["-u", "--"] };
-    match Command::new("fusermount3").args(flags).arg(mountpoint).output() {
-        Ok(output) if output.status.success() => Ok(()),
-        Ok(output) => Err(failed(plain(String::from_utf8_lossy(&output.stderr).trim()))),
-        Err(error) => Err(failed(format!("fusermount3: {error}"))),
-    }
+    Ok(())
 }
 
 /// The next mount finds its folders free only when this daemon is gone.

@@ -82,7 +82,7 @@ fn connect(
         }
     };
     source::understood(&source, &base, checks);
-    let found = match resolve::credential_sources(&source, access, &config, environment)?.find() {
+    let found = match resolve::credential_sources(&source, access, &config, environment).find() {
         Ok(found) => found,
         Err(error) => {
             source::refused("credentials", error, checks);

@@ -34,10 +34,13 @@ struct Prepared {
     notes: Vec<String>,
 }
 
-fn prepare(arguments: Box<MountArguments>, words: &[OsString]) -> Result<Prepared, Failure> {
+fn prepare(mut arguments: Box<MountArguments>, words: &[OsString]) -> Result<Prepared, Failure> {
     let environment = Environment::of_this_process();
+    arguments.access = resolve::anchored(&arguments.access)?;
     let config = resolve::load_config(&arguments.access, &environment)?;
-    let arguments = resolve::with_storage_options(arguments, words, &config)?;
+    let mut arguments = resolve::with_storage_options(arguments, words, &config)?;
+    // The storage may have named files too.
+    arguments.access = resolve::anchored(&arguments.access)?;
     let access = resolve::access(&arguments.source, &arguments.access, &config, &environment)?;
     let mut notes = vec![format!("credentials from {}", access.found.origin)];
     notes.extend(access.found.note.clone());

@@ -33,6 +33,20 @@ pub fn load_config(arguments: &AccessArguments, environment: &Environment) -> Re
     Ok(Config::load(arguments.config.as_deref(), usual.as_deref())?)
 }
 
+/// The same with absolute paths: the daemon leaves its folder, and reads its credentials again later.
+///
+/// # Errors
+/// An empty path.
+pub fn anchored(arguments: &AccessArguments) -> Result<AccessArguments, Failure> {
+    let anchor = |path: &Option<PathBuf>| path.as_deref().map(absolute).transpose();
+    Ok(AccessArguments {
+        api_key_file: anchor(&arguments.api_key_file)?,
+        credentials: anchor(&arguments.credentials)?,
+        config: anchor(&arguments.config)?,
+        ..arguments.clone()
+    })
+}
+
 /// Finds site and credentials.
 ///
 /// # Errors

@@ -4,6 +4,7 @@
 //! state folder, and the next mount takes it up.
 
 use std::io::{IsTerminal, Write};
+use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -17,8 +18,10 @@ use crate::mount::control::{self, ControlError, Request};
 
 /// How often a person who waits is told how far it is.
 const PROGRESS: Duration = Duration::from_millis(500);
-/// How long the daemon may take to end once nothing is mounted any more.
+/// The least that the daemon is given to end once nothing is mounted any more.
 const LAST_WORK: Duration = Duration::from_secs(30);
+/// How long a daemon that was told to end with a debt may take: it tries for a minute.
+const ENDING: Duration = Duration::from_secs(90);
 /// What the answer to a drain may take beyond the drain itself.
 const SLACK: Duration = Duration::from_secs(10);
 
@@ -39,15 +42,18 @@ pub fn run(arguments: &UmountArguments) -> Result<ExitCode, Failure> {
                 );
                 return Err(Failure::new(ExitCode::Owed, text));
             }
-            let daemon = process(&mountpoint);
-            unmount(&mountpoint, arguments.lazy)?;
-            wait_for_end(&mountpoint, daemon)?;
-            if let Some(debt) = debt {
-                print(&format!("{debt}It stays in the state folder, and the next mount takes it up.\n"))?;
+            match debt {
+                None => {
+                    let daemon = process(&mountpoint);
+                    unmount(&mountpoint, arguments.lazy)?;
+                    wait_for_end(&mountpoint, daemon, arguments.timeout.max(LAST_WORK))?;
+                }
+                Some(debt) => leave(&mountpoint, &debt)?,
             }
             Ok(ExitCode::Done)
         }
         Err(ControlError::NotServed(_)) => {
+            must_be_ours(&mountpoint)?;
             unmount(&mountpoint, arguments.lazy)?;
             let text = "The mount had no running filescomfs. What it owed, if anything, is in its state \
                         folder, and the next mount takes it up.\n";
@@ -126,13 +132,81 @@ fn debt(answer: &Value) -> Option<String> {
     Some(text)
 }
 
+/// Where no daemon answers, only the kernel can say what is mounted: root must not unmount a disk by
+/// a slip of the finger.
+fn must_be_ours(mountpoint: &Path) -> Result<(), Failure> {
+    let shown = mountpoint.display();
+    let failed = |text: String| Err(Failure::new(ExitCode::Failed, text));
+    match std::fs::read("/proc/self/mountinfo") {
+        Err(error) => failed(format!("cannot see what is mounted: {error}")),
+        Ok(mounts) => match mounted_type(&mounts, mountpoint) {
+            Some(kind) if kind == b"fuse.filescomfs" => Ok(()),
+            Some(kind) => {
+                let kind = String::from_utf8_lossy(kind);
+                failed(format!("{shown} is a {kind} mount, none of filescomfs; umount(8) unmounts it"))
+            }
+            None => failed(format!("nothing is mounted on {shown}")),
+        },
+    }
+}
+
+/// Type of the uppermost filesystem that is mounted on exactly this path, in the words of
+/// `/proc/self/mountinfo` (proc(5)): the fifth field is the path, the one behind `-` the type.
+fn mounted_type<'a>(mounts: &'a [u8], mountpoint: &Path) -> Option<&'a [u8]> {
+    let of_line = |line: &'a [u8]| {
+        let mut fields = line.split(|byte| *byte == b' ');
+        let path = fields.nth(4)?;
+        let kind = fields.skip_while(|field| *field != b"-").nth(1)?;
+        (unescaped(path) == mountpoint.as_os_str().as_bytes()).then_some(kind)
+    };
+    mounts.split(|byte| *byte == b'\n').rev().find_map(of_line)
+}
+
+/// Undoes the kernel's `\040` for blanks and the like.
+fn unescaped(field: &[u8]) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let mut rest = field;
+    while let Some((first, after)) = rest.split_first() {
+        let digits = after.get(..3).and_then(|digits| std::str::from_utf8(digits).ok());
+        match digits.and_then(|digits| u8::from_str_radix(digits, 8).ok()) {
+            Some(byte) if *first == b'\\' => {
+                bytes.push(byte);
+                rest = &after[3..];
+            }
+            _ => {
+                bytes.push(*first);
+                rest = after;
+            }
+        }
+    }
+    bytes
+}
+
 fn unmount(mountpoint: &Path, lazy: bool) -> Result<(), Failure> {
     crate::mount::unmount::unmount(mountpoint, lazy).map_err(|error| {
-        let busy = "; end the programs that use it (fuser -vm shows them), or use --lazy";
-        let hint = if error.kind() == std::io::ErrorKind::ResourceBusy { busy } else { "" };
-        let shown = mountpoint.display();
-        Failure::new(ExitCode::Failed, format!("cannot unmount {shown}: {}{hint}", plain(&error.to_string())))
+        let hint = match error.kind() {
+            std::io::ErrorKind::ResourceBusy => {
+                "; end the programs that use it (fuser -vm shows them), or use --lazy"
+            }
+            _ => "",
+        };
+        let text = format!("cannot unmount {}: {error}{hint}", mountpoint.display());
+        Failure::new(ExitCode::Failed, text)
     })
+}
+
+/// Unmounts although something is owed: the daemon does it itself, so that it knows that it is to
+/// end and does not go on sending until the debt is paid.
+fn leave(mountpoint: &Path, debt: &str) -> Result<(), Failure> {
+    let daemon = process(mountpoint);
+    if control::ask(mountpoint, &Request::Stop, SLACK).is_err() {
+        unmount(mountpoint, true)?;
+    }
+    print(&format!("{debt}It stays in the state folder, and the next mount takes it up.\n"))?;
+    if let Err(still_runs) = wait_for_end(mountpoint, daemon, ENDING) {
+        print(&format!("{still_runs}; it ends by itself\n"))?;
+    }
+    Ok(())
 }
 
 /// The process that serves the mount.
@@ -147,12 +221,12 @@ fn is_running(process: u64) -> bool {
 }
 
 /// The next mount finds its folders free only when this daemon is gone.
-fn wait_for_end(mountpoint: &Path, daemon: Option<u64>) -> Result<(), Failure> {
-    let end = Instant::now() + LAST_WORK;
+fn wait_for_end(mountpoint: &Path, daemon: Option<u64>, patience: Duration) -> Result<(), Failure> {
+    let end = Instant::now() + patience;
     while control::is_served(mountpoint) || daemon.is_some_and(is_running) {
         if Instant::now() >= end {
             let text = format!("{} is unmounted, but its filescomfs still runs", mountpoint.display());
-            return Err(Failure::new(ExitCode::Failed, text));
+            return Err(Failure::new(ExitCode::Owed, text));
         }
         std::thread::sleep(Duration::from_millis(20));
     }
@@ -163,6 +237,26 @@ fn wait_for_end(mountpoint: &Path, daemon: Option<u64>) -> Result<(), Failure> {
 mod tests {
     use super::*;
     use serde_json::json;
+
+    #[test]
+    fn the_kernel_says_what_is_mounted() {
+        let mounts = br"22 1 8:1 / / rw - ext4 /dev/sda1 rw
+40 22 0:40 / /mnt/my\040backup rw,nosuid shared:5 master:1 - fuse.filescomfs mysite rw,user_id=0
+41 22 8:2 / /mnt/disk rw - ext4 /dev/sdb rw
+42 22 0:41 / /mnt/disk rw - fuse.sshfs host: rw";
+        let kind = |path| {
+            mounted_type(mounts, Path::new(path)).map(|kind| String::from_utf8_lossy(kind).into_owned())
+        };
+        assert_eq!(kind("/mnt/my backup").as_deref(), Some("fuse.filescomfs"));
+        assert_eq!(kind("/mnt/disk").as_deref(), Some("fuse.sshfs"), "the uppermost counts");
+        assert_eq!(kind("/mnt"), None);
+    }
+
+    #[test]
+    fn root_is_kept_from_unmounting_what_is_not_ours() {
+        assert!(must_be_ours(Path::new("/proc")).is_err());
+        assert!(must_be_ours(Path::new("/no/such/mount")).is_err());
+    }
 
     #[test]
     fn nothing_owed_is_no_debt() {

@@ -1,6 +1,134 @@
-//! `test`.
+//! `test`: Test Connection. A checklist in stages; each stage says whether the next makes sense.
+
+mod caller;
+mod check;
+#[cfg(test)]
+mod fake;
+mod folder;
+mod probe;
+mod service;
+mod settings;
+mod source;
+
+use std::time::{Duration, SystemTime};
+
+use self::check::Checklist;
+use self::probe::{PAUSES, Probe};
+use self::service::Service;
 use super::arguments::TestArguments;
 use super::exit_codes::{ExitCode, Failure};
-pub fn run(_: &TestArguments) -> Result<ExitCode, Failure> {
-    Ok(ExitCode::Failed)
+use super::{print, resolve};
+use crate::config::{self, ConfigError, Environment};
+use crate::model::moment::Moment;
+use crate::model::path::RemotePath;
+use crate::remote::{self, Client, ClientOptions, Credentials};
+
+/// Tests the connection and shows the checklist as it grows.
+pub fn run(arguments: &TestArguments) -> Result<ExitCode, Failure> {
+    let environment = Environment::of_this_process();
+    let mut checks = Checklist::new(|check| {
+        // Where nobody reads, the exit code still tells.
+        let _ = print(&check.show());
+    });
+    if let Some((client, plan)) = connect(arguments, &environment, &mut checks)? {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .map_err(|error| Failure::new(ExitCode::Failed, error.to_string()))?;
+        let stop = async {
+            // Where the signal cannot be heard, it ends the process as usual.
+            if tokio::signal::ctrl_c().await.is_err() {
+                std::future::pending::<()>().await;
+            }
+        };
+        runtime.block_on(stages(&client, &plan, stop, &mut checks));
+    }
+    print(&format!("\n{}\n", checks.summary()))?;
+    Ok(checks.code())
+}
+
+/// What is to be tested.
+struct Plan {
+    folder: RemotePath,
+    /// A key, not a user name with a password.
+    has_key: bool,
+    /// https, not the http of an emulator.
+    encrypted: bool,
+    write: bool,
+    /// Between looks for digests.
+    pauses: &'static [Duration],
+}
+
+/// The client for what SOURCE means, told in the first lines; `None` where that makes no sense.
+fn connect(
+    arguments: &TestArguments,
+    environment: &Environment,
+    checks: &mut Checklist<'_>,
+) -> Result<Option<(Client, Plan)>, Failure> {
+    let access = &arguments.access;
+    let config = resolve::load_config(access, environment)?;
+    let source = match config::parse_source(&arguments.source, &config) {
+        Ok(source) => source,
+        Err(error) => {
+            source::refused("source", error, checks);
+            return Ok(None);
+        }
+    };
+    let base = match remote::base_url_allowing_http(&source.site, access.allow_http) {
+        Ok(base) => base,
+        Err(error) => {
+            source::refused("source", ConfigError::Site(error), checks);
+            return Ok(None);
+        }
+    };
+    source::understood(&source, &base, checks);
+    let found = match resolve::credential_sources(&source, access, &config, environment).find() {
+        Ok(found) => found,
+        Err(error) => {
+            source::refused("credentials", error, checks);
+            return Ok(None);
+        }
+    };
+    if let Some(note) = found.note {
+        checks.warn("credentials", note, "Give one of them only.");
+    }
+    let has_key = matches!(found.credentials, Credentials::ApiKey(_));
+    let encrypted = base.scheme() == "https";
+    let client = Client::new(ClientOptions {
+        base,
+        credentials: found.credentials,
+        network_timeout: access.network_timeout,
+        max_uploads: 1,
+        max_downloads: 1,
+        allow_http: access.allow_http,
+    })?;
+    let plan = Plan { folder: source.folder, has_key, encrypted, write: arguments.write, pauses: PAUSES };
+    Ok(Some((client, plan)))
+}
+
+/// Everything that asks the service. `stop` ends the probe early; its file is deleted all the same.
+async fn stages<S: Service>(
+    service: &S,
+    plan: &Plan,
+    stop: impl Future<Output = ()>,
+    checks: &mut Checklist<'_>,
+) {
+    let now = Moment::from(SystemTime::now());
+    let mut probe = Probe::new(&plan.folder, plan.pauses);
+    let asking = async {
+        let Some(learned) = caller::check(service, plan, now, checks).await else { return };
+        let usable = folder::check(service, &plan.folder, checks).await;
+        settings::check(service, learned, plan.write, checks).await;
+        if usable && plan.write {
+            probe.run(service, checks).await;
+        }
+    };
+    let interrupted = tokio::select! {
+        () = asking => false,
+        () = stop => true,
+    };
+    if interrupted {
+        checks.bad("interrupted", ExitCode::Failed, "not everything was tested", "Run it again.");
+    }
+    probe.clean_up(service, checks).await;
 }

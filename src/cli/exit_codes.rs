@@ -3,7 +3,7 @@
 use crate::config::ConfigError;
 use crate::mount::MountError;
 use crate::mount::control::ControlError;
-use crate::remote::{self, ErrorKind};
+use crate::remote::{self, ErrorKind, SiteNameError};
 
 /// How a command ended.
 ///
@@ -101,6 +101,7 @@ impl Failure {
 impl From<ConfigError> for Failure {
     fn from(error: ConfigError) -> Self {
         let code = match error {
+            ConfigError::Site(SiteNameError::PlainHttp(_)) => ExitCode::Usage,
             ConfigError::Site(_) => ExitCode::Site,
             _ => ExitCode::Usage,
         };

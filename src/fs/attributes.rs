@@ -117,6 +117,12 @@ impl Filesystem {
             let Some(path) = core.tree.path(ino).filter(|_| node.attributes_owed && !travels) else {
                 return Ok(());
             };
+            if path.is_root() {
+                // The root of a site has no entry that could keep them.
+                drop(core);
+                self.core().tree.node_mut(ino)?.attributes_owed = false;
+                return Ok(());
+            }
             (path, node.attributes, self.metadata(&core, node))
         };
         let ours = (self.rules.metadata == Metadata::Full).then_some(&metadata);

@@ -48,6 +48,7 @@ use self::turns::Turns;
 use crate::local::journal::Journal;
 use crate::local::store::Store;
 use crate::model::attributes::Defaults;
+use crate::model::entry::Entry;
 use crate::model::failure::Failure;
 use crate::model::listing::Changes;
 use crate::model::moment::Moment;
@@ -147,6 +148,11 @@ impl Filesystem {
             ending: AtomicBool::new(false),
         };
         (Arc::new(filesystem), forgets)
+    }
+
+    /// What Files.com says of the folder that is mounted; the site's own root has no entry.
+    pub fn describe_root(&self, entry: Entry) -> Result<(), Failure> {
+        self.core().tree.describe(Ino::ROOT, entry)
     }
 
     /// The mount was told to end by a signal: what is owed has less time.

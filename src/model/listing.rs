@@ -82,7 +82,7 @@ impl Tree {
     }
 
     /// Attributes, permissions and the metadata of others, as the entry states them.
-    fn describe(&mut self, ino: Ino, mut entry: Entry) -> Result<(), Failure> {
+    pub fn describe(&mut self, ino: Ino, mut entry: Entry) -> Result<(), Failure> {
         let attributes = self.defaults.from_entry(
             entry.kind == Kind::Folder,
             entry.permissions.write,

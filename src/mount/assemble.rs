@@ -12,7 +12,7 @@ use crate::local::durable;
 use crate::local::journal::Journal;
 use crate::local::lock::StateLock;
 use crate::local::store::Store;
-use crate::model::entry::Kind;
+use crate::model::entry::{Entry, Kind};
 use crate::model::moment::Moment;
 use crate::remote::{Client, ClientOptions, Credentials, ErrorKind};
 
@@ -42,7 +42,7 @@ pub async fn assemble(options: &Options) -> Result<Assembled, MountError> {
         allow_http: options.allow_http,
     })?;
     let key_expires = check_credentials(&client, &options.credentials).await?;
-    check_folder(&client, options).await?;
+    let root = check_folder(&client, options).await?;
 
     for folder in [&options.state_dir, &options.cache_dir] {
         durable::make_private_folder(folder).map_err(|error| local(folder, error))?;
@@ -57,6 +57,9 @@ pub async fn assemble(options: &Options) -> Result<Assembled, MountError> {
     }
     let plan = Recovery::plan(facts, spool);
     let (fs, stale) = Filesystem::new(options, client.clone(), store, journal);
+    if let Some(entry) = root {
+        fs.describe_root(entry)?;
+    }
     fs.recover(plan).await?;
     Ok(Assembled { fs, stale, client, key_expires, lock })
 }
@@ -78,13 +81,14 @@ async fn check_credentials(client: &Client, credentials: &Credentials) -> Result
     }
 }
 
-async fn check_folder(client: &Client, options: &Options) -> Result<(), MountError> {
+async fn check_folder(client: &Client, options: &Options) -> Result<Option<Entry>, MountError> {
     let folder = &options.folder;
+    let mut root = None;
     if !folder.is_root() {
         match client.stat(folder).await? {
             None => return Err(MountError::FolderMissing(folder.clone())),
             Some(entry) if entry.kind == Kind::File => return Err(MountError::NotAFolder(folder.clone())),
-            Some(_) => {}
+            Some(entry) => root = Some(entry),
         }
     }
     client.probe_list(folder).await?;
@@ -101,5 +105,5 @@ async fn check_folder(client: &Client, options: &Options) -> Result<(), MountErr
             Err(error) => return Err(error.into()),
         }
     }
-    Ok(())
+    Ok(root)
 }

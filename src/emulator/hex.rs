@@ -1,12 +1,7 @@
 //! Small texts for bytes: hexadecimal for digests and ids, base64 for cursors and `Content-MD5`.
 
-use base64_alphabet::{STANDARD, URL};
-
-mod base64_alphabet {
-    pub(super) const STANDARD: &[u8; 64] =
-        b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    pub(super) const URL: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
-}
+const STANDARD: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+const URL: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
 
 pub(super) fn hex(bytes: &[u8]) -> String {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
@@ -62,4 +57,20 @@ pub(super) fn from_base64url(text: &str) -> Option<Vec<u8>> {
         bytes.extend_from_slice(&word.to_be_bytes()[1..chunk.len().max(1)]);
     }
     Some(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn base64_is_that_of_the_standard_and_comes_back() {
+        for (bytes, text) in [("", ""), ("f", "Zg=="), ("fo", "Zm8="), ("foo", "Zm9v"), ("foob", "Zm9vYg==")]
+        {
+            assert_eq!(base64(bytes.as_bytes()), text);
+            assert_eq!(from_base64url(text.trim_end_matches('=')).unwrap(), bytes.as_bytes());
+        }
+        assert_eq!(base64url(&[0xff, 0xef]), "_-8");
+        assert_eq!(from_base64url("a b"), None);
+    }
 }

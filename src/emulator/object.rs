@@ -36,16 +36,10 @@ impl Depot {
             None => Sink::Memory(Vec::new()),
             Some(dir) => {
                 let path = dir.join(random_id());
-                Sink::Disk(File::create(&path)?, path)
+                Sink::Disk(File::create(&path)?, ContentFile { path, keep: self.keep.clone() })
             }
         };
-        Ok(PartWriter {
-            sink,
-            keep: self.keep.clone(),
-            len: 0,
-            md5: Md5::new(),
-            crc32: crc32fast::Hasher::new(),
-        })
+        Ok(PartWriter { sink, len: 0, md5: Md5::new(), crc32: crc32fast::Hasher::new() })
     }
 
     /// A whole part from one slice.
@@ -58,13 +52,12 @@ impl Depot {
 
 enum Sink {
     Memory(Vec<Bytes>),
-    Disk(File, PathBuf),
+    Disk(File, ContentFile),
 }
 
 /// A part that is arriving.
 pub(super) struct PartWriter {
     sink: Sink,
-    keep: Arc<AtomicBool>,
     len: u64,
     md5: Md5,
     crc32: crc32fast::Hasher,
@@ -89,7 +82,7 @@ impl PartWriter {
     pub(super) fn finish(self) -> Part {
         let body = match self.sink {
             Sink::Memory(chunks) => Body::Memory(chunks),
-            Sink::Disk(_, path) => Body::Disk(path, self.keep),
+            Sink::Disk(_, file) => Body::Disk(file),
         };
         Part { len: self.len, md5: self.md5.finalize().into(), crc32: self.crc32.finalize(), body }
     }
@@ -98,7 +91,7 @@ impl PartWriter {
 #[derive(Debug)]
 pub(super) enum Body {
     Memory(Vec<Bytes>),
-    Disk(PathBuf, Arc<AtomicBool>),
+    Disk(ContentFile),
 }
 
 /// A stored part. Its digests are those of the bytes that are there, whatever the client was told.
@@ -110,13 +103,18 @@ pub(super) struct Part {
     pub(super) body: Body,
 }
 
-impl Drop for Part {
+/// A part's file. It goes with the last value that refers to it, also when its sender gives up half-way.
+#[derive(Debug)]
+pub(super) struct ContentFile {
+    pub(super) path: PathBuf,
+    pub(super) keep: Arc<AtomicBool>,
+}
+
+impl Drop for ContentFile {
     fn drop(&mut self) {
-        if let Body::Disk(path, keep) = &self.body
-            && !keep.load(Ordering::Acquire)
-        {
+        if !self.keep.load(Ordering::Acquire) {
             // A file that cannot be removed is removed at the next start.
-            let _ = std::fs::remove_file(path);
+            let _ = std::fs::remove_file(&self.path);
         }
     }
 }
@@ -213,10 +211,10 @@ impl Reader {
             let want = usize::try_from(self.left.min(part.len - self.at)).unwrap_or(PIECE).min(PIECE);
             let piece = match &part.body {
                 Body::Memory(chunks) => self.piece_in_memory(chunks, want),
-                Body::Disk(path, _) => {
+                Body::Disk(stored) => {
                     let file = match &self.file {
                         Some(file) => file,
-                        None => self.file.insert(File::open(path)?),
+                        None => self.file.insert(File::open(&stored.path)?),
                     };
                     let mut piece = vec![0; want];
                     file.read_exact_at(&mut piece, self.at)?;

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use super::auth::Author;
 use super::clock::Time;
-use super::object::{Body, Depot, Object, Part};
+use super::object::{Body, ContentFile, Depot, Object, Part};
 use super::tree::{Kind, Node, ROOT, Tree};
 
 /// The database.
@@ -142,7 +142,7 @@ impl Row {
 impl StoredObject {
     fn of(object: &Object) -> Self {
         let file = |part: &Part| match &part.body {
-            Body::Disk(path, _) => path.file_name().map(|name| name.to_string_lossy().into_owned()),
+            Body::Disk(file) => file.path.file_name().map(|name| name.to_string_lossy().into_owned()),
             Body::Memory(_) => None,
         };
         let part = |part: &Arc<Part>| StoredPart {
@@ -171,7 +171,7 @@ impl StoredObject {
         let dir = depot.dir.clone().unwrap_or_default();
         let mut restore = |part: StoredPart| {
             files.insert(part.file.clone());
-            let body = || Body::Disk(dir.join(&part.file), depot.keep.clone());
+            let body = || Body::Disk(ContentFile { path: dir.join(&part.file), keep: depot.keep.clone() });
             let restored =
                 || Arc::new(Part { len: part.len, md5: part.md5, crc32: part.crc32, body: body() });
             shared.entry(part.file.clone()).or_insert_with(restored).clone()

@@ -62,7 +62,12 @@ fn literal(status: u16, headers: &[(String, String)], body: &str) -> Response<Bo
     let claims_length = headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("content-length"));
     let body = if claims_length {
         // The claim may be a lie: a stream has no length that could contradict it.
-        Body::from_stream(stream::iter([Ok::<_, Infallible>(bytes)]))
+        let end = stream::once(async {
+            // What there is leaves before the lie is found out.
+            tokio::task::yield_now().await;
+            Ok::<_, Infallible>(Bytes::new())
+        });
+        Body::from_stream(stream::iter([Ok(bytes)]).chain(end))
     } else {
         Body::from(bytes)
     };

@@ -159,7 +159,10 @@ pub(super) fn begin(world: &mut World, call: &Call<'_>) -> Result<Reply, ApiErro
     };
     let upload = world.uploads.get_mut(number).ok_or_else(ApiError::not_found)?;
     if call.route.is_old_form {
-        return Reply::json(200, &slot(call, number, &upload.object, part));
+        // The official JavaScript client completes under the path that it finds here.
+        let mut slot = slot(call, number, &upload.object, part);
+        slot["path"] = json!(call.path());
+        return Reply::json(200, &slot);
     }
     let last = part.saturating_add(u32::try_from(count).unwrap_or(1)).min(call.settings.parts_max + 1);
     let slots: Vec<Value> = (part..last).map(|part| slot(call, number, &upload.object, part)).collect();

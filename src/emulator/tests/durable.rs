@@ -32,6 +32,23 @@ async fn a_site_in_a_folder_survives_the_end_of_its_emulator() {
     assert_eq!(site.emulator.read("moved/Ä").unwrap(), b"first second", "a copy goes alone");
 }
 
+#[tokio::test]
+async fn a_part_whose_sender_gives_up_is_not_stored() {
+    let dir = tempfile::tempdir().unwrap();
+    let site = Site::with(|settings| settings.data = Some(dir.path().to_owned()));
+    let slot = site.begin("f", json!({})).await;
+    let url = slot["upload_uri"].as_str().unwrap();
+    let pieces = [Ok("some bytes, and then"), Err(std::io::Error::other("gives up"))];
+    let body = reqwest::Body::wrap_stream(futures_util::stream::iter(pieces));
+    let request = site.client.put(url).header("content-length", "100").body(body);
+    assert!(request.send().await.is_err());
+    let answer = site.complete("f", json!({"action": "end", "ref": slot["ref"]})).await;
+    assert_eq!(answer.kind(), "processing-failure/file-not-uploaded");
+    while std::fs::read_dir(dir.path().join("content")).unwrap().count() > 0 {
+        tokio::task::yield_now().await;
+    }
+}
+
 #[test]
 fn an_emulator_stops_when_its_handle_goes() {
     let emulator = Emulator::start(Settings::default()).unwrap();

@@ -46,6 +46,8 @@ async fn begin_answers_a_list_with_the_recorded_fields_and_the_old_form_one_obje
     assert!(slot["ref"].as_str().unwrap().starts_with("put-"));
     let old = site.complete("g", json!({"action": "put"})).await;
     assert_eq!((old.status, old.json["part_number"].as_u64()), (200, Some(1)));
+    assert_eq!(old.json["path"], "g", "the JavaScript client completes under it");
+    assert!(slot.get("path").is_none());
     let again = site.complete("g", json!({"action": "put", "ref": old.json["ref"], "part": 1})).await;
     site.put_part(&again.json, b"js").await;
     let done = site.request("POST", "files/g").header("x-filesapi-key", "key");

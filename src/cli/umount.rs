@@ -14,6 +14,7 @@ use super::arguments::UmountArguments;
 use super::exit_codes::{ExitCode, Failure};
 use super::quantities::show_size;
 use super::{plain, print, resolve};
+use crate::fs::Remainder;
 use crate::mount::control::{self, ControlError, Request};
 
 /// How often a person who waits is told how far it is.
@@ -30,8 +31,8 @@ pub fn run(arguments: &UmountArguments) -> Result<ExitCode, Failure> {
     // Not `canonicalize`: a dead mount answers no question about itself.
     let mountpoint = named(&arguments.mountpoint)?;
     match drain(&mountpoint, if arguments.lazy { Duration::ZERO } else { arguments.timeout }) {
-        Ok(answer) => {
-            let debt = debt(&answer);
+        Ok(remainder) => {
+            let debt = debt(&remainder);
             if let Some(debt) = &debt
                 && !arguments.lazy
             {
@@ -60,7 +61,7 @@ pub fn run(arguments: &UmountArguments) -> Result<ExitCode, Failure> {
             print(text)?;
             Ok(ExitCode::Done)
         }
-        Err(ControlError::TimedOut(_)) if arguments.lazy => {
+        Err(ControlError::TimedOut(_) | ControlError::Garbled) if arguments.lazy => {
             unmount(&mountpoint, true)?;
             Ok(ExitCode::Done)
         }
@@ -84,7 +85,7 @@ fn named(path: &Path) -> Result<std::path::PathBuf, Failure> {
 }
 
 /// Asks for the drain in slices, so that there is something to tell in between.
-fn drain(mountpoint: &Path, timeout: Duration) -> Result<Value, ControlError> {
+fn drain(mountpoint: &Path, timeout: Duration) -> Result<Remainder, ControlError> {
     let end = Instant::now() + timeout;
     let watched = std::io::stderr().is_terminal();
     loop {
@@ -92,41 +93,41 @@ fn drain(mountpoint: &Path, timeout: Duration) -> Result<Value, ControlError> {
         let slice = if watched { left.min(PROGRESS) } else { left };
         let timeout_ms = slice.as_millis().try_into().unwrap_or(u64::MAX);
         let answer = control::ask(mountpoint, &Request::Drain { timeout_ms }, slice + SLACK)?;
-        let (files, bytes) = owed(&answer);
-        let over = left <= slice || files == 0;
-        if watched && (files > 0 || over) {
-            let line = if over { String::new() } else { format!("{files} files owed, {}", show_size(bytes)) };
+        let remainder = understood(answer)?;
+        let over = left <= slice || remainder.is_nothing();
+        if watched {
+            let owed = format!("{} files owed, {}", remainder.files, show_size(remainder.bytes));
+            let line = if over { String::new() } else { owed };
             let _ = write!(std::io::stderr(), "\r\x1b[K{line}");
         }
         if over {
-            return Ok(answer);
+            return Ok(remainder);
         }
     }
 }
 
-fn owed(answer: &Value) -> (u64, u64) {
-    let number = |name| answer["owed"][name].as_u64().unwrap_or(0);
-    (number("files"), number("bytes"))
+/// Reads the answer to a drain. One that is not understood is no "nothing is owed".
+fn understood(answer: Value) -> Result<Remainder, ControlError> {
+    serde_json::from_value(answer).map_err(|_| ControlError::Garbled)
 }
 
 /// What is owed or held, for people; `None` when nothing is.
-fn debt(answer: &Value) -> Option<String> {
-    let (files, bytes) = owed(answer);
-    let list = |name: &str| answer[name].as_array().cloned().unwrap_or_default();
-    let (held, errors) = (list("held"), list("errors"));
-    if files == 0 && held.is_empty() {
+fn debt(remainder: &Remainder) -> Option<String> {
+    if remainder.is_nothing() && remainder.held.is_empty() {
         return None;
     }
-    let mut text = format!("{files} files ({}) are not on Files.com yet", show_size(bytes));
+    let Remainder { files, bytes, held, errors, attributes } = remainder;
+    let mut text = format!("{files} files ({}) are not on Files.com yet", show_size(*bytes));
     if !held.is_empty() {
         text.push_str(&format!(", {} were refused and are held", held.len()));
     }
+    if *attributes > 0 {
+        text.push_str(&format!(", nor are {attributes} changes of attributes and folders"));
+    }
     text.push_str(".\n");
-    for (word, entries) in [("held", held), ("owed", errors)] {
-        for entry in entries {
-            let (path, message) = (entry["path"].as_str(), entry["message"].as_str());
-            let line = format!("{}: {}", path.unwrap_or("?"), message.unwrap_or("?"));
-            text.push_str(&format!("  {word}  {}\n", plain(&line)));
+    for (word, list) in [("held", held), ("owed", errors)] {
+        for file in list {
+            text.push_str(&format!("  {word}  {}\n", plain(&format!("{}: {}", file.path, file.message))));
         }
     }
     Some(text)
@@ -258,28 +259,38 @@ mod tests {
         assert!(must_be_ours(Path::new("/no/such/mount")).is_err());
     }
 
+    fn remainder(files: u64, held: &[&str], errors: &[&str]) -> Value {
+        let list = |paths: &[&str]| {
+            let files = paths.iter().map(|path| json!({ "path": path, "message": "no network" }));
+            Value::Array(files.collect())
+        };
+        let (held, errors) = (list(held), list(errors));
+        json!({ "files": files, "bytes": 2048, "held": held, "errors": errors, "attributes": 0, "mountpoint": "/" })
+    }
+
     #[test]
     fn nothing_owed_is_no_debt() {
-        let answer = json!({ "owed": { "files": 0, "bytes": 0 }, "held": [], "errors": [] });
-        assert_eq!(debt(&answer), None);
+        assert_eq!(debt(&understood(remainder(0, &[], &[])).unwrap()), None);
     }
 
     #[test]
     fn a_debt_is_listed_with_its_reasons() {
-        let answer = json!({
-            "owed": { "files": 2, "bytes": 2048 },
-            "held": [{ "path": "/a\u{1b}[2J", "message": "name refused" }],
-            "errors": [{ "path": "/b", "message": "no network" }],
-        });
-        let text = debt(&answer).unwrap();
+        let text = debt(&understood(remainder(2, &["/a\u{1b}[2J"], &["/b"])).unwrap()).unwrap();
         assert!(text.contains("2 files (2.0 KiB)") && text.contains("/b: no network"), "{text}");
         assert!(!text.contains('\u{1b}'), "a name cannot command the terminal");
     }
 
     #[test]
     fn held_files_alone_are_a_debt() {
-        let answer =
-            json!({ "owed": { "files": 0, "bytes": 0 }, "held": [{ "path": "/a", "message": "x" }] });
-        assert!(debt(&answer).is_some());
+        assert!(debt(&understood(remainder(0, &["/a"], &[])).unwrap()).is_some());
+    }
+
+    /// `umount` once took an answer of another shape for "nothing is owed", and unmounted a mount
+    /// that owed a file.
+    #[test]
+    fn an_answer_that_is_not_understood_is_no_permission_to_unmount() {
+        for answer in [json!({}), json!({ "owed": { "files": 1 } }), json!({ "error": "x" }), Value::Null] {
+            assert!(matches!(understood(answer), Err(ControlError::Garbled)));
+        }
     }
 }

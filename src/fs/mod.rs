@@ -31,6 +31,7 @@ mod write;
 
 use std::collections::HashMap;
 use std::ffi::OsString;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
@@ -74,6 +75,7 @@ pub enum Stale {
 /// What was asked of this mount.
 #[derive(Debug)]
 struct Rules {
+    mountpoint: PathBuf,
     verify: Verify,
     metadata: Metadata,
     dir_ttl: Duration,
@@ -126,6 +128,7 @@ impl Filesystem {
             store: Arc::new(store),
             journal,
             rules: Rules {
+                mountpoint: options.mountpoint.clone(),
                 verify: options.verify,
                 metadata: options.metadata,
                 dir_ttl: options.dir_ttl,

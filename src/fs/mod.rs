@@ -32,7 +32,6 @@ mod write;
 use std::collections::HashMap;
 use std::ffi::OsString;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -108,8 +107,6 @@ pub struct Filesystem {
     outcomes: Notify,
     memory: Arc<Semaphore>,
     stale: mpsc::UnboundedSender<Stale>,
-    /// Somebody who does not wait for long has told the mount to end.
-    ending: AtomicBool,
 }
 
 impl Filesystem {
@@ -148,7 +145,6 @@ impl Filesystem {
             outcomes: Notify::new(),
             memory: Arc::new(Semaphore::new(PART_MEMORY)),
             stale,
-            ending: AtomicBool::new(false),
         };
         (Arc::new(filesystem), forgets)
     }
@@ -156,16 +152,6 @@ impl Filesystem {
     /// What Files.com says of the folder that is mounted; the site's own root has no entry.
     pub fn describe_root(&self, entry: Entry) -> Result<(), Failure> {
         self.core().tree.describe(Ino::ROOT, entry)
-    }
-
-    /// The mount was told to end by a signal: what is owed has less time.
-    pub fn begin_ending(&self) {
-        self.ending.store(true, Ordering::Relaxed);
-    }
-
-    /// Was it?
-    pub fn is_ending(&self) -> bool {
-        self.ending.load(Ordering::Relaxed)
     }
 
     /// The lock, for the length of a decision. A panic elsewhere left a value that is still the best

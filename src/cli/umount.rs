@@ -14,7 +14,7 @@ use super::arguments::UmountArguments;
 use super::exit_codes::{ExitCode, Failure};
 use super::quantities::show_size;
 use super::{plain, print, resolve};
-use crate::fs::Remainder;
+use crate::fs::{OwedFile, Remainder};
 use crate::mount::control::{self, ControlError, Request};
 
 /// How often a person who waits is told how far it is.
@@ -106,9 +106,26 @@ fn drain(mountpoint: &Path, timeout: Duration) -> Result<Remainder, ControlError
     }
 }
 
+/// The answer to a drain, as it travels.
+#[derive(serde::Deserialize)]
+struct Drained {
+    owed: OwedCounts,
+    held: Vec<OwedFile>,
+    errors: Vec<OwedFile>,
+}
+
+#[derive(serde::Deserialize)]
+struct OwedCounts {
+    files: u64,
+    bytes: u64,
+    #[serde(default)]
+    attributes: u64,
+}
+
 /// Reads the answer to a drain. One that is not understood is no "nothing is owed".
 fn understood(answer: Value) -> Result<Remainder, ControlError> {
-    serde_json::from_value(answer).map_err(|_| ControlError::Garbled)
+    let Drained { owed, held, errors } = serde_json::from_value(answer).map_err(|_| ControlError::Garbled)?;
+    Ok(Remainder { files: owed.files, bytes: owed.bytes, held, errors, attributes: owed.attributes })
 }
 
 /// What is owed or held, for people; `None` when nothing is.
@@ -265,7 +282,7 @@ mod tests {
             Value::Array(files.collect())
         };
         let (held, errors) = (list(held), list(errors));
-        json!({ "files": files, "bytes": 2048, "held": held, "errors": errors, "attributes": 0, "mountpoint": "/" })
+        json!({ "owed": { "files": files, "bytes": 2048 }, "held": held, "errors": errors, "mountpoint": "/" })
     }
 
     #[test]
@@ -289,7 +306,7 @@ mod tests {
     /// that owed a file.
     #[test]
     fn an_answer_that_is_not_understood_is_no_permission_to_unmount() {
-        for answer in [json!({}), json!({ "owed": { "files": 1 } }), json!({ "error": "x" }), Value::Null] {
+        for answer in [json!({}), json!({ "owed": { "files": 0 } }), json!({ "error": "x" }), Value::Null] {
             assert!(matches!(understood(answer), Err(ControlError::Garbled)));
         }
     }

@@ -58,8 +58,8 @@ pub enum ControlError {
     /// Another daemon serves this mountpoint.
     #[error("another filescomfs serves {0}")]
     Served(PathBuf),
-    /// The answer makes no sense.
-    #[error("filescomfs answered something else than JSON")]
+    /// The answer makes no sense, or is one of another version.
+    #[error("filescomfs gave an answer that is not understood (another version?)")]
     Garbled,
     /// Anything else.
     #[error("cannot reach filescomfs at {0}: {1}")]

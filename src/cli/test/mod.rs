@@ -23,6 +23,9 @@ use crate::model::moment::Moment;
 use crate::model::path::RemotePath;
 use crate::remote::{self, Client, ClientOptions, Credentials};
 
+/// How long a test waits for one answer, retries included.
+const PATIENCE: Duration = Duration::from_secs(10);
+
 /// Tests the connection and shows the checklist as it grows.
 pub fn run(arguments: &TestArguments) -> Result<ExitCode, Failure> {
     let environment = Environment::of_this_process();
@@ -97,7 +100,8 @@ fn connect(
     let client = Client::new(ClientOptions {
         base,
         credentials: found.credentials,
-        network_timeout: access.network_timeout,
+        // A person waits: what a mount would sit out is told soon.
+        network_timeout: access.network_timeout.min(PATIENCE),
         max_uploads: 1,
         max_downloads: 1,
         allow_http: access.allow_http,

@@ -1,6 +1,6 @@
 //! The journeys of a name, a write, an upload and a read.
 //!
-//! Each journey decides under the one lock ([`core::Core`]), acts without it (disk, network), and
+//! Each journey decides under the one lock (`core::Core`), acts without it (disk, network), and
 //! reports back. Two journeys that would disturb each other on Files.com take turns:
 //!
 //! * `publishing`: one upload, hydration or move to the cache at a time for each file;

@@ -8,7 +8,8 @@ use tracing_subscriber::EnvFilter;
 
 /// Starts the log. What is logged is decided by `FILESCOMFS_LOG`.
 pub fn start(file: Option<File>) {
-    let filter = std::env::var("FILESCOMFS_LOG").unwrap_or_else(|_| "filescomfs=info,warn".to_owned());
+    let filter =
+        std::env::var("FILESCOMFS_LOG").unwrap_or_else(|_| "filescomfs=info,fuser=error,warn".to_owned());
     let log = tracing_subscriber::fmt().with_env_filter(EnvFilter::new(filter)).with_target(false);
     // A log that is started already (by a test) stays as it is.
     let _ = match file {

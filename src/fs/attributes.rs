@@ -99,7 +99,8 @@ impl Filesystem {
     pub(super) fn metadata(&self, core: &Core, node: &Node) -> BTreeMap<String, String> {
         let mut metadata = node.foreign.clone();
         if self.rules.metadata == Metadata::Full && core.habits.takes_metadata {
-            let ours = core.tree.defaults.to_metadata(&node.attributes, node.is_folder());
+            let ours =
+                core.tree.defaults.to_metadata(&node.attributes, node.is_folder(), core.habits.keeps_mtime);
             metadata.extend(ours);
         }
         metadata

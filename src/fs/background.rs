@@ -38,7 +38,7 @@ impl Filesystem {
         };
         let mut core = self.core();
         match (outcome, errand) {
-            (Ok(()), _) => core.queue.forget(errand),
+            (Ok(()), _) => core.queue.done(errand),
             // Publication plans its own next attempt.
             (Err(_), Errand::Publish(_)) => {}
             (Err(failure), Errand::Attributes(ino)) => {

@@ -1,7 +1,5 @@
 //! Close and fsync: where a caller learns whether its bytes are safe.
 
-use std::time::Duration;
-
 use super::Filesystem;
 use super::core::Errand;
 use crate::local::journal::Fact;
@@ -15,7 +13,7 @@ impl Filesystem {
     /// `pid` is the process that closes. One that merely inherited the descriptor does not wait: its
     /// close is not the one that a backup tool looks at.
     pub async fn close(&self, ino: Ino, handle: u64, pid: u32) -> Result<(), Failure> {
-        let (held_back, waits) = {
+        let (held_back, waits, untouched) = {
             let mut core = self.core();
             let Some(handle) = core.handles.get(&handle).copied().filter(|handle| handle.writable) else {
                 return Ok(());
@@ -26,8 +24,9 @@ impl Filesystem {
             if !attached || !file.content.is_owed() {
                 return Ok(());
             }
+            let untouched = file.size == 0 && file.published.is_none();
             file.content.seal();
-            (!core.may_publish(ino), is_of_process(pid, handle.process))
+            (!core.may_publish(ino), is_of_process(pid, handle.process), untouched)
         };
         if held_back {
             self.make_durable(ino).await?;
@@ -35,11 +34,24 @@ impl Filesystem {
             return Ok(());
         }
         if !waits {
-            self.make_durable(ino).await?;
-            self.schedule(Errand::Publish(ino), Duration::ZERO);
+            // The last close of all, or the opener's own, publishes.
+            return self.make_durable(ino).await;
+        }
+        if untouched && self.has_another_descriptor(ino, pid) {
             return Ok(());
         }
         self.publish(ino).await
+    }
+
+    /// A shell opens the target of `>`, makes it standard output, and closes the first descriptor before
+    /// anything was written. An empty file would be published, and a moment later replaced; where a key
+    /// may not overwrite, the replacement would even be refused.
+    fn has_another_descriptor(&self, ino: Ino, pid: u32) -> bool {
+        let Some(path) = self.core().tree.local_path(ino) else { return false };
+        let path = self.rules.mountpoint.join(path);
+        let descriptors = std::fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten();
+        // The one that is being closed is not in the table any more.
+        descriptors.filter_map(|entry| std::fs::read_link(entry.path()).ok()).any(|open| open == path)
     }
 
     /// Is there anything to do at the close of this descriptor?

@@ -156,18 +156,18 @@ impl Core {
         })
     }
 
-    /// The cached file to let go next: the one that was used longest ago and is not open.
+    /// Lets the cached file go that was used longest ago and is not open; its bytes may be removed.
     pub fn evict(&mut self) -> Option<ContentId> {
-        let is_closed = |ino| self.tree.file(ino).map_or(true, |file| file.handles == 0);
-        let victim = self.cached.oldest(is_closed)?;
-        self.cached.remove(victim);
-        let file = self.tree.file_mut(victim).ok()?;
-        match file.local {
-            Local::Cached(id, _) => {
+        loop {
+            let is_closed = |ino| self.tree.file(ino).map_or(true, |file| file.handles == 0);
+            let victim = self.cached.oldest(is_closed)?;
+            self.cached.remove(victim);
+            if let Ok(file) = self.tree.file_mut(victim)
+                && let Local::Cached(id, _) = file.local
+            {
                 file.local = Local::Nowhere;
-                Some(id)
+                return Some(id);
             }
-            Local::Nowhere | Local::Spooled(_) => None,
         }
     }
 }

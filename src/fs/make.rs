@@ -72,6 +72,8 @@ impl Filesystem {
         touch(&mut core, parent, ino)?;
         let process = super::close::process_of(maker.pid).unwrap_or(0);
         let handle = core.open(Handle { ino, writable: true, process })?;
+        // The kernel counts the answer as a look-up.
+        core.tree.node_mut(ino)?.lookups += 1;
         Ok((self.attr_of(&core, ino)?, handle))
     }
 
@@ -109,7 +111,7 @@ impl Filesystem {
         if only_here {
             core.queue.schedule(Errand::Publish(ino), asked + self.rules.temporary_hold);
             self.errands.notify_one();
-        } else if !core.tree.defaults.to_metadata(&attributes, true).is_empty() {
+        } else if !core.tree.defaults.to_metadata(&attributes, true, true).is_empty() {
             core.tree.node_mut(ino)?.attributes_owed = true;
             core.queue.schedule(Errand::Attributes(ino), asked + SETTLE_FOLDER);
             self.errands.notify_one();

@@ -31,7 +31,7 @@ mod write;
 
 use std::collections::HashMap;
 use std::ffi::OsString;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -74,6 +74,7 @@ pub enum Stale {
 /// What was asked of this mount.
 #[derive(Debug)]
 struct Rules {
+    mountpoint: PathBuf,
     verify: Verify,
     metadata: Metadata,
     dir_ttl: Duration,
@@ -106,8 +107,6 @@ pub struct Filesystem {
     outcomes: Notify,
     memory: Arc<Semaphore>,
     stale: mpsc::UnboundedSender<Stale>,
-    /// Somebody who does not wait for long has told the mount to end.
-    ending: AtomicBool,
 }
 
 impl Filesystem {
@@ -126,6 +125,7 @@ impl Filesystem {
             store: Arc::new(store),
             journal,
             rules: Rules {
+                mountpoint: options.mountpoint.clone(),
                 verify: options.verify,
                 metadata: options.metadata,
                 dir_ttl: options.dir_ttl,
@@ -145,7 +145,6 @@ impl Filesystem {
             outcomes: Notify::new(),
             memory: Arc::new(Semaphore::new(PART_MEMORY)),
             stale,
-            ending: AtomicBool::new(false),
         };
         (Arc::new(filesystem), forgets)
     }
@@ -153,16 +152,6 @@ impl Filesystem {
     /// What Files.com says of the folder that is mounted; the site's own root has no entry.
     pub fn describe_root(&self, entry: Entry) -> Result<(), Failure> {
         self.core().tree.describe(Ino::ROOT, entry)
-    }
-
-    /// The mount was told to end by a signal: what is owed has less time.
-    pub fn begin_ending(&self) {
-        self.ending.store(true, Ordering::Relaxed);
-    }
-
-    /// Was it?
-    pub fn is_ending(&self) -> bool {
-        self.ending.load(Ordering::Relaxed)
     }
 
     /// The lock, for the length of a decision. A panic elsewhere left a value that is still the best

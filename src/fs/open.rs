@@ -68,15 +68,16 @@ impl Filesystem {
         Ok(())
     }
 
-    /// The last close of a descriptor was long ago: this is when the kernel lets it go. Bytes that
-    /// came after the close (from a memory map, or a descriptor that another process inherited) are
-    /// published in the background.
+    /// The kernel lets a descriptor go, after its last close. What came after the opener's close (from a
+    /// memory map, or by a process that inherited it) and is not planned yet is published in the
+    /// background.
     pub fn release(&self, handle: u64) {
         let mut core = self.core();
         let Some(Handle { ino, .. }) = core.handles.remove(&handle) else { return };
         let Ok(file) = core.tree.file_mut(ino) else { return };
         file.handles = file.handles.saturating_sub(1);
-        let late = file.handles == 0 && matches!(file.content.state(), State::Dirty(_));
+        let owed = file.handles == 0 && matches!(file.content.state(), State::Dirty(_) | State::Sealed(_));
+        let late = owed && !core.queue.knows(Errand::Publish(ino));
         let gone = core.tree.reap(ino).and_then(|node| node.file().and_then(|file| file.local.id()));
         drop(core);
         if let Some(id) = gone {

@@ -244,21 +244,21 @@ impl Filesystem {
 
     /// What the completed entity shows of the site's habits, and which attributes must still be sent.
     fn learn(&self, core: &mut super::core::Core, ino: Ino, entry: &Entry, sent: Attributes) {
+        if entry.provided.is_none() && core.habits.keeps_mtime {
+            core.habits.keeps_mtime = false;
+            tracing::warn!(
+                "this site does not keep modification times by itself, they go into the metadata; other clients \
+                 see them only with 'use provided modified at' turned on in the site's settings"
+            );
+        }
         let wanted = match core.tree.node(ino) {
             Ok(node) => self.metadata(core, node),
             Err(_) => return,
         };
         let metadata_arrived = wanted.get(METADATA_KEY) == entry.metadata.get(METADATA_KEY);
-        if !metadata_arrived && core.habits.takes_metadata_at_completion {
+        if !metadata_arrived && entry.metadata.is_empty() && core.habits.takes_metadata_at_completion {
             core.habits.takes_metadata_at_completion = false;
             tracing::info!("this site does not take metadata with an upload; each file costs one more call");
-        }
-        if entry.provided.is_none() && core.habits.keeps_mtime {
-            core.habits.keeps_mtime = false;
-            tracing::warn!(
-                "this site does not keep modification times: rsync would send everything again; \
-                 turn on 'use provided modified at' in the site's settings"
-            );
         }
         if let Ok(node) = core.tree.node_mut(ino) {
             node.attributes_owed = !metadata_arrived || node.attributes != sent;

@@ -56,8 +56,14 @@ impl Defaults {
     }
 
     /// What must be stored so that `attributes` come back: nothing, where the defaults and the whole
-    /// second of `mtime` say it all.
-    pub fn to_metadata(&self, attributes: &Attributes, is_folder: bool) -> BTreeMap<String, String> {
+    /// second of `mtime` say it all. A site that does not keep the given time (`keeps_mtime` is false)
+    /// gets it here.
+    pub fn to_metadata(
+        &self,
+        attributes: &Attributes,
+        is_folder: bool,
+        keeps_mtime: bool,
+    ) -> BTreeMap<String, String> {
         let mut words = Vec::new();
         if attributes.mode != self.mode(is_folder) {
             words.push(format!("mode={:o}", attributes.mode));
@@ -69,7 +75,7 @@ impl Defaults {
             words.push(format!("gid={}", attributes.gid));
         }
         let mtime = attributes.mtime;
-        if mtime.nanos != 0 || !API_SECONDS.contains(&mtime.seconds) {
+        if !keeps_mtime || mtime.nanos != 0 || !API_SECONDS.contains(&mtime.seconds) {
             words.push(format!("mtime={}.{:09}", mtime.seconds, mtime.nanos));
         }
         if words.is_empty() {
@@ -145,8 +151,8 @@ mod tests {
     #[test]
     fn ordinary_files_need_no_metadata() {
         let attributes = DEFAULTS.new_entry(false, Moment::from_seconds(1_700_000_000));
-        assert!(DEFAULTS.to_metadata(&attributes, false).is_empty());
-        assert!(!DEFAULTS.to_metadata(&attributes, true).is_empty());
+        assert!(DEFAULTS.to_metadata(&attributes, false, true).is_empty());
+        assert!(!DEFAULTS.to_metadata(&attributes, true, true).is_empty());
     }
 
     #[test]
@@ -178,7 +184,7 @@ mod tests {
         ) {
             let mtime = Moment { seconds, nanos };
             let attributes = Attributes { mode, uid, gid, mtime, ctime: mtime };
-            let metadata = DEFAULTS.to_metadata(&attributes, is_folder);
+            let metadata = DEFAULTS.to_metadata(&attributes, is_folder, true);
             prop_assert!(metadata.values().all(|value| value.len() <= 1024));
             let read = DEFAULTS.from_entry(is_folder, true, Some(on_the_wire(mtime)), None, &metadata);
             prop_assert_eq!(read, attributes);

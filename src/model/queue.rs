@@ -49,7 +49,19 @@ impl<K: Copy + Eq + Hash> Queue<K> {
         }
     }
 
-    /// `key` is done, or gone.
+    /// Whoever took `key` is done with it. A plan that was made in the meantime stays.
+    pub fn done(&mut self, key: K) {
+        if self.due.get(&key).is_some_and(|due| due.taken) {
+            self.due.remove(&key);
+        }
+    }
+
+    /// Is anything planned for `key`?
+    pub fn knows(&self, key: K) -> bool {
+        self.due.contains_key(&key)
+    }
+
+    /// `key` is gone.
     pub fn forget(&mut self, key: K) {
         self.due.remove(&key);
     }
@@ -91,6 +103,20 @@ mod tests {
         let mut due = queue.take_due(now);
         due.sort_unstable();
         assert_eq!(due, ["held back", "new"]);
+    }
+
+    #[test]
+    fn a_plan_that_is_made_while_the_old_one_is_carried_out_stays() {
+        let now = Instant::now();
+        let mut queue = Queue::default();
+        for key in ["again", "once"] {
+            queue.schedule(key, now);
+        }
+        queue.take_due(now);
+        queue.schedule("again", now);
+        queue.done("again");
+        queue.done("once");
+        assert_eq!((queue.knows("again"), queue.knows("once")), (true, false));
     }
 
     #[test]

@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::ffi::{OsStr, OsString};
+use std::path::PathBuf;
 use std::time::Instant;
 
 use super::attributes::{Attributes, Defaults};
@@ -95,6 +96,18 @@ impl Tree {
             at = node.parent?;
         }
         Some(names.iter().rev().fold(self.root.clone(), |path, name| path.join(name)))
+    }
+
+    /// Where `ino` is below the mount point; `None` for what was unlinked.
+    pub fn local_path(&self, ino: Ino) -> Option<PathBuf> {
+        let mut names = Vec::new();
+        let mut at = ino;
+        while at != Ino::ROOT {
+            let node = self.nodes.get(&at)?;
+            names.push(node.name.as_os_str());
+            at = node.parent?;
+        }
+        Some(names.iter().rev().collect())
     }
 
     /// Is `ino` the folder `above`, or below it?

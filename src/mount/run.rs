@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::Notify;
+use tokio::sync::watch;
 
 use super::assemble::{Assembled, assemble};
 use super::control::{self, Listener, Request};
@@ -19,8 +19,13 @@ use crate::remote::{Client, Credentials};
 /// How long a mount that was told to end by a signal sends what is owed; the rest stays in the
 /// journal. Below the 90 s after which systemd loses patience.
 const LAST_MINUTE: Duration = Duration::from_secs(60);
+/// The same for a mount that is left on purpose while it owes something (`umount --lazy`).
+const FAREWELL: Duration = Duration::from_secs(5);
 /// How long a mount that was unmounted by others goes on sending.
 const AFTERWARDS: Duration = Duration::from_secs(600);
+
+/// Set once somebody told the mount to end: how long it may go on sending.
+type Ending = Arc<watch::Sender<Option<Duration>>>;
 
 /// How a mount ended.
 #[derive(Debug)]
@@ -58,16 +63,16 @@ pub fn run(
     tell_kernel(session.notifier(), stale).map_err(MountError::Start)?;
 
     let errands = runtime.spawn(fs.clone().run_errands());
-    let stop = Arc::new(Notify::new());
+    let ending: Ending = Arc::new(watch::Sender::new(None));
     let serving = {
         let facts = Facts::of(&options, key_expires, client.clone());
-        let desk = Arc::new(Desk { fs: fs.clone(), facts, stop: stop.clone() });
+        let desk = Arc::new(Desk { fs: fs.clone(), facts, ending: ending.clone() });
         runtime.spawn(control::serve(listener, move |request| {
             let desk = desk.clone();
             async move { desk.answer(request).await }
         }))
     };
-    let signals = runtime.spawn(obey(fs.clone(), client, options.clone(), credentials, stop));
+    let signals = runtime.spawn(obey(client, options.clone(), credentials, ending.clone()));
     ready();
     tracing::info!("{} is mounted on {}", options.source, options.mountpoint.display());
 
@@ -76,13 +81,11 @@ pub fn run(
     if !matches!(ended, Ok(Ok(()))) {
         tracing::error!("the session with the kernel ended badly: {ended:?}");
     }
-    signals.abort();
     let before = fs.remainder();
     if !before.is_nothing() {
         tracing::info!("unmounted; {} files are still being sent", before.files);
     }
-    let limit = if fs.is_ending() { LAST_MINUTE } else { AFTERWARDS };
-    let remainder = runtime.block_on(fs.drain(limit));
+    let remainder = runtime.block_on(last_drain(&fs, &ending));
     for owed in remainder.held.iter().chain(&remainder.errors) {
         tracing::error!(
             "{} is not on Files.com: {}; it stays in {}",
@@ -92,6 +95,7 @@ pub fn run(
         );
     }
     errands.abort();
+    signals.abort();
     serving.abort();
     runtime.shutdown_timeout(Duration::from_secs(5));
     drop(lock);
@@ -117,7 +121,7 @@ impl Facts {
 struct Desk {
     fs: Arc<Filesystem>,
     facts: Facts,
-    stop: Arc<Notify>,
+    ending: Ending,
 }
 
 impl Desk {
@@ -133,7 +137,7 @@ impl Desk {
                 })
             }
             Request::Stop => {
-                self.stop.notify_one();
+                self.ending.send_replace(Some(FAREWELL));
                 json!({ "stopping": true })
             }
         }
@@ -156,24 +160,36 @@ impl Desk {
     }
 }
 
+/// Sends what is owed once nothing is mounted any more; whoever wants an end sooner is heard.
+async fn last_drain(fs: &Filesystem, ending: &Ending) -> Remainder {
+    let mut told = ending.subscribe();
+    let known = *told.borrow_and_update();
+    if let Some(limit) = known {
+        return fs.drain(limit).await;
+    }
+    tokio::select! {
+        remainder = fs.drain(AFTERWARDS) => remainder,
+        _ = told.changed() => fs.drain(FAREWELL).await,
+    }
+}
+
 /// SIGTERM, SIGINT and a request to stop end the mount in order; SIGHUP reads the credentials again.
 async fn obey(
-    fs: Arc<Filesystem>,
     client: Client,
     options: Options,
     credentials: impl Fn() -> Result<Credentials, String> + Send + Sync + 'static,
-    stop: Arc<Notify>,
+    ending: Ending,
 ) {
     let signals =
         (signal(SignalKind::terminate()), signal(SignalKind::interrupt()), signal(SignalKind::hangup()));
     let (Ok(mut terminate), Ok(mut interrupt), Ok(mut hangup)) = signals else {
         return tracing::error!("signals cannot be received; unmount with `filescomfs umount`");
     };
+    let mut told = ending.subscribe();
     loop {
         tokio::select! {
-            _ = terminate.recv() => break,
-            _ = interrupt.recv() => break,
-            () = stop.notified() => break,
+            _ = terminate.recv() => { ending.send_replace(Some(LAST_MINUTE)); }
+            _ = interrupt.recv() => { ending.send_replace(Some(LAST_MINUTE)); }
             _ = hangup.recv() => match credentials() {
                 Ok(new) => {
                     client.replace_credentials(new);
@@ -181,14 +197,19 @@ async fn obey(
                 }
                 Err(error) => tracing::error!("the credentials stay as they were: {error}"),
             },
+            _ = told.changed() => {
+                tracing::info!("told to end: unmounting {}", options.mountpoint.display());
+                let mountpoint = options.mountpoint.clone();
+                // Lazily: programs that still use it keep what they have open, and nobody new comes in.
+                let unmount = move || super::unmount::unmount(&mountpoint, true);
+                match tokio::task::spawn_blocking(unmount).await {
+                    // Not mounted any more: then this was the second time.
+                    Ok(Err(error)) if error.raw_os_error() != Some(libc::EINVAL) => {
+                        tracing::error!("cannot unmount: {error}");
+                    }
+                    _ => {}
+                }
+            }
         }
-    }
-    tracing::info!("told to end: unmounting {}", options.mountpoint.display());
-    fs.begin_ending();
-    let mountpoint = options.mountpoint.clone();
-    // Lazily: programs that still use it keep what they have open, and nobody new comes in.
-    let unmounted = tokio::task::spawn_blocking(move || super::unmount::unmount(&mountpoint, true)).await;
-    if let Ok(Err(error)) = unmounted {
-        tracing::error!("cannot unmount: {error}");
     }
 }

@@ -401,3 +401,34 @@ fn own_changes_are_visible_at_once() {
     close(file).unwrap();
     mount.umount();
 }
+
+#[test]
+fn a_shell_redirection_is_published_once_even_where_nothing_may_be_overwritten() {
+    let mut stage = Stage::with(|site| {
+        site.permissions.insert(FOLDER.into(), "lrw".into());
+    });
+    let mount = stage.mount(&[]);
+    crate::stage::sh(&format!("echo dump > {0}/dump; : > {0}/empty", mount.point.display()));
+    assert_eq!(stage.stored("dump").unwrap(), b"dump\n");
+    assert_eq!(stage.stored("empty").unwrap(), b"");
+    assert_eq!(stage.requests("complete"), 2);
+    mount.umount();
+}
+
+#[test]
+fn a_site_that_keeps_no_times_keeps_them_all_the_same() {
+    let mut stage = Stage::with(|site| site.use_provided_modified_at = false);
+    let mount = stage.mount(&[]);
+    let time = std::time::UNIX_EPOCH + Duration::from_secs(1_234_567_890);
+    for name in ["first", "second"] {
+        let file = File::create(mount.path(name)).unwrap();
+        file.set_modified(time).unwrap();
+        close(file).unwrap();
+    }
+    mount.umount();
+    let mount = stage.mount(&[]);
+    for name in ["first", "second"] {
+        assert_eq!(fs::metadata(mount.path(name)).unwrap().modified().unwrap(), time);
+    }
+    mount.umount();
+}

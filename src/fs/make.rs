@@ -66,7 +66,8 @@ impl Filesystem {
             return Err(Failure::plain(if exclusive { libc::EEXIST } else { libc::ESTALE }));
         }
         let remote = room_for(&mut core, parent, name)?;
-        let private = exclusive && maker.mode & 0o777 == 0o600;
+        // rsync makes the temporary file of a program with mode 0700.
+        let private = exclusive && maker.mode & 0o077 == 0;
         let file = File::created(id, self.rules.temporary.matches(name, private));
         let ino = core.tree.insert(parent, name.to_owned(), remote, maker.attributes(), Body::File(file))?;
         touch(&mut core, parent, ino)?;

@@ -23,8 +23,8 @@ impl TemporaryNames {
 
     /// Is a file that was just created under `name` going to be renamed?
     ///
-    /// `private` says that it was created exclusively and for its owner alone (`O_EXCL`, mode 0600),
-    /// as mkstemp(3) does: rsync's names are told from ordinary hidden files by that.
+    /// `private` says that it was created exclusively and for its owner alone (`O_EXCL`, mode 0600 or
+    /// 0700), as mkstemp(3) and rsync do: rsync's names are told from ordinary hidden files by that.
     pub fn matches(&self, name: &OsStr, private: bool) -> bool {
         let name = name.as_bytes();
         (private && looks_like_mkstemp(name))

@@ -6,7 +6,7 @@ use std::time::Duration;
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 
 use super::{help, quantities};
-use crate::model::policy::{Metadata, Verify};
+use crate::model::policy::{Metadata, Names, Verify};
 
 /// Mount a Files.com folder as a backup target: when close(2) returns 0, Files.com holds exactly
 /// these bytes.
@@ -119,6 +119,10 @@ pub struct MountArguments {
     /// What is stored beyond the API's own fields: `full` is mode, owner, fraction of the time
     #[arg(long, value_name = "WHAT", default_value = "full", help_heading = "Files")]
     pub metadata: MetadataChoice,
+    /// Names that Files.com does not store as they are, or takes for a sibling's: store them under
+    /// another text, or refuse them
+    #[arg(long, value_name = "HOW", default_value = "encode", help_heading = "Files")]
+    pub names: NamesChoice,
     /// How long a listing is believed
     #[arg(long, value_name = "TIME", default_value = "60s", value_parser = quantities::duration, help_heading = "Files")]
     pub dir_ttl: Duration,
@@ -219,6 +223,24 @@ impl From<VerifyChoice> for Verify {
         match choice {
             VerifyChoice::Auto => Self::Auto,
             VerifyChoice::Strict => Self::Strict,
+        }
+    }
+}
+
+/// `--names`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum NamesChoice {
+    /// Under another text that can be read back
+    Encode,
+    /// EINVAL and EEXIST
+    Refuse,
+}
+
+impl From<NamesChoice> for Names {
+    fn from(choice: NamesChoice) -> Self {
+        match choice {
+            NamesChoice::Encode => Self::Encode,
+            NamesChoice::Refuse => Self::Refuse,
         }
     }
 }

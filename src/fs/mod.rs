@@ -105,7 +105,8 @@ impl Filesystem {
         journal: Journal,
     ) -> (Arc<Self>, mpsc::UnboundedReceiver<Stale>) {
         let (stale, forgets) = mpsc::unbounded_channel();
-        let tree = Tree::new(rules.folder.clone(), rules.defaults, now());
+        let mut tree = Tree::new(rules.folder.clone(), rules.defaults, now());
+        tree.names = rules.names;
         let filesystem = Self {
             core: Mutex::new(Core::new(tree)),
             remote,

@@ -1,7 +1,6 @@
 //! What an earlier mount left behind: owed again, or set aside. Nothing is deleted.
 
 use std::collections::BTreeMap;
-use std::ffi::OsStr;
 use std::time::Duration;
 
 use super::Filesystem;
@@ -10,6 +9,7 @@ use crate::local::journal::{Fact, Owed};
 use crate::model::content::Content;
 use crate::model::failure::Failure;
 use crate::model::ino::{ContentId, Ino};
+use crate::model::name;
 use crate::model::node::{Body, File, Folder, Local};
 
 /// What the journal says against what the spool holds: decided before anything is touched.
@@ -91,11 +91,12 @@ impl Filesystem {
         let mut at = Ino::ROOT;
         for folder in folders {
             self.list(at).await?;
-            at = self.folder_for(at, OsStr::new(folder))?;
+            at = self.folder_for(at, folder)?;
         }
         self.list(at).await?;
         let mut core = self.core();
-        let known = core.tree.child(at, OsStr::new(name));
+        let local = name::from_remote(name).ok_or(Failure::plain(libc::EINVAL))?;
+        let known = core.tree.child(at, &local);
         let published = known.and_then(|ino| core.tree.file(ino).ok()?.published);
         if let Some(old) = known {
             core.tree.detach(old);
@@ -108,23 +109,23 @@ impl Filesystem {
             published,
             ..File::created(owed.id, false)
         };
-        let ino = core.tree.insert(at, name.into(), name.clone(), owed.attributes, Body::File(file))?;
+        let ino = core.tree.insert(at, local, name.clone(), owed.attributes, Body::File(file))?;
         core.tree.node_mut(ino)?.touched = Some(std::time::Instant::now());
         drop(core);
         self.schedule(Errand::Publish(ino), Duration::ZERO);
         Ok(())
     }
 
-    fn folder_for(&self, parent: Ino, name: &OsStr) -> Result<Ino, Failure> {
+    fn folder_for(&self, parent: Ino, remote: &str) -> Result<Ino, Failure> {
+        let name = name::from_remote(remote).ok_or(Failure::plain(libc::EINVAL))?;
         let mut core = self.core();
-        if let Some(known) = core.tree.child(parent, name) {
+        if let Some(known) = core.tree.child(parent, &name) {
             return Ok(known);
         }
         // It is gone there, or never came: the upload makes it again.
         let attributes = core.tree.defaults.new_entry(true, super::now());
-        let remote = name.to_string_lossy().into_owned();
-        let ino =
-            core.tree.insert(parent, name.to_owned(), remote, attributes, Body::Folder(Folder::default()))?;
+        let body = Body::Folder(Folder::default());
+        let ino = core.tree.insert(parent, name, remote.to_owned(), attributes, body)?;
         core.tree.node_mut(ino)?.touched = Some(std::time::Instant::now());
         Ok(ino)
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::model::attributes::Defaults;
 use crate::model::path::RemotePath;
-use crate::model::policy::{Metadata, Verify};
+use crate::model::policy::{Metadata, Names, Verify};
 use crate::model::temporary::TemporaryNames;
 
 /// Decides what the journeys do; never changes while the mount lives.
@@ -21,6 +21,8 @@ pub struct Rules {
     pub verify: Verify,
     /// What is stored beyond the API's own fields.
     pub metadata: Metadata,
+    /// What becomes of names that Files.com does not store as they are.
+    pub names: Names,
     /// How long a listing is believed.
     pub dir_ttl: Duration,
     /// Names that are going to be renamed.

@@ -3,7 +3,7 @@
 //! A listing is a snapshot of some moment between its question and its answer. What was changed here
 //! after the question is therefore left alone, and what is owed stays whatever the listing says.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::ffi::OsString;
 use std::time::Instant;
 
@@ -38,11 +38,7 @@ impl Tree {
             folder.removed.retain(|(_, when)| *when >= asked);
             folder.removed.iter().map(|(name, _)| name.clone()).collect()
         };
-        for entry in listed {
-            let Some(name) = name::from_remote(&entry.name) else {
-                changes.hidden.push(entry.name);
-                continue;
-            };
+        for (name, entry) in self.choose(folder, listed, &mut changes.hidden) {
             seen.insert(name.clone());
             match self.child(folder, &name) {
                 Some(ino) if self.is_newer_here(ino, asked) => {}
@@ -66,6 +62,31 @@ impl Tree {
         }
         self.folder_mut(folder)?.listed = Some(asked);
         Ok(changes)
+    }
+
+    /// The entries by their POSIX names. Two texts for one name can only come from other clients: the one
+    /// that we know stays, or else the plain one, and the other is hidden.
+    fn choose(&self, folder: Ino, listed: Vec<Entry>, hidden: &mut Vec<String>) -> HashMap<OsString, Entry> {
+        let mut chosen: HashMap<OsString, Entry> = HashMap::with_capacity(listed.len());
+        for entry in listed {
+            let Some(name) = name::from_remote(&entry.name) else {
+                hidden.push(entry.name);
+                continue;
+            };
+            let rank = |entry: &Entry| {
+                let known = self.child(folder, &name).and_then(|ino| self.node(ino).ok());
+                let is_known = known.is_some_and(|node| node.remote == entry.name);
+                (is_known, name::to_remote(&name).is_ok_and(|plain| plain == entry.name))
+            };
+            match chosen.get(&name) {
+                Some(other) if rank(other) >= rank(&entry) => hidden.push(entry.name),
+                Some(_) => hidden.extend(chosen.insert(name, entry).map(|other| other.name)),
+                None => {
+                    chosen.insert(name, entry);
+                }
+            }
+        }
+        chosen
     }
 
     fn is_newer_here(&self, ino: Ino, asked: Instant) -> bool {
@@ -105,12 +126,14 @@ impl Tree {
         let version = entry.fingerprint();
         let node = self.node_mut(ino)?;
         let before = node.attributes;
+        // Stored under another text now: somebody took the old one away and made a new one.
+        let is_other = node.remote != entry.name;
         match (&mut node.body, entry.kind) {
-            (Body::File(file), Kind::File) if file.content.is_owed() => {
+            (Body::File(file), Kind::File) if file.content.is_owed() && !is_other => {
                 file.published = Some(version);
                 return Ok(());
             }
-            (Body::File(file), Kind::File) => {
+            (Body::File(file), Kind::File) if !is_other => {
                 let same = file.published.is_some_and(|known| known.is_same_version(&version));
                 if !same && file.handles > 0 {
                     // Whoever has it open goes on with the version that was there at open.
@@ -123,7 +146,7 @@ impl Tree {
                     changes.inodes.push(ino);
                 }
             }
-            (Body::Folder(known), Kind::Folder) => known.published = true,
+            (Body::Folder(known), Kind::Folder) if !is_other => known.published = true,
             _ => {
                 let name = node.name.clone();
                 self.lost(folder, ino, changes)?;
@@ -285,6 +308,22 @@ mod tests {
         let changes = stage.list(0, &[entry("..", Kind::Folder, 1), entry("a/b", Kind::File, 1)]);
         assert_eq!(changes.hidden, ["..", "a/b"]);
         assert!(stage.tree.folder(Ino::ROOT).unwrap().entries.is_empty());
+    }
+
+    #[test]
+    fn of_two_texts_for_one_name_the_known_one_stays() {
+        let mut stage = Stage::new();
+        let twin = name::to_remote_twin(OsStr::new("README")).unwrap();
+        stage.list(0, &[entry(&twin, Kind::File, 1)]);
+        let ino = stage.find("README").unwrap();
+        let changes = stage.list(1, &[entry("README", Kind::File, 7), entry(&twin, Kind::File, 1)]);
+        assert_eq!(
+            (changes.hidden, stage.tree.node(ino).unwrap().remote.clone()),
+            (vec!["README".into()], twin)
+        );
+        stage.list(2, &[entry("README", Kind::File, 7)]);
+        let now = stage.find("README").unwrap();
+        assert!(now != ino && stage.tree.file(now).unwrap().size == 7);
     }
 
     #[test]

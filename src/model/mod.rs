@@ -7,6 +7,7 @@ pub mod attributes;
 pub mod content;
 pub mod digest;
 pub mod entry;
+pub mod escape;
 pub mod failure;
 pub mod ino;
 pub mod listing;

@@ -20,3 +20,13 @@ pub enum Metadata {
     /// Only the API's own modification time, in whole seconds.
     Mtime,
 }
+
+/// What becomes of names that Files.com does not store as they are, or takes for a sibling's.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Names {
+    /// They are stored under another text that can be read back.
+    #[default]
+    Encode,
+    /// They are refused: EINVAL and EEXIST.
+    Refuse,
+}

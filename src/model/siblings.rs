@@ -28,12 +28,12 @@ impl Siblings {
         take(&mut self.collated, &keys.collated, ino);
     }
 
-    /// Another entry that the service would confuse with `name`.
-    pub fn clash(&self, name: &str, but: Option<Ino>) -> Option<Ino> {
+    /// All entries that the service would confuse with `name`.
+    pub fn clashes(&self, name: &str) -> impl Iterator<Item = Ino> {
         let keys = Keys::of(name);
         let latin = self.latin.get(&keys.latin).into_iter().flatten();
         let collated = self.collated.get(&keys.collated).into_iter().flatten();
-        latin.chain(collated).copied().find(|ino| Some(*ino) != but)
+        latin.chain(collated).copied()
     }
 }
 

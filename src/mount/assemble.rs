@@ -74,6 +74,7 @@ fn rules(options: &Options) -> Rules {
         defaults: Defaults::with_umask(options.umask, options.uid, options.gid),
         verify: options.verify,
         metadata: options.metadata,
+        names: options.names,
         dir_ttl: options.dir_ttl,
         temporary: TemporaryNames::with(options.temporary_names.iter().cloned()),
         temporary_hold: options.temporary_hold,

@@ -7,7 +7,7 @@ use std::time::Duration;
 use url::Url;
 
 use crate::model::path::RemotePath;
-use crate::model::policy::{Metadata, Verify};
+use crate::model::policy::{Metadata, Names, Verify};
 use crate::remote::Credentials;
 
 /// Everything that decides what a mount does.
@@ -45,6 +45,8 @@ pub struct Options {
     pub verify: Verify,
     /// What is stored beyond the API's own fields.
     pub metadata: Metadata,
+    /// What becomes of names that Files.com does not store as they are.
+    pub names: Names,
     /// How long a listing is believed.
     pub dir_ttl: Duration,
     /// Patterns of temporary names beyond the built-in ones.

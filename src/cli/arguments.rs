@@ -6,7 +6,7 @@ use std::time::Duration;
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 
 use super::{help, quantities};
-use crate::mount::options::{Metadata, Verify};
+use crate::model::policy::{Metadata, Verify};
 
 /// Mount a Files.com folder as a backup target: when close(2) returns 0, Files.com holds exactly
 /// these bytes.

@@ -8,8 +8,9 @@ use super::{Filesystem, Metadata, is_final, now, told};
 use crate::local::journal::{Fact, Owed};
 use crate::model::attributes::{Attributes, METADATA_KEY, on_the_wire};
 use crate::model::failure::Failure;
+use crate::model::ino::Ino;
 use crate::model::moment::Moment;
-use crate::model::node::{Ino, Node};
+use crate::model::node::Node;
 use crate::remote::ErrorKind;
 
 /// How long changed attributes wait for more of them: tools set mode, owner and time one by one.

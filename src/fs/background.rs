@@ -8,7 +8,7 @@ use super::Filesystem;
 use super::core::Errand;
 use super::status::Remainder;
 use crate::model::content::State;
-use crate::model::node::Ino;
+use crate::model::ino::Ino;
 
 impl Filesystem {
     /// Carries out what is planned, for as long as the mount lives.

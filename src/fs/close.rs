@@ -4,7 +4,7 @@ use super::Filesystem;
 use super::core::Errand;
 use crate::local::journal::Fact;
 use crate::model::failure::Failure;
-use crate::model::node::Ino;
+use crate::model::ino::Ino;
 
 impl Filesystem {
     /// close(2): answers when Files.com holds the bytes, proven, or why it does not. A temporary name

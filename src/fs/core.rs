@@ -9,7 +9,8 @@ use std::time::{Duration, Instant};
 use super::cached::Cached;
 use crate::model::attributes::Attributes;
 use crate::model::failure::Failure;
-use crate::model::node::{Body, ContentId, File, Ino, Local};
+use crate::model::ino::{ContentId, Ino};
+use crate::model::node::{Body, File, Local};
 use crate::model::queue::Queue;
 use crate::model::tree::Tree;
 

@@ -7,7 +7,7 @@ use std::time::Instant;
 use super::core::Digests;
 use super::{Attr, Filesystem, told};
 use crate::model::failure::Failure;
-use crate::model::node::Ino;
+use crate::model::ino::Ino;
 use crate::remote::ErrorKind;
 
 /// One line of a directory.

@@ -7,7 +7,8 @@ use super::core::{Errand, Handle};
 use super::{Attr, Filesystem, now, told};
 use crate::model::attributes::Attributes;
 use crate::model::failure::Failure;
-use crate::model::node::{Body, File, Folder, Ino};
+use crate::model::ino::Ino;
+use crate::model::node::{Body, File, Folder};
 
 /// Attributes that changed right after a mkdir follow soon: rsync and tar set mode and time last.
 const SETTLE_FOLDER: Duration = Duration::from_secs(1);
@@ -57,7 +58,7 @@ impl Filesystem {
         name: &OsStr,
         maker: Maker,
         exclusive: bool,
-        id: crate::model::node::ContentId,
+        id: crate::model::ino::ContentId,
     ) -> Result<(Attr, u64), Failure> {
         let mut core = self.core();
         if core.tree.child(parent, name).is_some() {

@@ -4,18 +4,19 @@ use std::collections::BTreeMap;
 use std::time::Instant;
 
 use super::core::{Errand, Progress};
-use super::{Filesystem, is_final, on_disk, told};
+use super::{Filesystem, on_disk, told};
 use crate::local::journal::Fact;
 use crate::model::attributes::{Attributes, METADATA_KEY, on_the_wire};
-use crate::model::content::Revision;
 use crate::model::entry::Entry;
 use crate::model::failure::Failure;
-use crate::model::node::{Body, ContentId, Ino, Local};
+use crate::model::ino::Ino;
+use crate::model::node::{Body, Local};
 use crate::model::path::RemotePath;
-use crate::model::proof::{Fingerprint, Verified};
+use crate::model::proof::Verified;
 use crate::model::readahead::ReadAhead;
-use crate::remote::{self, Completion, ErrorKind};
+use crate::remote::{Completion, ErrorKind};
 
+use super::job::{Job, Trouble};
 use super::upload::Parcel;
 
 /// How often bytes are sent again that did not arrive as they left.
@@ -24,50 +25,6 @@ const MISMATCHES: u32 = 3;
 const RESTARTS: u32 = 3;
 /// How often a close goes after bytes that others keep changing.
 const CHASES: u32 = 16;
-
-/// One attempt: these bytes, as they are now.
-#[derive(Debug)]
-pub(super) struct Job {
-    pub ino: Ino,
-    pub revision: Revision,
-    pub id: ContentId,
-    pub path: RemotePath,
-    pub size: u64,
-    /// The version that it will replace.
-    pub replaces: Option<Fingerprint>,
-}
-
-/// Why an attempt ended without a proof.
-#[derive(Debug)]
-pub(super) enum Trouble {
-    /// Newer bytes, or none are wanted any more.
-    Overtaken,
-    /// What arrived is not what left.
-    Mismatch(Failure),
-    /// The service does not know the upload any more.
-    Lost(Failure),
-    /// It may work later.
-    Later(Failure),
-    /// It will not work as it is.
-    Refused(Failure),
-}
-
-impl From<remote::Error> for Trouble {
-    fn from(error: remote::Error) -> Self {
-        let failure = told(&error);
-        match error.kind() {
-            ErrorKind::UploadLost | ErrorKind::UrlExpired | ErrorKind::OutcomeUnknown => Self::Lost(failure),
-            kind if is_final(kind) => Self::Refused(failure),
-            _ => Self::Later(failure),
-        }
-    }
-}
-
-impl From<Failure> for Trouble {
-    fn from(failure: Failure) -> Self {
-        Self::Later(failure)
-    }
-}
 
 impl Filesystem {
     /// Publishes what is owed of a file and answers with the outcome. A failed file stays owed, is

@@ -9,7 +9,8 @@ use super::core::Errand;
 use crate::local::journal::{Fact, Owed};
 use crate::model::content::Content;
 use crate::model::failure::Failure;
-use crate::model::node::{Body, ContentId, File, Folder, Ino, Local};
+use crate::model::ino::{ContentId, Ino};
+use crate::model::node::{Body, File, Folder, Local};
 
 /// What the journal says against what the spool holds: decided before anything is touched.
 #[derive(Debug, Default, PartialEq, Eq)]

@@ -8,7 +8,8 @@ use tokio::time::Instant;
 use super::core::Errand;
 use super::{Filesystem, told};
 use crate::model::failure::Failure;
-use crate::model::node::{Ino, Local};
+use crate::model::ino::Ino;
+use crate::model::node::Local;
 use crate::model::path::RemotePath;
 
 /// The service deletes folders in the background: how long one may stay visible.

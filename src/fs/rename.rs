@@ -9,7 +9,8 @@ use super::turns::Turn;
 use super::{Filesystem, told};
 use crate::local::journal::Fact;
 use crate::model::failure::Failure;
-use crate::model::node::{Body, Ino};
+use crate::model::ino::Ino;
+use crate::model::node::Body;
 use crate::model::path::RemotePath;
 use crate::model::rename::{RenamePlan, There};
 

@@ -99,7 +99,7 @@ impl Filesystem {
     }
 
     /// What `getfattr -n user.filescomfs.NAME` tells of a file; `None` for other names.
-    pub fn told_of(&self, ino: crate::model::node::Ino, name: &str) -> Option<String> {
+    pub fn told_of(&self, ino: crate::model::ino::Ino, name: &str) -> Option<String> {
         let core = self.core();
         let file = core.tree.file(ino).ok()?;
         match name {

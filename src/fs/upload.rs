@@ -7,7 +7,7 @@ use bytes::Bytes;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::task::JoinSet;
 
-use super::publish::{Job, Trouble};
+use super::job::{Job, Trouble};
 use super::{Filesystem, PART_MEMORY, on_disk};
 use crate::model::digest::{ETag, Hasher, Md5};
 use crate::model::failure::Failure;

@@ -6,8 +6,8 @@ use fuser::{Errno, FileAttr, FileType, INodeNo, TimeOrNow};
 
 use crate::fs::Attr;
 use crate::model::failure::Failure;
+use crate::model::ino::Ino;
 use crate::model::moment::Moment;
-use crate::model::node::Ino;
 
 /// Preferred size of reads and writes.
 const BLOCK: u32 = 1 << 20;

@@ -501,7 +501,7 @@ impl fuser::Filesystem for Door {
 async fn snapshot(
     fs: &Filesystem,
     dirs: &Mutex<HashMap<u64, Arc<Vec<DirEntry>>>>,
-    node: crate::model::node::Ino,
+    node: crate::model::ino::Ino,
     handle: u64,
     offset: u64,
 ) -> Result<Arc<Vec<DirEntry>>, Failure> {

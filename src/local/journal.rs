@@ -14,8 +14,8 @@ use tokio::sync::oneshot;
 
 use crate::model::attributes::Attributes;
 use crate::model::failure::Failure;
+use crate::model::ino::ContentId;
 use crate::model::moment::Moment;
-use crate::model::node::ContentId;
 use crate::model::path::RemotePath;
 
 /// Version of the tables; kept in SQLite's `user_version`.

@@ -10,8 +10,9 @@ use std::time::Instant;
 use super::attributes::METADATA_KEY;
 use super::entry::{Entry, Kind};
 use super::failure::Failure;
+use super::ino::{ContentId, Ino};
 use super::name;
-use super::node::{Body, ContentId, File, Folder, Ino, Local, Node};
+use super::node::{Body, File, Folder, Local, Node};
 use super::tree::Tree;
 
 /// What others must be told of after a listing was taken in.

@@ -8,22 +8,10 @@ use super::attributes::Attributes;
 use super::content::Content;
 use super::entry::Permissions;
 use super::failure::Failure;
+use super::ino::{ContentId, Ino};
 use super::proof::Fingerprint;
 use super::readahead::ReadAhead;
 use super::siblings::Siblings;
-
-/// An inode number: names a file or folder for the life of the mount.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Ino(pub u64);
-
-impl Ino {
-    /// The folder that is mounted.
-    pub const ROOT: Self = Self(1);
-}
-
-/// Names the local bytes of one file, in the spool and in the cache alike.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct ContentId(pub u64);
 
 /// Where the bytes of a file are on this machine.
 #[derive(Debug, Clone)]

@@ -3,7 +3,8 @@
 use std::ffi::OsStr;
 
 use super::failure::Failure;
-use super::node::{Body, Ino};
+use super::ino::Ino;
+use super::node::Body;
 use super::path::RemotePath;
 use super::tree::Tree;
 
@@ -94,8 +95,9 @@ impl Tree {
 mod tests {
     use super::*;
     use crate::model::attributes::Defaults;
+    use crate::model::ino::ContentId;
     use crate::model::moment::Moment;
-    use crate::model::node::{ContentId, File, Folder};
+    use crate::model::node::{File, Folder};
     use crate::model::proof::Fingerprint;
 
     const VERSION: Fingerprint =

@@ -2,8 +2,8 @@
 
 use std::collections::HashMap;
 
+use super::ino::Ino;
 use super::name::Keys;
-use super::node::Ino;
 
 /// The comparison keys of a folder's entries. Built when the first name is about to be added: most
 /// folders of a mount are only ever read.

@@ -11,9 +11,10 @@ use std::time::Instant;
 use super::attributes::{Attributes, Defaults};
 use super::entry::Permissions;
 use super::failure::Failure;
+use super::ino::Ino;
 use super::moment::Moment;
 use super::name::{self, NameRefused};
-use super::node::{Body, File, Folder, Ino, Node};
+use super::node::{Body, File, Folder, Node};
 use super::path::RemotePath;
 use super::siblings::Siblings;
 
@@ -290,7 +291,7 @@ impl Tree {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::node::ContentId;
+    use crate::model::ino::ContentId;
 
     fn tree() -> (Tree, Instant) {
         let defaults = Defaults::with_umask(0o022, 0, 0);

@@ -12,7 +12,7 @@ use super::control::{self, Listener, Request};
 use super::error::MountError;
 use super::options::Options;
 use crate::fs::{Filesystem, Remainder};
-use crate::fuse::{Door, tell_kernel};
+use crate::fuse::{self, Door, Entrance, tell_kernel};
 use crate::model::moment::Moment;
 use crate::remote::{Client, Credentials};
 
@@ -58,7 +58,7 @@ pub fn run(
     };
     let door = Door::new(fs.clone(), runtime.handle().clone());
     let failed = |error| MountError::Fuse { mountpoint: options.mountpoint.clone(), error };
-    let session = crate::fuse::enter(door, &options).map_err(failed)?;
+    let session = fuse::enter(door, &entrance(&options)).map_err(failed)?;
     let session = session.spawn().map_err(failed)?;
     tell_kernel(session.notifier(), stale).map_err(MountError::Start)?;
 
@@ -100,6 +100,16 @@ pub fn run(
     runtime.shutdown_timeout(Duration::from_secs(5));
     drop(lock);
     Ok(Ended { remainder })
+}
+
+fn entrance(options: &Options) -> Entrance {
+    Entrance {
+        source: options.source.clone(),
+        mountpoint: options.mountpoint.clone(),
+        read_only: options.read_only,
+        allow_other: options.allow_other,
+        words: options.kernel.clone(),
+    }
 }
 
 /// What the status says besides what the filesystem knows.

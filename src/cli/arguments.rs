@@ -100,7 +100,7 @@ pub struct MountArguments {
     /// inside the cache folder when only that is given]
     #[arg(long, value_name = "FOLDER", help_heading = "Local disk")]
     pub state_dir: Option<PathBuf>,
-    /// Room that both may take together
+    /// Room that cached content may take; what is owed is kept in any case
     #[arg(long, value_name = "SIZE", default_value = "10G", value_parser = quantities::size, help_heading = "Local disk")]
     pub cache_size: u64,
 

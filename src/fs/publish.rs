@@ -12,7 +12,7 @@ use crate::model::failure::Failure;
 use crate::model::ino::Ino;
 use crate::model::node::{Body, Local};
 use crate::model::path::RemotePath;
-use crate::model::proof::Verified;
+use crate::model::proof::{Fingerprint, Verified};
 use crate::model::readahead::ReadAhead;
 use crate::remote::{Completion, ErrorKind};
 
@@ -168,7 +168,10 @@ impl Filesystem {
             node.touched = Some(Instant::now());
             node.permissions = entry.permissions;
             let Body::File(file) = &mut node.body else { return };
-            file.published = Some(entry.fingerprint());
+            let version = entry.fingerprint();
+            // What was proven is known, whether the site states it or not.
+            let md5 = version.md5.or((!proof.basis().is_weak()).then_some(proof.digest().md5));
+            file.published = Some(Fingerprint { md5, ..version });
             let settled = file.content.verified(job.revision);
             if settled {
                 file.failure = None;

@@ -19,7 +19,7 @@ pub struct Recovery {
     pub owed: Vec<Owed>,
     /// In the spool, but no fact says what they are.
     pub unknown: Vec<ContentId>,
-    /// Facts whose bytes are missing or of another size.
+    /// Facts whose bytes are missing.
     pub broken: Vec<Owed>,
 }
 
@@ -29,11 +29,9 @@ impl Recovery {
         let mut plan = Self::default();
         for fact in facts {
             match spool.remove(&fact.id) {
-                Some(size) if size == fact.size => plan.owed.push(fact),
-                Some(_) => {
-                    plan.unknown.push(fact.id);
-                    plan.broken.push(fact);
-                }
+                // Written on after the fsync that the fact is of: as after any crash, the file is what
+                // the disk has.
+                Some(size) => plan.owed.push(Owed { size, ..fact }),
                 None => plan.broken.push(fact),
             }
         }
@@ -55,7 +53,7 @@ impl Filesystem {
         }
         for fact in plan.broken {
             tracing::error!(
-                "the journal says that {} ({} bytes) is owed, but its bytes are not whole in the spool",
+                "the journal says that {} ({} bytes) is owed, but its bytes are not in the spool",
                 fact.path,
                 fact.size
             );
@@ -148,8 +146,8 @@ mod tests {
     fn everything_in_the_spool_is_owed_or_set_aside() {
         let spool = BTreeMap::from([(ContentId(1), 10), (ContentId(2), 3), (ContentId(9), 7)]);
         let plan = Recovery::plan(vec![fact(1, 10), fact(2, 20), fact(3, 5)], spool);
-        assert_eq!(plan.owed, [fact(1, 10)]);
-        assert_eq!(plan.unknown, [ContentId(2), ContentId(9)]);
-        assert_eq!(plan.broken, [fact(2, 20), fact(3, 5)]);
+        assert_eq!(plan.owed, [fact(1, 10), fact(2, 3)], "with the sizes that the disk has");
+        assert_eq!(plan.unknown, [ContentId(9)]);
+        assert_eq!(plan.broken, [fact(3, 5)]);
     }
 }

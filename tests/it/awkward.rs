@@ -108,6 +108,10 @@ fn names() -> Vec<OsString> {
         "x²",
         "x2",
         "½",
+        "ﬀ",
+        "ff",
+        "Ⅷ",
+        "viii",
     ] {
         add(name.as_bytes());
     }

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::core::{Errand, Handle};
 use super::{Attr, Filesystem, now, told};
-use crate::model::attributes::Attributes;
+use crate::model::attributes::{Attributes, Shape};
 use crate::model::failure::Failure;
 use crate::model::ino::Ino;
 use crate::model::node::{Body, File, Folder};
@@ -27,7 +27,7 @@ pub struct Maker {
 }
 
 impl Maker {
-    fn attributes(self) -> Attributes {
+    pub(super) fn attributes(self) -> Attributes {
         let now = now();
         Attributes { mode: self.mode & 0o7777, uid: self.uid, gid: self.gid, mtime: now, ctime: now }
     }
@@ -112,7 +112,7 @@ impl Filesystem {
         if only_here {
             core.queue.schedule(Errand::Publish(ino), asked + self.rules.temporary_hold);
             self.errands.notify_one();
-        } else if !core.tree.defaults.to_metadata(&attributes, true, true).is_empty() {
+        } else if !core.tree.defaults.to_metadata(&attributes, Shape::Folder, true).is_empty() {
             core.tree.node_mut(ino)?.attributes_owed = true;
             core.queue.schedule(Errand::Attributes(ino), asked + SETTLE_FOLDER);
             self.errands.notify_one();
@@ -123,7 +123,7 @@ impl Filesystem {
 }
 
 /// The remote name of a new entry, if there is room for it.
-fn room_for(core: &mut super::core::Core, parent: Ino, name: &OsStr) -> Result<String, Failure> {
+pub(super) fn room_for(core: &mut super::core::Core, parent: Ino, name: &OsStr) -> Result<String, Failure> {
     let node = core.tree.node(parent)?;
     if parent != Ino::ROOT && node.parent.is_none() {
         return Err(Failure::plain(libc::ENOENT));
@@ -141,7 +141,7 @@ fn room_for(core: &mut super::core::Core, parent: Ino, name: &OsStr) -> Result<S
 }
 
 /// A new entry: its folder changed, and listings that were asked for before know nothing of it.
-fn touch(core: &mut super::core::Core, parent: Ino, ino: Ino) -> Result<(), Failure> {
+pub(super) fn touch(core: &mut super::core::Core, parent: Ino, ino: Ino) -> Result<(), Failure> {
     let changed = now();
     let folder = core.tree.node_mut(parent)?;
     folder.attributes.mtime = changed;

@@ -16,6 +16,7 @@ mod close;
 mod core;
 mod fetch;
 mod job;
+mod links;
 mod listing;
 mod make;
 mod open;

@@ -6,11 +6,12 @@ use std::time::Duration;
 use super::Filesystem;
 use super::core::Errand;
 use crate::local::journal::{Fact, Owed};
+use crate::model::attributes::Shape;
 use crate::model::content::Content;
 use crate::model::failure::Failure;
 use crate::model::ino::{ContentId, Ino};
 use crate::model::name;
-use crate::model::node::{Body, File, Folder, Local};
+use crate::model::node::{Body, File, Folder, Link, Local};
 
 /// What the journal says against what the spool holds: decided before anything is touched.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -108,7 +109,9 @@ impl Filesystem {
             ..File::created(owed.id, false)
         };
         let ino = core.tree.insert(at, local, name.clone(), owed.attributes, Body::File(file))?;
-        core.tree.node_mut(ino)?.touched = Some(std::time::Instant::now());
+        let node = core.tree.node_mut(ino)?;
+        node.touched = Some(std::time::Instant::now());
+        node.link = owed.is_link.then_some(Link::InContent);
         drop(core);
         self.schedule(Errand::Publish(ino), Duration::ZERO);
         Ok(())
@@ -121,7 +124,7 @@ impl Filesystem {
             return Ok(known);
         }
         // It is gone there, or never came: the upload makes it again.
-        let attributes = core.tree.defaults.new_entry(true, super::now());
+        let attributes = core.tree.defaults.new_entry(Shape::Folder, super::now());
         let body = Body::Folder(Folder::default());
         let ino = core.tree.insert(parent, name, remote.to_owned(), attributes, body)?;
         core.tree.node_mut(ino)?.touched = Some(std::time::Instant::now());
@@ -139,7 +142,7 @@ mod tests {
     fn fact(id: u64, size: u64) -> Owed {
         let attributes =
             Attributes { mode: 0o644, uid: 0, gid: 0, mtime: Moment::default(), ctime: Moment::default() };
-        Owed { id: ContentId(id), path: RemotePath::parse("f").unwrap(), size, attributes }
+        Owed { id: ContentId(id), path: RemotePath::parse("f").unwrap(), size, attributes, is_link: false }
     }
 
     #[test]

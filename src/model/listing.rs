@@ -7,12 +7,12 @@ use std::collections::{HashMap, HashSet};
 use std::ffi::OsString;
 use std::time::Instant;
 
-use super::attributes::METADATA_KEY;
+use super::attributes::{LINK_KEY, METADATA_KEY, Shape};
 use super::entry::{Entry, Kind};
 use super::failure::Failure;
 use super::ino::{ContentId, Ino};
 use super::name;
-use super::node::{Body, File, Folder, Local, Node};
+use super::node::{Body, File, Folder, Link, Local, Node};
 use super::tree::Tree;
 
 /// What others must be told of after a listing was taken in.
@@ -98,15 +98,16 @@ impl Tree {
             Kind::File => Body::File(File::listed(entry.fingerprint())),
             Kind::Folder => Body::Folder(Folder { published: true, ..Folder::default() }),
         };
-        let attributes = self.defaults.new_entry(entry.kind == Kind::Folder, Default::default());
+        let attributes = self.defaults.new_entry(Shape::File, Default::default());
         let ino = self.insert(folder, name, entry.name.clone(), attributes, body)?;
         self.describe(ino, entry)
     }
 
     /// Attributes, permissions and the metadata of others, as the entry states them.
     pub fn describe(&mut self, ino: Ino, mut entry: Entry) -> Result<(), Failure> {
+        let shape = Shape::of(entry.kind == Kind::Folder, &entry.metadata);
         let attributes = self.defaults.from_entry(
-            entry.kind == Kind::Folder,
+            shape,
             entry.permissions.write,
             entry.provided,
             entry.changed,
@@ -118,6 +119,8 @@ impl Tree {
             node.attributes = attributes;
         }
         entry.metadata.remove(METADATA_KEY);
+        let target = entry.metadata.remove(LINK_KEY);
+        node.link = (shape == Shape::Link).then(|| target.map_or(Link::InContent, |to| Link::To(to.into())));
         node.foreign = entry.metadata;
         Ok(())
     }
@@ -284,7 +287,7 @@ mod tests {
         let writing = stage.tree.file_mut(file).unwrap().content.begin_write();
         stage.tree.file_mut(file).unwrap().content.end_write(writing);
         let body = Body::File(File::created(ContentId(7), false));
-        let attributes = stage.tree.defaults.new_entry(false, Moment::default());
+        let attributes = stage.tree.defaults.new_entry(Shape::File, Moment::default());
         stage.tree.insert(folder, "new".into(), "new".into(), attributes, body).unwrap();
         stage.list(1, &[]);
         assert_eq!((stage.find("f"), stage.find("d")), (Some(file), Some(folder)));

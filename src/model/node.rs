@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::ffi::OsString;
 use std::time::Instant;
 
-use super::attributes::Attributes;
+use super::attributes::{Attributes, Shape};
 use super::content::Content;
 use super::entry::Permissions;
 use super::failure::Failure;
@@ -112,6 +112,15 @@ pub enum Body {
     Folder(Folder),
 }
 
+/// Where a symbolic link leads.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Link {
+    /// There.
+    To(OsString),
+    /// The bytes of the file say so.
+    InContent,
+}
+
 /// A file or folder with its place in the tree.
 #[derive(Debug, Clone)]
 pub struct Node {
@@ -133,6 +142,8 @@ pub struct Node {
     pub touched: Option<Instant>,
     /// How often the kernel looked it up and has not forgotten it.
     pub lookups: u64,
+    /// The target, for a symbolic link; it is the file's content too.
+    pub link: Option<Link>,
     /// What it is.
     pub body: Body,
 }
@@ -167,6 +178,15 @@ impl Node {
         match &mut self.body {
             Body::Folder(folder) => Some(folder),
             Body::File(_) => None,
+        }
+    }
+
+    /// What it is for POSIX.
+    pub fn shape(&self) -> Shape {
+        match (&self.body, &self.link) {
+            (Body::Folder(_), _) => Shape::Folder,
+            (Body::File(_), None) => Shape::File,
+            (Body::File(_), Some(_)) => Shape::Link,
         }
     }
 

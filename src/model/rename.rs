@@ -94,7 +94,7 @@ impl Tree {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::attributes::Defaults;
+    use crate::model::attributes::{Defaults, Shape};
     use crate::model::ino::ContentId;
     use crate::model::moment::Moment;
     use crate::model::node::{File, Folder};
@@ -107,7 +107,7 @@ mod tests {
     fn stage() -> Tree {
         let mut tree = Tree::new(RemotePath::ROOT, Defaults::with_umask(0o022, 0, 0), Moment::default());
         let mut add = |folder, name: &str, body| {
-            let attributes = tree.defaults.new_entry(false, Moment::default());
+            let attributes = tree.defaults.new_entry(Shape::File, Moment::default());
             tree.insert(folder, name.into(), name.into(), attributes, body).unwrap()
         };
         let folder = |published| Body::Folder(Folder { published, ..Folder::default() });

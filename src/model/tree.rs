@@ -9,7 +9,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 use std::time::Instant;
 
-use super::attributes::{Attributes, Defaults};
+use super::attributes::{Attributes, Defaults, Shape};
 use super::entry::Permissions;
 use super::failure::Failure;
 use super::ino::Ino;
@@ -40,10 +40,11 @@ impl Tree {
             parent: None,
             name: OsString::new(),
             remote: String::new(),
-            attributes: defaults.new_entry(true, now),
+            attributes: defaults.new_entry(Shape::Folder, now),
             attributes_owed: false,
             permissions: Permissions::ALL,
             foreign: BTreeMap::new(),
+            link: None,
             touched: None,
             lookups: 1,
             body: Body::Folder(folder),
@@ -227,6 +228,7 @@ impl Tree {
             attributes_owed: false,
             permissions: Permissions::ALL,
             foreign: BTreeMap::new(),
+            link: None,
             touched: None,
             lookups: 0,
             body,
@@ -315,7 +317,7 @@ mod tests {
     }
 
     fn add(tree: &mut Tree, folder: Ino, name: &str, body: Body) -> Ino {
-        let attributes = tree.defaults.new_entry(matches!(body, Body::Folder(_)), Moment::default());
+        let attributes = tree.defaults.new_entry(Shape::File, Moment::default());
         let remote = tree.remote_name(folder, OsStr::new(name), None).unwrap();
         tree.insert(folder, name.into(), remote, attributes, body).unwrap()
     }

@@ -191,3 +191,38 @@ fn a_folder_that_only_takes_new_files_is_a_good_target() {
     assert_eq!(errno(fs::remove_file(mount.path("docs/file 1.dat"))), libc::EACCES);
     mount.umount();
 }
+
+#[test]
+fn symbolic_links_come_back_from_another_mount() {
+    let mut stage = Stage::new();
+    let source = stage.path("source");
+    fs::create_dir(&source).unwrap();
+    fs::write(source.join("file"), "x").unwrap();
+    let long = "d/".repeat(700) + "end";
+    for (name, target) in
+        [("relative", "file"), ("absolute", "/etc/passwd"), ("dangling", "../nowhere"), ("long", &long)]
+    {
+        std::os::unix::fs::symlink(target, source.join(name)).unwrap();
+    }
+    let mount = stage.mount(&[]);
+    sh(&format!("rsync -a {}/ {}/", source.display(), mount.point.display()));
+    assert_eq!(fs::read(mount.path("relative")).unwrap(), b"x", "a link is followed by the kernel");
+    // A link that is replaced, as rsync does it: made under a temporary name, and renamed.
+    fs::remove_file(source.join("relative")).unwrap();
+    std::os::unix::fs::symlink("dangling", source.join("relative")).unwrap();
+    sh(&format!("rsync -a {}/ {}/", source.display(), mount.point.display()));
+    assert_eq!(stage.requests("move"), 0);
+    mount.umount();
+    let mount = stage.mount(&[]);
+    let back = stage.path("back");
+    sh(&format!("rsync -a {}/ {}/", mount.point.display(), back.display()));
+    crate::stage::same_trees(&source, &back);
+    let again = sh(&format!("rsync -ai {}/ {}/", source.display(), mount.point.display()));
+    assert_eq!(String::from_utf8_lossy(&again.stdout), "", "a second run sends nothing");
+    mount.umount();
+
+    let mount = stage.mount(&["--metadata", "mtime"]);
+    let refused = std::os::unix::fs::symlink("file", mount.path("new"));
+    assert_eq!(errno(refused), libc::EPERM, "without metadata a link could not be told from a file");
+    mount.umount();
+}

@@ -75,8 +75,7 @@ impl Filesystem {
             return Err(Failure::plain(libc::EEXIST));
         }
         let remote = room_for(&mut core, parent, name)?;
-        // Tools that replace a link make the new one under a name of mkstemp's form.
-        let mut file = File::created(id, self.rules.temporary.matches(name, true));
+        let mut file = File::created(id, self.rules.temporary.matches_link(name));
         file.size = target.len() as u64;
         file.content.seal();
         let attributes = Maker { mode: 0o777, ..maker }.attributes();

@@ -136,6 +136,7 @@ pub fn mount_options(
         uid: arguments.uid.unwrap_or(environment.uid),
         gid: arguments.gid.unwrap_or(environment.gid),
         umask: arguments.umask,
+        close: arguments.close.into(),
         verify: arguments.verify.into(),
         metadata: arguments.metadata.into(),
         names: arguments.names.into(),

@@ -43,12 +43,13 @@ impl Filesystem {
             self.schedule(Errand::Publish(ino), self.rules.temporary_hold);
             return self.look_at(ino);
         }
-        if let Err(failure) = self.publish(ino).await {
+        if let Err(failure) = self.answer(ino).await {
             // Nobody was told that there is a link, so there is none.
             self.unlink_here(ino);
             return Err(failure);
         }
         if let Err(failure) = self.may_link() {
+            // Learned just now: what arrived is a plain file.
             self.unlink(parent, name).await?;
             return Err(failure);
         }

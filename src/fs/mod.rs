@@ -56,7 +56,7 @@ use crate::model::ino::{ContentId, Ino};
 use crate::model::listing::Changes;
 use crate::model::moment::Moment;
 use crate::model::path::RemotePath;
-use crate::model::policy::{Metadata, Verify};
+use crate::model::policy::{Close, Metadata, Verify};
 use crate::model::tree::Tree;
 use crate::remote::{self, Client, Download, ErrorKind};
 
@@ -94,6 +94,8 @@ pub struct Filesystem {
     /// An errand ended, well or not.
     outcomes: Notify,
     memory: Arc<Semaphore>,
+    /// Publications in the background: whoever waits for an answer finds room beside them.
+    background: Semaphore,
     stale: mpsc::UnboundedSender<Stale>,
 }
 
@@ -106,6 +108,7 @@ impl Filesystem {
         journal: Journal,
     ) -> (Arc<Self>, mpsc::UnboundedReceiver<Stale>) {
         let (stale, forgets) = mpsc::unbounded_channel();
+        let background = Semaphore::new(rules.max_uploads.max(1));
         let mut tree = Tree::new(rules.folder.clone(), rules.defaults, now());
         tree.names = rules.names;
         let filesystem = Self {
@@ -124,6 +127,7 @@ impl Filesystem {
             errands: Notify::new(),
             outcomes: Notify::new(),
             memory: Arc::new(Semaphore::new(PART_MEMORY)),
+            background,
             stale,
         };
         (Arc::new(filesystem), forgets)

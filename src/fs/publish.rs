@@ -76,6 +76,7 @@ impl Filesystem {
         let file = core.tree.file_mut(ino).ok()?;
         file.content.seal();
         let revision = file.content.owed()?;
+        file.owed_since.get_or_insert_with(Instant::now);
         let Local::Spooled(id) = file.local else { return None };
         let job = Job { ino, revision, id, path, size: file.size, replaces: file.published };
         core.uploading.insert(ino, Progress { sent: 0, size: job.size });
@@ -175,6 +176,7 @@ impl Filesystem {
             let settled = file.content.verified(job.revision);
             if settled {
                 file.failure = None;
+                file.owed_since = None;
                 file.local = Local::Cached(job.id, ReadAhead::whole(job.size));
                 core.cached.note(job.ino, job.size);
                 core.queue.forget(Errand::Publish(job.ino));

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::model::attributes::Defaults;
 use crate::model::path::RemotePath;
-use crate::model::policy::{Metadata, Names, Verify};
+use crate::model::policy::{Close, Metadata, Names, Verify};
 use crate::model::temporary::TemporaryNames;
 
 /// Decides what the journeys do; never changes while the mount lives.
@@ -17,6 +17,8 @@ pub struct Rules {
     pub mountpoint: PathBuf,
     /// Attributes of what has none stored.
     pub defaults: Defaults,
+    /// When close(2) answers.
+    pub close: Close,
     /// How much proof a close asks for.
     pub verify: Verify,
     /// What is stored beyond the API's own fields.
@@ -29,6 +31,8 @@ pub struct Rules {
     pub temporary: TemporaryNames,
     /// How long a temporary name waits for that.
     pub temporary_hold: Duration,
+    /// Files that are published in the background at the same time.
+    pub max_uploads: usize,
     /// Bytes that the cache may take.
     pub cache_size: u64,
     /// The longest that anything waits for the network without progress.

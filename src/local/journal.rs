@@ -103,6 +103,21 @@ impl Journal {
     }
 }
 
+impl Journal {
+    /// Writes several facts, in order, and waits until all are on the disk.
+    pub async fn commit_all(&self, facts: Vec<Fact>) -> Result<(), Failure> {
+        let mut facts = facts.into_iter().peekable();
+        while let Some(fact) = facts.next() {
+            // Facts are written in the order in which they come: waiting for the last is enough.
+            match facts.peek() {
+                Some(_) => self.note(fact),
+                None => return self.commit(fact).await,
+            }
+        }
+        Ok(())
+    }
+}
+
 impl Drop for Journal {
     fn drop(&mut self) {
         self.orders = None;

@@ -49,6 +49,8 @@ pub struct File {
     pub handles: u32,
     /// It goes by a temporary name: closing it publishes nothing, the rename does.
     pub temporary: bool,
+    /// Since when it is whole here and owed.
+    pub owed_since: Option<Instant>,
     /// Why the last attempt to publish failed. Told at every close and fsync until it is resolved.
     pub failure: Option<Failure>,
     /// How many fetches failed, and why the last one did: for those who waited for it.
@@ -76,6 +78,7 @@ impl File {
             published: Some(version),
             handles: 0,
             temporary: false,
+            owed_since: None,
             failure: None,
             fetch_failures: (0, None),
         }

@@ -1,5 +1,25 @@
 //! Choices of the user that decide what counts as done.
 
+/// When close(2) answers.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Close {
+    /// When Files.com holds the bytes, proven.
+    #[default]
+    Verified,
+    /// When bytes and intent are durable on this machine; they are published in the background.
+    Journaled,
+}
+
+impl Close {
+    /// The word of the option, and of the status.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Verified => "verified",
+            Self::Journaled => "journaled",
+        }
+    }
+}
+
 /// How much proof a close asks for.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Verify {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use url::Url;
 
 use crate::model::path::RemotePath;
-use crate::model::policy::{Metadata, Names, Verify};
+use crate::model::policy::{Close, Metadata, Names, Verify};
 use crate::remote::Credentials;
 
 /// Everything that decides what a mount does.
@@ -41,6 +41,8 @@ pub struct Options {
     pub gid: u32,
     /// Taken off 0666 and 0777 for everything that has no stored mode.
     pub umask: u16,
+    /// When close(2) answers.
+    pub close: Close,
     /// How much proof a close asks for.
     pub verify: Verify,
     /// What is stored beyond the API's own fields.

@@ -14,6 +14,7 @@ use super::options::Options;
 use crate::fs::{Filesystem, Remainder};
 use crate::fuse::{self, Door, Entrance, tell_kernel};
 use crate::model::moment::Moment;
+use crate::model::policy::Close;
 use crate::remote::{Client, Credentials};
 
 /// How long a mount that was told to end by a signal sends what is owed; the rest stays in the
@@ -116,6 +117,7 @@ fn entrance(options: &Options) -> Entrance {
 struct Facts {
     site: String,
     folder: String,
+    close: Close,
     key_expires: Option<Moment>,
     client: Client,
 }
@@ -123,7 +125,7 @@ struct Facts {
 impl Facts {
     fn of(options: &Options, key_expires: Option<Moment>, client: Client) -> Self {
         let site = options.base.as_str().trim_end_matches('/').to_owned();
-        Self { site, folder: options.folder.to_string(), key_expires, client }
+        Self { site, folder: options.folder.to_string(), close: options.close, key_expires, client }
     }
 }
 
@@ -159,7 +161,7 @@ impl Desk {
             "pid": std::process::id(),
             "site": self.facts.site,
             "folder": self.facts.folder,
-            "close": "verified",
+            "close": self.facts.close.name(),
             "key_expires_at": self.facts.key_expires.map(|expires| expires.to_string()),
             "clock_skew_seconds": self.facts.client.clock_skew(),
         });

@@ -15,7 +15,7 @@ use crate::stage::{FOLDER, Stage, noise, wait_until};
 const MIB: usize = 1 << 20;
 
 /// close(2), with its answer.
-fn close(file: File) -> io::Result<()> {
+pub fn close(file: File) -> io::Result<()> {
     // SAFETY: the descriptor was just given up by `file`, and is closed exactly once.
     match unsafe { libc::close(file.into_raw_fd()) } {
         0 => Ok(()),

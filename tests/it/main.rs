@@ -7,6 +7,7 @@ mod awkward;
 mod close;
 mod failures;
 mod hostile;
+mod journaled;
 mod lifecycle;
 mod names;
 mod reading;

@@ -9,6 +9,7 @@ mod hostile;
 mod lifecycle;
 mod names;
 mod reading;
+mod reference;
 mod round_trips;
 mod semantics;
 mod stage;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 
 use super::{help, quantities};
-use crate::mount::options::{Metadata, Verify};
+use crate::model::policy::{Close, Metadata, Names, Verify};
 
 /// Mount a Files.com folder as a backup target: when close(2) returns 0, Files.com holds exactly
 /// these bytes.
@@ -26,6 +26,9 @@ pub enum Command {
     /// Mount a folder; goes to the background once the mount answers
     #[command(after_help = help::MOUNT)]
     Mount(Box<MountArguments>),
+    /// Wait until Files.com holds everything, proven
+    #[command(after_help = help::SYNC)]
+    Sync(SyncArguments),
     /// Wait until everything is on Files.com, then unmount
     #[command(after_help = help::UMOUNT)]
     Umount(UmountArguments),
@@ -82,9 +85,9 @@ pub struct MountArguments {
     #[command(flatten)]
     pub access: AccessArguments,
 
-    /// When close(2) answers: `verified` is when Files.com holds the file
-    #[arg(long, value_name = "MODE", default_value = "verified", value_parser = close_mode, help_heading = "Safety")]
-    pub close: CloseMode,
+    /// When close(2) answers: once Files.com holds the file, or once it is durable here and on its way
+    #[arg(long, value_name = "MODE", default_value = "verified", help_heading = "Safety")]
+    pub close: CloseChoice,
     /// How much proof a close asks for: `strict` wants Files.com's own MD5 of every file
     #[arg(long, value_name = "HOW", default_value = "auto", help_heading = "Safety")]
     pub verify: VerifyChoice,
@@ -100,7 +103,7 @@ pub struct MountArguments {
     /// inside the cache folder when only that is given]
     #[arg(long, value_name = "FOLDER", help_heading = "Local disk")]
     pub state_dir: Option<PathBuf>,
-    /// Room that both may take together
+    /// Room that cached content may take; what is owed is kept in any case
     #[arg(long, value_name = "SIZE", default_value = "10G", value_parser = quantities::size, help_heading = "Local disk")]
     pub cache_size: u64,
 
@@ -119,6 +122,10 @@ pub struct MountArguments {
     /// What is stored beyond the API's own fields: `full` is mode, owner, fraction of the time
     #[arg(long, value_name = "WHAT", default_value = "full", help_heading = "Files")]
     pub metadata: MetadataChoice,
+    /// Names that Files.com does not store as they are, or takes for a sibling's: store them under
+    /// another text, or refuse them
+    #[arg(long, value_name = "HOW", default_value = "encode", help_heading = "Files")]
+    pub names: NamesChoice,
     /// How long a listing is believed
     #[arg(long, value_name = "TIME", default_value = "60s", value_parser = quantities::duration, help_heading = "Files")]
     pub dir_ttl: Duration,
@@ -152,6 +159,16 @@ pub struct MountArguments {
     /// The pipe to the process that waits in the foreground.
     #[arg(long, hide = true, value_name = "DESCRIPTOR")]
     pub report_to: Option<i32>,
+}
+
+/// `sync`.
+#[derive(Debug, Args)]
+pub struct SyncArguments {
+    /// Where it is mounted
+    pub mountpoint: PathBuf,
+    /// Longest wait
+    #[arg(long, value_name = "TIME", default_value = "1d", value_parser = quantities::duration)]
+    pub timeout: Duration,
 }
 
 /// `umount`.
@@ -190,18 +207,21 @@ pub struct StatusArguments {
     pub json: bool,
 }
 
-/// When close(2) answers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum CloseMode {
-    /// When Files.com holds the file.
+/// `--close`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum CloseChoice {
+    /// When Files.com holds the file, proven
     Verified,
+    /// When the file is durable here; `sync` and `umount` tell the outcome
+    Journaled,
 }
 
-fn close_mode(text: &str) -> Result<CloseMode, String> {
-    match text {
-        "verified" => Ok(CloseMode::Verified),
-        "journaled" => Err("journaled mode is not in this version; verified is".to_owned()),
-        _ => Err("verified is the only mode of this version".to_owned()),
+impl From<CloseChoice> for Close {
+    fn from(choice: CloseChoice) -> Self {
+        match choice {
+            CloseChoice::Verified => Self::Verified,
+            CloseChoice::Journaled => Self::Journaled,
+        }
     }
 }
 
@@ -219,6 +239,24 @@ impl From<VerifyChoice> for Verify {
         match choice {
             VerifyChoice::Auto => Self::Auto,
             VerifyChoice::Strict => Self::Strict,
+        }
+    }
+}
+
+/// `--names`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum NamesChoice {
+    /// Under another text that can be read back
+    Encode,
+    /// EINVAL and EEXIST
+    Refuse,
+}
+
+impl From<NamesChoice> for Names {
+    fn from(choice: NamesChoice) -> Self {
+        match choice {
+            NamesChoice::Encode => Self::Encode,
+            NamesChoice::Refuse => Self::Refuse,
         }
     }
 }

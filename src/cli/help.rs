@@ -34,6 +34,13 @@ Examples:
 In /etc/fstab:
   mysite:/backups /mnt/backup filescomfs api-key-file=/etc/filescomfs/key,_netdev 0 0";
 
+/// Below the options of `sync`.
+pub const SYNC: &str = "\
+Exit code 8: something is still owed, and listed.
+
+The line that a cron job needs on a mount with close=journaled:
+  rsync -a /home/ /mnt/backup/home/ && filescomfs sync /mnt/backup";
+
 /// Below the options of `umount`.
 pub const UMOUNT: &str = "\
 Exit code 8: something is still owed, and it is still mounted (not with --lazy).";

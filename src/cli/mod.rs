@@ -5,6 +5,7 @@
 //! the mount or decides what is safe.
 
 pub mod arguments;
+mod drain;
 pub mod exit_codes;
 pub mod fstab;
 mod help;
@@ -14,6 +15,7 @@ mod mount;
 pub mod quantities;
 pub mod resolve;
 mod status;
+mod sync;
 mod test;
 mod umount;
 
@@ -53,6 +55,7 @@ fn run(arguments: Vec<OsString>) -> Result<ExitCode, Failure> {
     };
     match command {
         Command::Mount(arguments) => mount::run(arguments, &words),
+        Command::Sync(arguments) => sync::run(&arguments),
         Command::Umount(arguments) => umount::run(&arguments),
         Command::Test(arguments) => test::run(&arguments),
         Command::Status(arguments) => status::run(&arguments),

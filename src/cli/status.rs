@@ -59,7 +59,12 @@ fn table(state: &Value) -> String {
     if let Some(seconds) = owed["oldest_seconds"].as_u64() {
         debt.push_str(&format!(", oldest {seconds} s"));
     }
-    if let Some(seconds) = owed["next_retry_seconds"].as_u64() {
+    if number(&owed["attributes"]) > 0 {
+        debt.push_str(&format!(", attributes of {}", number(&owed["attributes"])));
+    }
+    if debt != "nothing"
+        && let Some(seconds) = owed["next_retry_seconds"].as_u64()
+    {
         debt.push_str(&format!(", tried again in {seconds} s"));
     }
     row("owed", debt);

@@ -6,10 +6,11 @@ use std::time::{Duration, Instant};
 use super::core::{Core, Errand};
 use super::{Filesystem, Metadata, is_final, now, told};
 use crate::local::journal::{Fact, Owed};
-use crate::model::attributes::{Attributes, METADATA_KEY, on_the_wire};
+use crate::model::attributes::{Attributes, LINK_KEY, LONGEST_VALUE, METADATA_KEY, Shape, on_the_wire};
 use crate::model::failure::Failure;
+use crate::model::ino::Ino;
 use crate::model::moment::Moment;
-use crate::model::node::{Ino, Node};
+use crate::model::node::{Link, Node};
 use crate::remote::ErrorKind;
 
 /// How long changed attributes wait for more of them: tools set mode, owner and time one by one.
@@ -22,8 +23,8 @@ pub struct Attr {
     pub ino: Ino,
     /// Bytes.
     pub size: u64,
-    /// Folder or file.
-    pub is_folder: bool,
+    /// File, folder or link.
+    pub shape: Shape,
     /// Mode, owner, times.
     pub attributes: Attributes,
     /// How long the kernel may believe this.
@@ -63,7 +64,7 @@ impl Filesystem {
         let listed = node.parent.and_then(|parent| core.tree.folder(parent).ok()?.listed);
         let age = listed.map_or(Duration::ZERO, |listed| Instant::now().duration_since(listed));
         let ttl = self.rules.dir_ttl.saturating_sub(age);
-        Ok(Attr { ino, size, is_folder: node.is_folder(), attributes: node.attributes, ttl })
+        Ok(Attr { ino, size, shape: node.shape(), attributes: node.attributes, ttl })
     }
 
     /// What stat(2) shows of `ino`.
@@ -91,7 +92,7 @@ impl Filesystem {
         let file = node.file()?;
         file.content.owed()?;
         let (id, path) = (file.local.id()?, core.tree.path(ino)?);
-        Some(Owed { id, path, size: file.size, attributes: node.attributes })
+        Some(Owed { id, path, size: file.size, attributes: node.attributes, is_link: node.link.is_some() })
     }
 
     /// The metadata to send with `node`: ours where something differs from the defaults, and that of
@@ -100,8 +101,13 @@ impl Filesystem {
         let mut metadata = node.foreign.clone();
         if self.rules.metadata == Metadata::Full && core.habits.takes_metadata {
             let ours =
-                core.tree.defaults.to_metadata(&node.attributes, node.is_folder(), core.habits.keeps_mtime);
+                core.tree.defaults.to_metadata(&node.attributes, node.shape(), core.habits.keeps_mtime);
             metadata.extend(ours);
+            if let Some(Link::To(target)) = &node.link
+                && let Some(target) = target.to_str().filter(|to| to.chars().count() <= LONGEST_VALUE)
+            {
+                metadata.insert(LINK_KEY.to_owned(), target.to_owned());
+            }
         }
         metadata
     }
@@ -143,6 +149,7 @@ impl Filesystem {
                     node.attributes_owed = node.attributes != sent;
                     node.foreign = entry.metadata;
                     node.foreign.remove(METADATA_KEY);
+                    node.foreign.remove(LINK_KEY);
                 }
                 Ok(())
             }

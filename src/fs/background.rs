@@ -8,7 +8,10 @@ use super::Filesystem;
 use super::core::Errand;
 use super::status::Remainder;
 use crate::model::content::State;
-use crate::model::node::Ino;
+use crate::model::ino::Ino;
+
+/// The least time between two looks of a drain at what is owed.
+const DRAIN_PAUSE: Duration = Duration::from_millis(20);
 
 impl Filesystem {
     /// Carries out what is planned, for as long as the mount lives.
@@ -32,6 +35,7 @@ impl Filesystem {
     }
 
     async fn carry_out(&self, errand: Errand) {
+        let _room = self.background.acquire().await;
         let outcome = match errand {
             Errand::Publish(ino) => self.publish_now(ino).await,
             Errand::Attributes(ino) => self.push_attributes(ino).await,
@@ -98,6 +102,8 @@ impl Filesystem {
             if self.hurry() == 0 || tokio::time::timeout_at(deadline, outcome).await.is_err() {
                 return self.remainder();
             }
+            // Outcomes come in crowds, and each look costs a walk over all that is known.
+            tokio::time::sleep(DRAIN_PAUSE).await;
         }
     }
 

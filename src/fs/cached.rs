@@ -2,7 +2,7 @@
 
 use lru::LruCache;
 
-use crate::model::node::Ino;
+use crate::model::ino::Ino;
 
 /// The cache's books: files in the order of their last use, with the bytes that each takes.
 #[derive(Debug)]

@@ -1,10 +1,12 @@
 //! Close and fsync: where a caller learns whether its bytes are safe.
 
-use super::Filesystem;
+use std::time::{Duration, Instant};
+
 use super::core::Errand;
+use super::{Close, Filesystem};
 use crate::local::journal::Fact;
 use crate::model::failure::Failure;
-use crate::model::node::Ino;
+use crate::model::ino::Ino;
 
 impl Filesystem {
     /// close(2): answers when Files.com holds the bytes, proven, or why it does not. A temporary name
@@ -26,6 +28,7 @@ impl Filesystem {
             }
             let untouched = file.size == 0 && file.published.is_none();
             file.content.seal();
+            file.owed_since.get_or_insert_with(Instant::now);
             (!core.may_publish(ino), is_of_process(pid, handle.process), untouched)
         };
         if held_back {
@@ -40,7 +43,7 @@ impl Filesystem {
         if untouched && self.has_another_descriptor(ino, pid) {
             return Ok(());
         }
-        self.publish(ino).await
+        self.answer(ino).await
     }
 
     /// A shell opens the target of `>`, makes it standard output, and closes the first descriptor before
@@ -52,6 +55,18 @@ impl Filesystem {
         let descriptors = std::fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten();
         // The one that is being closed is not in the table any more.
         descriptors.filter_map(|entry| std::fs::read_link(entry.path()).ok()).any(|open| open == path)
+    }
+
+    /// What a caller waits for when a file is whole: the proof, or in journaled mode the local disk. The
+    /// failure of an earlier attempt to publish is told again, until it is resolved.
+    pub(super) async fn answer(&self, ino: Ino) -> Result<(), Failure> {
+        if self.rules.close == Close::Verified {
+            return self.publish(ino).await;
+        }
+        let failure = self.core().tree.file(ino)?.failure.clone();
+        self.make_durable(ino).await?;
+        self.schedule(Errand::Publish(ino), Duration::ZERO);
+        failure.map_or(Ok(()), Err)
     }
 
     /// Is there anything to do at the close of this descriptor?
@@ -73,7 +88,7 @@ impl Filesystem {
         if has_handle || is_written {
             return Ok(());
         }
-        self.publish(ino).await
+        self.answer(ino).await
     }
 
     /// fsync(2): bytes, name and intent are on the local disk. Tells the failure of an earlier attempt

@@ -9,7 +9,8 @@ use std::time::{Duration, Instant};
 use super::cached::Cached;
 use crate::model::attributes::Attributes;
 use crate::model::failure::Failure;
-use crate::model::node::{Body, ContentId, File, Ino, Local};
+use crate::model::ino::{ContentId, Ino};
+use crate::model::node::{Body, File, Local};
 use crate::model::queue::Queue;
 use crate::model::tree::Tree;
 
@@ -134,10 +135,9 @@ impl Core {
             Body::File(file) => file.published.is_none() || file.content.is_owed(),
             Body::Folder(folder) => !folder.published,
         };
-        if !travels && node.parent.is_some() {
-            node.attributes_owed = true;
-        }
-        Ok(!travels && node.parent.is_some())
+        let owed = !travels && (node.parent.is_some() || ino == Ino::ROOT);
+        node.attributes_owed |= owed;
+        Ok(owed)
     }
 
     /// Files with something that Files.com does not hold, and how many bytes that is.
@@ -152,7 +152,8 @@ impl Core {
     pub fn owed_otherwise(&self) -> impl Iterator<Item = Ino> {
         self.tree.iter().filter_map(|(ino, node)| {
             let only_here = node.folder().is_some_and(|folder| !folder.published);
-            (node.parent.is_some() && (node.attributes_owed || only_here)).then_some(ino)
+            let is_there = node.parent.is_some() || ino == Ino::ROOT;
+            (is_there && (node.attributes_owed || only_here)).then_some(ino)
         })
     }
 

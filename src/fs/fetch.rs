@@ -7,7 +7,8 @@ use std::sync::PoisonError;
 use super::{Filesystem, on_disk, told};
 use crate::model::digest::{ETag, Hasher, Md5};
 use crate::model::failure::Failure;
-use crate::model::node::{ContentId, Ino, Local};
+use crate::model::ino::{ContentId, Ino};
+use crate::model::node::Local;
 use crate::remote::{Download, ErrorKind};
 
 /// How often one range is asked for until all its bytes came.

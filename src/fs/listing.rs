@@ -6,8 +6,9 @@ use std::time::Instant;
 
 use super::core::Digests;
 use super::{Attr, Filesystem, told};
+use crate::model::attributes::Shape;
 use crate::model::failure::Failure;
-use crate::model::node::Ino;
+use crate::model::ino::Ino;
 use crate::remote::ErrorKind;
 
 /// One line of a directory.
@@ -17,8 +18,8 @@ pub struct DirEntry {
     pub ino: Ino,
     /// Its name.
     pub name: OsString,
-    /// Folder or file.
-    pub is_folder: bool,
+    /// File, folder or link.
+    pub shape: Shape,
 }
 
 impl Filesystem {
@@ -98,13 +99,13 @@ impl Filesystem {
             .entries
             .iter()
             .map(|(name, ino)| {
-                let is_folder = core.tree.node(*ino).is_ok_and(|node| node.is_folder());
-                DirEntry { ino: *ino, name: name.clone(), is_folder }
+                let shape = core.tree.node(*ino).map_or(Shape::File, |node| node.shape());
+                DirEntry { ino: *ino, name: name.clone(), shape }
             })
             .collect();
         entries.sort_by(|a, b| a.name.cmp(&b.name));
         let dots = [(folder, "."), (parent, "..")];
-        let dots = dots.map(|(ino, name)| DirEntry { ino, name: name.into(), is_folder: true });
+        let dots = dots.map(|(ino, name)| DirEntry { ino, name: name.into(), shape: Shape::Folder });
         Ok(Arc::new(dots.into_iter().chain(entries).collect()))
     }
 

@@ -5,9 +5,10 @@ use std::time::{Duration, Instant};
 
 use super::core::{Errand, Handle};
 use super::{Attr, Filesystem, now, told};
-use crate::model::attributes::Attributes;
+use crate::model::attributes::{Attributes, Shape};
 use crate::model::failure::Failure;
-use crate::model::node::{Body, File, Folder, Ino};
+use crate::model::ino::Ino;
+use crate::model::node::{Body, File, Folder};
 
 /// Attributes that changed right after a mkdir follow soon: rsync and tar set mode and time last.
 const SETTLE_FOLDER: Duration = Duration::from_secs(1);
@@ -26,7 +27,7 @@ pub struct Maker {
 }
 
 impl Maker {
-    fn attributes(self) -> Attributes {
+    pub(super) fn attributes(self) -> Attributes {
         let now = now();
         Attributes { mode: self.mode & 0o7777, uid: self.uid, gid: self.gid, mtime: now, ctime: now }
     }
@@ -57,7 +58,7 @@ impl Filesystem {
         name: &OsStr,
         maker: Maker,
         exclusive: bool,
-        id: crate::model::node::ContentId,
+        id: crate::model::ino::ContentId,
     ) -> Result<(Attr, u64), Failure> {
         let mut core = self.core();
         if core.tree.child(parent, name).is_some() {
@@ -65,7 +66,8 @@ impl Filesystem {
             return Err(Failure::plain(if exclusive { libc::EEXIST } else { libc::ESTALE }));
         }
         let remote = room_for(&mut core, parent, name)?;
-        let private = exclusive && maker.mode & 0o777 == 0o600;
+        // rsync makes the temporary file of a program with mode 0700.
+        let private = exclusive && maker.mode & 0o077 == 0;
         let file = File::created(id, self.rules.temporary.matches(name, private));
         let ino = core.tree.insert(parent, name.to_owned(), remote, maker.attributes(), Body::File(file))?;
         touch(&mut core, parent, ino)?;
@@ -110,7 +112,7 @@ impl Filesystem {
         if only_here {
             core.queue.schedule(Errand::Publish(ino), asked + self.rules.temporary_hold);
             self.errands.notify_one();
-        } else if !core.tree.defaults.to_metadata(&attributes, true, true).is_empty() {
+        } else if !core.tree.defaults.to_metadata(&attributes, Shape::Folder, true).is_empty() {
             core.tree.node_mut(ino)?.attributes_owed = true;
             core.queue.schedule(Errand::Attributes(ino), asked + SETTLE_FOLDER);
             self.errands.notify_one();
@@ -121,7 +123,7 @@ impl Filesystem {
 }
 
 /// The remote name of a new entry, if there is room for it.
-fn room_for(core: &mut super::core::Core, parent: Ino, name: &OsStr) -> Result<String, Failure> {
+pub(super) fn room_for(core: &mut super::core::Core, parent: Ino, name: &OsStr) -> Result<String, Failure> {
     let node = core.tree.node(parent)?;
     if parent != Ino::ROOT && node.parent.is_none() {
         return Err(Failure::plain(libc::ENOENT));
@@ -139,7 +141,7 @@ fn room_for(core: &mut super::core::Core, parent: Ino, name: &OsStr) -> Result<S
 }
 
 /// A new entry: its folder changed, and listings that were asked for before know nothing of it.
-fn touch(core: &mut super::core::Core, parent: Ino, ino: Ino) -> Result<(), Failure> {
+pub(super) fn touch(core: &mut super::core::Core, parent: Ino, ino: Ino) -> Result<(), Failure> {
     let changed = now();
     let folder = core.tree.node_mut(parent)?;
     folder.attributes.mtime = changed;

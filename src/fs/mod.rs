@@ -1,6 +1,6 @@
 //! The journeys of a name, a write, an upload and a read.
 //!
-//! Each journey decides under the one lock ([`core::Core`]), acts without it (disk, network), and
+//! Each journey decides under the one lock (`Core`), acts without it (disk, network), and
 //! reports back. Two journeys that would disturb each other on Files.com take turns:
 //!
 //! * `publishing`: one upload, hydration or move to the cache at a time for each file;
@@ -15,6 +15,8 @@ mod cached;
 mod close;
 mod core;
 mod fetch;
+mod job;
+mod links;
 mod listing;
 mod make;
 mod open;
@@ -24,6 +26,7 @@ mod read;
 mod recover;
 mod remove;
 mod rename;
+mod rules;
 mod status;
 mod turns;
 mod upload;
@@ -31,7 +34,6 @@ mod write;
 
 use std::collections::HashMap;
 use std::ffi::OsString;
-use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -41,22 +43,21 @@ pub use self::attributes::{Attr, Change};
 pub use self::listing::DirEntry;
 pub use self::make::Maker;
 pub use self::recover::Recovery;
+pub use self::rules::Rules;
 pub use self::status::{OwedFile, Remainder};
 
 use self::core::{Core, Errand};
 use self::turns::Turns;
 use crate::local::journal::Journal;
 use crate::local::store::Store;
-use crate::model::attributes::Defaults;
 use crate::model::entry::Entry;
 use crate::model::failure::Failure;
+use crate::model::ino::{ContentId, Ino};
 use crate::model::listing::Changes;
 use crate::model::moment::Moment;
-use crate::model::node::{ContentId, Ino};
 use crate::model::path::RemotePath;
-use crate::model::temporary::TemporaryNames;
+use crate::model::policy::{Close, Metadata, Verify};
 use crate::model::tree::Tree;
-use crate::mount::options::{Metadata, Options, Verify};
 use crate::remote::{self, Client, Download, ErrorKind};
 
 /// Memory for parts that are on their way, in MiB.
@@ -69,19 +70,6 @@ pub enum Stale {
     Name(Ino, OsString),
     /// Attributes and bytes of a file or folder are others.
     Inode(Ino),
-}
-
-/// What was asked of this mount.
-#[derive(Debug)]
-struct Rules {
-    mountpoint: PathBuf,
-    verify: Verify,
-    metadata: Metadata,
-    dir_ttl: Duration,
-    temporary: TemporaryNames,
-    temporary_hold: Duration,
-    cache_size: u64,
-    network_timeout: Duration,
 }
 
 /// A mounted folder of Files.com, without the kernel.
@@ -106,34 +94,29 @@ pub struct Filesystem {
     /// An errand ended, well or not.
     outcomes: Notify,
     memory: Arc<Semaphore>,
+    /// Publications in the background: whoever waits for an answer finds room beside them.
+    background: Semaphore,
     stale: mpsc::UnboundedSender<Stale>,
 }
 
 impl Filesystem {
     /// A filesystem over its rooms. What the kernel must forget comes out of the receiver.
     pub fn new(
-        options: &Options,
+        rules: Rules,
         remote: Client,
         store: Store,
         journal: Journal,
     ) -> (Arc<Self>, mpsc::UnboundedReceiver<Stale>) {
-        let defaults = Defaults::with_umask(options.umask, options.uid, options.gid);
         let (stale, forgets) = mpsc::unbounded_channel();
+        let background = Semaphore::new(rules.max_uploads.max(1));
+        let mut tree = Tree::new(rules.folder.clone(), rules.defaults, now());
+        tree.names = rules.names;
         let filesystem = Self {
-            core: Mutex::new(Core::new(Tree::new(options.folder.clone(), defaults, now()))),
+            core: Mutex::new(Core::new(tree)),
             remote,
             store: Arc::new(store),
             journal,
-            rules: Rules {
-                mountpoint: options.mountpoint.clone(),
-                verify: options.verify,
-                metadata: options.metadata,
-                dir_ttl: options.dir_ttl,
-                temporary: TemporaryNames::with(options.temporary_names.iter().cloned()),
-                temporary_hold: options.temporary_hold,
-                cache_size: options.cache_size,
-                network_timeout: options.network_timeout,
-            },
+            rules,
             downloads: Mutex::default(),
             publishing: Turns::default(),
             naming: Turns::default(),
@@ -144,6 +127,7 @@ impl Filesystem {
             errands: Notify::new(),
             outcomes: Notify::new(),
             memory: Arc::new(Semaphore::new(PART_MEMORY)),
+            background,
             stale,
         };
         (Arc::new(filesystem), forgets)

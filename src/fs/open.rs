@@ -6,7 +6,8 @@ use super::Filesystem;
 use super::core::{Errand, Handle};
 use crate::model::content::State;
 use crate::model::failure::Failure;
-use crate::model::node::{Ino, Local};
+use crate::model::ino::Ino;
+use crate::model::node::Local;
 
 impl Filesystem {
     /// Opens a file. `truncate` empties it first, whatever Files.com has: nothing is fetched.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::core::Digests;
-use super::publish::{Job, Trouble};
+use super::job::{Job, Trouble};
 use super::upload::Parcel;
 use super::{Filesystem, Verify};
 use crate::model::digest::ETag;

@@ -4,18 +4,19 @@ use std::collections::BTreeMap;
 use std::time::Instant;
 
 use super::core::{Errand, Progress};
-use super::{Filesystem, is_final, on_disk, told};
+use super::{Filesystem, on_disk, told};
 use crate::local::journal::Fact;
 use crate::model::attributes::{Attributes, METADATA_KEY, on_the_wire};
-use crate::model::content::Revision;
 use crate::model::entry::Entry;
 use crate::model::failure::Failure;
-use crate::model::node::{Body, ContentId, Ino, Local};
+use crate::model::ino::Ino;
+use crate::model::node::{Body, Local};
 use crate::model::path::RemotePath;
 use crate::model::proof::{Fingerprint, Verified};
 use crate::model::readahead::ReadAhead;
-use crate::remote::{self, Completion, ErrorKind};
+use crate::remote::{Completion, ErrorKind};
 
+use super::job::{Job, Trouble};
 use super::upload::Parcel;
 
 /// How often bytes are sent again that did not arrive as they left.
@@ -24,50 +25,6 @@ const MISMATCHES: u32 = 3;
 const RESTARTS: u32 = 3;
 /// How often a close goes after bytes that others keep changing.
 const CHASES: u32 = 16;
-
-/// One attempt: these bytes, as they are now.
-#[derive(Debug)]
-pub(super) struct Job {
-    pub ino: Ino,
-    pub revision: Revision,
-    pub id: ContentId,
-    pub path: RemotePath,
-    pub size: u64,
-    /// The version that it will replace.
-    pub replaces: Option<Fingerprint>,
-}
-
-/// Why an attempt ended without a proof.
-#[derive(Debug)]
-pub(super) enum Trouble {
-    /// Newer bytes, or none are wanted any more.
-    Overtaken,
-    /// What arrived is not what left.
-    Mismatch(Failure),
-    /// The service does not know the upload any more.
-    Lost(Failure),
-    /// It may work later.
-    Later(Failure),
-    /// It will not work as it is.
-    Refused(Failure),
-}
-
-impl From<remote::Error> for Trouble {
-    fn from(error: remote::Error) -> Self {
-        let failure = told(&error);
-        match error.kind() {
-            ErrorKind::UploadLost | ErrorKind::UrlExpired | ErrorKind::OutcomeUnknown => Self::Lost(failure),
-            kind if is_final(kind) => Self::Refused(failure),
-            _ => Self::Later(failure),
-        }
-    }
-}
-
-impl From<Failure> for Trouble {
-    fn from(failure: Failure) -> Self {
-        Self::Later(failure)
-    }
-}
 
 impl Filesystem {
     /// Publishes what is owed of a file and answers with the outcome. A failed file stays owed, is
@@ -119,6 +76,7 @@ impl Filesystem {
         let file = core.tree.file_mut(ino).ok()?;
         file.content.seal();
         let revision = file.content.owed()?;
+        file.owed_since.get_or_insert_with(Instant::now);
         let Local::Spooled(id) = file.local else { return None };
         let job = Job { ino, revision, id, path, size: file.size, replaces: file.published };
         core.uploading.insert(ino, Progress { sent: 0, size: job.size });
@@ -211,10 +169,14 @@ impl Filesystem {
             node.touched = Some(Instant::now());
             node.permissions = entry.permissions;
             let Body::File(file) = &mut node.body else { return };
-            file.published = Some(entry.fingerprint());
+            let version = entry.fingerprint();
+            // What was proven is known, whether the site states it or not.
+            let md5 = version.md5.or((!proof.basis().is_weak()).then_some(proof.digest().md5));
+            file.published = Some(Fingerprint { md5, ..version });
             let settled = file.content.verified(job.revision);
             if settled {
                 file.failure = None;
+                file.owed_since = None;
                 file.local = Local::Cached(job.id, ReadAhead::whole(job.size));
                 core.cached.note(job.ino, job.size);
                 core.queue.forget(Errand::Publish(job.ino));

@@ -6,7 +6,8 @@ use std::sync::Arc;
 
 use super::Filesystem;
 use crate::model::failure::Failure;
-use crate::model::node::{ContentId, Ino, Local};
+use crate::model::ino::{ContentId, Ino};
+use crate::model::node::Local;
 use crate::model::readahead::ReadAhead;
 
 /// What a look at the local bytes found.

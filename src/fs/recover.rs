@@ -1,15 +1,17 @@
 //! What an earlier mount left behind: owed again, or set aside. Nothing is deleted.
 
 use std::collections::BTreeMap;
-use std::ffi::OsStr;
 use std::time::Duration;
 
 use super::Filesystem;
 use super::core::Errand;
 use crate::local::journal::{Fact, Owed};
+use crate::model::attributes::Shape;
 use crate::model::content::Content;
 use crate::model::failure::Failure;
-use crate::model::node::{Body, ContentId, File, Folder, Ino, Local};
+use crate::model::ino::{ContentId, Ino};
+use crate::model::name;
+use crate::model::node::{Body, File, Folder, Link, Local};
 
 /// What the journal says against what the spool holds: decided before anything is touched.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -18,7 +20,7 @@ pub struct Recovery {
     pub owed: Vec<Owed>,
     /// In the spool, but no fact says what they are.
     pub unknown: Vec<ContentId>,
-    /// Facts whose bytes are missing or of another size.
+    /// Facts whose bytes are missing.
     pub broken: Vec<Owed>,
 }
 
@@ -28,11 +30,9 @@ impl Recovery {
         let mut plan = Self::default();
         for fact in facts {
             match spool.remove(&fact.id) {
-                Some(size) if size == fact.size => plan.owed.push(fact),
-                Some(_) => {
-                    plan.unknown.push(fact.id);
-                    plan.broken.push(fact);
-                }
+                // Written on after the fsync that the fact is of: as after any crash, the file is what
+                // the disk has.
+                Some(size) => plan.owed.push(Owed { size, ..fact }),
                 None => plan.broken.push(fact),
             }
         }
@@ -54,7 +54,7 @@ impl Filesystem {
         }
         for fact in plan.broken {
             tracing::error!(
-                "the journal says that {} ({} bytes) is owed, but its bytes are not whole in the spool",
+                "the journal says that {} ({} bytes) is owed, but its bytes are not in the spool",
                 fact.path,
                 fact.size
             );
@@ -90,11 +90,12 @@ impl Filesystem {
         let mut at = Ino::ROOT;
         for folder in folders {
             self.list(at).await?;
-            at = self.folder_for(at, OsStr::new(folder))?;
+            at = self.folder_for(at, folder)?;
         }
         self.list(at).await?;
         let mut core = self.core();
-        let known = core.tree.child(at, OsStr::new(name));
+        let local = name::from_remote(name).ok_or(Failure::plain(libc::EINVAL))?;
+        let known = core.tree.child(at, &local);
         let published = known.and_then(|ino| core.tree.file(ino).ok()?.published);
         if let Some(old) = known {
             core.tree.detach(old);
@@ -107,23 +108,25 @@ impl Filesystem {
             published,
             ..File::created(owed.id, false)
         };
-        let ino = core.tree.insert(at, name.into(), name.clone(), owed.attributes, Body::File(file))?;
-        core.tree.node_mut(ino)?.touched = Some(std::time::Instant::now());
+        let ino = core.tree.insert(at, local, name.clone(), owed.attributes, Body::File(file))?;
+        let node = core.tree.node_mut(ino)?;
+        node.touched = Some(std::time::Instant::now());
+        node.link = owed.is_link.then_some(Link::InContent);
         drop(core);
         self.schedule(Errand::Publish(ino), Duration::ZERO);
         Ok(())
     }
 
-    fn folder_for(&self, parent: Ino, name: &OsStr) -> Result<Ino, Failure> {
+    fn folder_for(&self, parent: Ino, remote: &str) -> Result<Ino, Failure> {
+        let name = name::from_remote(remote).ok_or(Failure::plain(libc::EINVAL))?;
         let mut core = self.core();
-        if let Some(known) = core.tree.child(parent, name) {
+        if let Some(known) = core.tree.child(parent, &name) {
             return Ok(known);
         }
         // It is gone there, or never came: the upload makes it again.
-        let attributes = core.tree.defaults.new_entry(true, super::now());
-        let remote = name.to_string_lossy().into_owned();
-        let ino =
-            core.tree.insert(parent, name.to_owned(), remote, attributes, Body::Folder(Folder::default()))?;
+        let attributes = core.tree.defaults.new_entry(Shape::Folder, super::now());
+        let body = Body::Folder(Folder::default());
+        let ino = core.tree.insert(parent, name, remote.to_owned(), attributes, body)?;
         core.tree.node_mut(ino)?.touched = Some(std::time::Instant::now());
         Ok(ino)
     }
@@ -139,15 +142,15 @@ mod tests {
     fn fact(id: u64, size: u64) -> Owed {
         let attributes =
             Attributes { mode: 0o644, uid: 0, gid: 0, mtime: Moment::default(), ctime: Moment::default() };
-        Owed { id: ContentId(id), path: RemotePath::parse("f").unwrap(), size, attributes }
+        Owed { id: ContentId(id), path: RemotePath::parse("f").unwrap(), size, attributes, is_link: false }
     }
 
     #[test]
     fn everything_in_the_spool_is_owed_or_set_aside() {
         let spool = BTreeMap::from([(ContentId(1), 10), (ContentId(2), 3), (ContentId(9), 7)]);
         let plan = Recovery::plan(vec![fact(1, 10), fact(2, 20), fact(3, 5)], spool);
-        assert_eq!(plan.owed, [fact(1, 10)]);
-        assert_eq!(plan.unknown, [ContentId(2), ContentId(9)]);
-        assert_eq!(plan.broken, [fact(2, 20), fact(3, 5)]);
+        assert_eq!(plan.owed, [fact(1, 10), fact(2, 3)], "with the sizes that the disk has");
+        assert_eq!(plan.unknown, [ContentId(9)]);
+        assert_eq!(plan.broken, [fact(3, 5)]);
     }
 }

@@ -7,8 +7,10 @@ use tokio::time::Instant;
 
 use super::core::Errand;
 use super::{Filesystem, told};
+use crate::local::journal::Fact;
 use crate::model::failure::Failure;
-use crate::model::node::{Ino, Local};
+use crate::model::ino::Ino;
+use crate::model::node::Local;
 use crate::model::path::RemotePath;
 
 /// The service deletes folders in the background: how long one may stay visible.
@@ -32,6 +34,14 @@ impl Filesystem {
         };
         if let Some(path) = published {
             self.remote.delete(&path).await.map_err(|error| told(&error))?;
+        }
+        let owed = {
+            let core = self.core();
+            self.sealed_fact(&core, ino).map(|owed| owed.id)
+        };
+        if let Some(id) = owed {
+            // Before anybody is told that it is gone: a crash must not bring it back.
+            self.journal.commit(Fact::Settled(id)).await?;
         }
         self.unlink_here(ino);
         Ok(())
@@ -75,7 +85,7 @@ impl Filesystem {
             self.drop_content(id);
         } else {
             // Still open, but owed to nobody.
-            self.journal.note(crate::local::journal::Fact::Settled(id));
+            self.journal.note(Fact::Settled(id));
         }
     }
 

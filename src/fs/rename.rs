@@ -9,7 +9,8 @@ use super::turns::Turn;
 use super::{Filesystem, told};
 use crate::local::journal::Fact;
 use crate::model::failure::Failure;
-use crate::model::node::{Body, Ino};
+use crate::model::ino::Ino;
+use crate::model::node::Body;
 use crate::model::path::RemotePath;
 use crate::model::rename::{RenamePlan, There};
 
@@ -78,6 +79,13 @@ impl Filesystem {
             }
             self.move_there(from, to, *overwrite).await?;
         }
+        // What is owed belongs under the new path, whatever happens next.
+        let moved = self.change_name_here(plan, folder, name)?;
+        self.journal.commit_all(moved).await
+    }
+
+    /// The part of a rename that this mount sees; returns what the journal must know of it.
+    fn change_name_here(&self, plan: &RenamePlan, folder: Ino, name: &OsStr) -> Result<Vec<Fact>, Failure> {
         let mut core = self.core();
         let replaced = core.tree.relink(plan.source, folder, name, &plan.remote, Instant::now())?;
         let inherited = replaced.and_then(|ino| core.tree.file(ino).ok()?.published);
@@ -92,14 +100,13 @@ impl Filesystem {
                 file.published = inherited;
             }
         }
-        if let Some(owed) = self.sealed_fact(&core, plan.source) {
-            self.journal.note(Fact::Owed(owed));
-        }
+        let subtree = core.tree.subtree(plan.source);
+        let moved = subtree.iter().filter_map(|ino| self.sealed_fact(&core, *ino)).map(Fact::Owed).collect();
         match replaced {
             Some(replaced) => self.orphan(core, replaced),
             None => drop(core),
         }
-        Ok(())
+        Ok(moved)
     }
 
     async fn move_there(&self, from: &RemotePath, to: &RemotePath, overwrite: bool) -> Result<(), Failure> {
@@ -127,7 +134,7 @@ impl Filesystem {
             return Ok(());
         }
         if may_publish {
-            return self.publish(ino).await;
+            return self.answer(ino).await;
         }
         self.make_durable(ino).await?;
         self.schedule(Errand::Publish(ino), self.rules.temporary_hold);

@@ -75,12 +75,15 @@ impl Filesystem {
             .collect();
         let now = std::time::Instant::now();
         let next = core.queue.next().map(|at| at.duration_since(now).as_secs());
+        let since = core.owed().filter_map(|(_, file)| file.owed_since).min();
+        let oldest = since.map(|since| now.duration_since(since).as_secs());
         let calls = self.remote.calls();
         json!({
             "owed": {
                 "files": remainder.files,
                 "bytes": remainder.bytes,
                 "attributes": remainder.attributes,
+                "oldest_seconds": oldest,
                 "next_retry_seconds": next,
             },
             "uploading": uploading,
@@ -99,7 +102,7 @@ impl Filesystem {
     }
 
     /// What `getfattr -n user.filescomfs.NAME` tells of a file; `None` for other names.
-    pub fn told_of(&self, ino: crate::model::node::Ino, name: &str) -> Option<String> {
+    pub fn told_of(&self, ino: crate::model::ino::Ino, name: &str) -> Option<String> {
         let core = self.core();
         let file = core.tree.file(ino).ok()?;
         match name {

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::{Mutex as Gate, OwnedMutexGuard};
 
-use crate::model::node::Ino;
+use crate::model::ino::Ino;
 
 /// A queue for every file that somebody wants to be alone with.
 #[derive(Debug, Default)]

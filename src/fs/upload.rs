@@ -7,7 +7,7 @@ use bytes::Bytes;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::task::JoinSet;
 
-use super::publish::{Job, Trouble};
+use super::job::{Job, Trouble};
 use super::{Filesystem, PART_MEMORY, on_disk};
 use crate::model::digest::{ETag, Hasher, Md5};
 use crate::model::failure::Failure;
@@ -34,7 +34,8 @@ struct Flight {
     number: u32,
     slot: Option<PartSlot>,
     bytes: Bytes,
-    md5: Md5,
+    /// Its MD5, where the file is this one part and was hashed as a whole already.
+    known: Option<Md5>,
     _memory: OwnedSemaphorePermit,
 }
 
@@ -54,8 +55,9 @@ impl Filesystem {
         for number in 1..=parts.count() {
             let range = parts.range(number);
             let memory = self.reserve(range.end - range.start).await;
-            let read = read_part(file.clone(), range, hasher, parts.count() == 1).await?;
+            let read = read_part(file.clone(), range, hasher).await?;
             hasher = read.hasher;
+            let known = (parts.count() == 1).then(|| hasher.clone().finish().md5);
             if !self.is_current(job) {
                 return Err(Trouble::Overtaken);
             }
@@ -67,7 +69,7 @@ impl Filesystem {
                     number,
                     slot: first.take(),
                     bytes: read.bytes,
-                    md5: read.md5,
+                    known,
                     _memory: memory,
                 }
                 .deliver(),
@@ -117,21 +119,26 @@ struct Landed {
 
 impl Flight {
     async fn deliver(mut self) -> Result<Landed, Trouble> {
+        let mut sent = self.known;
         let mut last = None;
         for _ in 0..PART_ATTEMPTS {
             let slot = match self.slot.take().filter(|slot| !slot.is_expired()) {
                 Some(slot) => slot,
                 None => self.client.begin_part(&self.path, &self.reference, self.number).await?,
             };
-            match self.client.put_part(&slot, self.bytes.clone()).await {
-                Ok(ETag::Md5(stored)) if stored != self.md5 => {
-                    let what =
-                        format!("part {} arrived with MD5 {stored} and left with {}", self.number, self.md5);
+            // Hashed while it travels.
+            let (answer, md5) =
+                tokio::join!(self.client.put_part(&slot, self.bytes.clone()), hash(sent, self.bytes.clone()));
+            let md5 = md5?;
+            sent = Some(md5);
+            match answer {
+                Ok(ETag::Md5(stored)) if stored != md5 => {
+                    let what = format!("part {} arrived with MD5 {stored} and left with {md5}", self.number);
                     tracing::warn!("{}: {what}; it is sent again", self.path);
                     last = Some(Trouble::Mismatch(Failure::new(libc::EIO, what)));
                 }
                 Ok(etag) => {
-                    let evidence = PartEvidence { sent: self.md5, etag };
+                    let evidence = PartEvidence { sent: md5, etag };
                     return Ok(Landed { number: self.number, bytes: self.bytes.len() as u64, evidence });
                 }
                 Err(error) if error.kind() == ErrorKind::UrlExpired => last = Some(error.into()),
@@ -142,18 +149,24 @@ impl Flight {
     }
 }
 
+/// The MD5 of a part, computed once.
+async fn hash(known: Option<Md5>, bytes: Bytes) -> Result<Md5, Failure> {
+    match known {
+        Some(md5) => Ok(md5),
+        None => on_disk(move || Ok(Md5::of(&bytes))).await,
+    }
+}
+
 struct ReadPart {
     hasher: Hasher,
     bytes: Bytes,
-    md5: Md5,
 }
 
-/// Reads one part and hashes it, for itself and for the whole.
+/// Reads one part, and hashes it for the whole.
 async fn read_part(
     file: Arc<std::fs::File>,
     range: std::ops::Range<u64>,
     mut hasher: Hasher,
-    only_one: bool,
 ) -> Result<ReadPart, Trouble> {
     let read = on_disk(move || {
         let mut bytes = vec![0; (range.end - range.start) as usize];
@@ -162,8 +175,7 @@ async fn read_part(
             other => other?,
         }
         hasher.update(&bytes);
-        let md5 = if only_one { hasher.clone().finish().md5 } else { Md5::of(&bytes) };
-        Ok(Some(ReadPart { hasher, bytes: bytes.into(), md5 }))
+        Ok(Some(ReadPart { hasher, bytes: bytes.into() }))
     });
     // Shorter than it was: somebody cut it off in the meantime.
     read.await?.ok_or(Trouble::Overtaken)

@@ -5,7 +5,8 @@ use std::os::unix::fs::FileExt;
 use super::{Filesystem, on_disk};
 use crate::model::content::Writing;
 use crate::model::failure::Failure;
-use crate::model::node::{ContentId, Ino, Local};
+use crate::model::ino::{ContentId, Ino};
+use crate::model::node::Local;
 use crate::model::parts::LARGEST_FILE;
 
 impl Filesystem {

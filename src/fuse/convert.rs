@@ -5,9 +5,10 @@ use std::time::SystemTime;
 use fuser::{Errno, FileAttr, FileType, INodeNo, TimeOrNow};
 
 use crate::fs::Attr;
+use crate::model::attributes::Shape;
 use crate::model::failure::Failure;
+use crate::model::ino::Ino;
 use crate::model::moment::Moment;
-use crate::model::node::Ino;
 
 /// Preferred size of reads and writes.
 const BLOCK: u32 = 1 << 20;
@@ -20,8 +21,12 @@ pub(super) fn errno(failure: &Failure) -> Errno {
     Errno::from_i32(failure.errno)
 }
 
-pub(super) fn kind(is_folder: bool) -> FileType {
-    if is_folder { FileType::Directory } else { FileType::RegularFile }
+pub(super) fn kind(shape: Shape) -> FileType {
+    match shape {
+        Shape::File => FileType::RegularFile,
+        Shape::Folder => FileType::Directory,
+        Shape::Link => FileType::Symlink,
+    }
 }
 
 /// What stat(2) shows. Links are not counted: a file has one name, and a folder does not tell how
@@ -37,9 +42,9 @@ pub(super) fn attr(attr: &Attr) -> FileAttr {
         mtime,
         ctime: SystemTime::from(attributes.ctime),
         crtime: mtime,
-        kind: kind(attr.is_folder),
+        kind: kind(attr.shape),
         perm: attributes.mode,
-        nlink: if attr.is_folder { 2 } else { 1 },
+        nlink: if attr.shape == Shape::Folder { 2 } else { 1 },
         uid: attributes.uid,
         gid: attributes.gid,
         rdev: 0,

@@ -207,8 +207,17 @@ impl fuser::Filesystem for Door {
         self.later(move |fs| async move { empty(reply, fs.rmdir(parent, &name).await) });
     }
 
-    fn symlink(&self, _: &Request, _: INodeNo, _: &OsStr, _: &Path, reply: ReplyEntry) {
-        reply.error(Errno::EPERM);
+    fn symlink(&self, request: &Request, parent: INodeNo, name: &OsStr, target: &Path, reply: ReplyEntry) {
+        let (parent, name, maker) = (ino(parent), name.to_owned(), maker(request, 0o777));
+        let target = target.as_os_str().to_owned();
+        self.later(move |fs| async move { entry(reply, fs.symlink(parent, &name, &target, maker).await) });
+    }
+
+    fn readlink(&self, _: &Request, node: INodeNo, reply: ReplyData) {
+        let node = ino(node);
+        self.later(move |fs| async move {
+            data(reply, fs.read_link(node).await.map(std::os::unix::ffi::OsStringExt::into_vec));
+        });
     }
 
     fn link(&self, _: &Request, _: INodeNo, _: INodeNo, _: &OsStr, reply: ReplyEntry) {
@@ -365,7 +374,7 @@ impl fuser::Filesystem for Door {
                 Err(failure) => return reply.error(errno(&failure)),
             };
             for (entry, next) in entries.iter().zip(1..).skip(offset as usize) {
-                if reply.add(INodeNo(entry.ino.0), next, kind(entry.is_folder), &entry.name) {
+                if reply.add(INodeNo(entry.ino.0), next, kind(entry.shape), &entry.name) {
                     break;
                 }
             }
@@ -501,7 +510,7 @@ impl fuser::Filesystem for Door {
 async fn snapshot(
     fs: &Filesystem,
     dirs: &Mutex<HashMap<u64, Arc<Vec<DirEntry>>>>,
-    node: crate::model::node::Ino,
+    node: crate::model::ino::Ino,
     handle: u64,
     offset: u64,
 ) -> Result<Arc<Vec<DirEntry>>, Failure> {

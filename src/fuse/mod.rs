@@ -10,5 +10,5 @@ mod enter;
 mod forget;
 
 pub use door::Door;
-pub use enter::enter;
+pub use enter::{Entrance, enter};
 pub use forget::tell_kernel;

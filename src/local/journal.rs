@@ -14,8 +14,8 @@ use tokio::sync::oneshot;
 
 use crate::model::attributes::Attributes;
 use crate::model::failure::Failure;
+use crate::model::ino::ContentId;
 use crate::model::moment::Moment;
-use crate::model::node::ContentId;
 use crate::model::path::RemotePath;
 
 /// Version of the tables; kept in SQLite's `user_version`.
@@ -32,6 +32,8 @@ pub struct Owed {
     pub size: u64,
     /// Mode, owner, times.
     pub attributes: Attributes,
+    /// The bytes are the target of a symbolic link.
+    pub is_link: bool,
 }
 
 /// What became true.
@@ -101,6 +103,21 @@ impl Journal {
     }
 }
 
+impl Journal {
+    /// Writes several facts, in order, and waits until all are on the disk.
+    pub async fn commit_all(&self, facts: Vec<Fact>) -> Result<(), Failure> {
+        let mut facts = facts.into_iter().peekable();
+        while let Some(fact) = facts.next() {
+            // Facts are written in the order in which they come: waiting for the last is enough.
+            match facts.peek() {
+                Some(_) => self.note(fact),
+                None => return self.commit(fact).await,
+            }
+        }
+        Ok(())
+    }
+}
+
 impl Drop for Journal {
     fn drop(&mut self) {
         self.orders = None;
@@ -116,7 +133,7 @@ fn create(connection: &Connection) -> rusqlite::Result<()> {
          CREATE TABLE owed (
             id INTEGER PRIMARY KEY, path TEXT NOT NULL, size INTEGER NOT NULL,
             mode INTEGER NOT NULL, uid INTEGER NOT NULL, gid INTEGER NOT NULL,
-            seconds INTEGER NOT NULL, nanos INTEGER NOT NULL
+            seconds INTEGER NOT NULL, nanos INTEGER NOT NULL, link INTEGER NOT NULL
          ) STRICT;",
     )?;
     connection.pragma_update(None, "user_version", VERSION)?;
@@ -124,20 +141,20 @@ fn create(connection: &Connection) -> rusqlite::Result<()> {
 }
 
 fn read(connection: &Connection) -> rusqlite::Result<Vec<Owed>> {
-    let mut query =
-        connection.prepare("SELECT id, path, size, mode, uid, gid, seconds, nanos FROM owed ORDER BY id")?;
+    let mut query = connection
+        .prepare("SELECT id, path, size, mode, uid, gid, seconds, nanos, link FROM owed ORDER BY id")?;
     let rows = query.query_map([], |row| {
         let mtime = Moment { seconds: row.get(6)?, nanos: row.get(7)? };
         let path: String = row.get(1)?;
         let attributes =
             Attributes { mode: row.get(3)?, uid: row.get(4)?, gid: row.get(5)?, mtime, ctime: mtime };
-        Ok((row.get::<_, i64>(0)?, path, row.get::<_, i64>(2)?, attributes))
+        Ok((row.get::<_, i64>(0)?, path, row.get::<_, i64>(2)?, attributes, row.get(8)?))
     })?;
     let mut owed = Vec::new();
     for row in rows {
-        let (id, path, size, attributes) = row?;
+        let (id, path, size, attributes, is_link) = row?;
         let Some(path) = RemotePath::parse(&path) else { continue };
-        owed.push(Owed { id: ContentId(id as u64), path, size: size as u64, attributes });
+        owed.push(Owed { id: ContentId(id as u64), path, size: size as u64, attributes, is_link });
     }
     Ok(owed)
 }
@@ -170,7 +187,9 @@ fn apply(connection: &mut Connection, orders: &[Order]) -> rusqlite::Result<()> 
             Fact::Owed(owed) => {
                 let Attributes { mode, uid, gid, mtime, .. } = owed.attributes;
                 transaction
-                    .prepare_cached("INSERT OR REPLACE INTO owed VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)")?
+                    .prepare_cached(
+                        "INSERT OR REPLACE INTO owed VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+                    )?
                     .execute(params![
                         owed.id.0 as i64,
                         owed.path.as_str(),
@@ -179,7 +198,8 @@ fn apply(connection: &mut Connection, orders: &[Order]) -> rusqlite::Result<()> 
                         uid,
                         gid,
                         mtime.seconds,
-                        mtime.nanos
+                        mtime.nanos,
+                        owed.is_link
                     ])?;
             }
             Fact::Settled(id) => {
@@ -197,7 +217,13 @@ mod tests {
     fn owed(id: u64, path: &str) -> Owed {
         let mtime = Moment { seconds: -5, nanos: 7 };
         let attributes = Attributes { mode: 0o640, uid: 1, gid: 2, mtime, ctime: mtime };
-        Owed { id: ContentId(id), path: RemotePath::parse(path).unwrap(), size: 10, attributes }
+        Owed {
+            id: ContentId(id),
+            path: RemotePath::parse(path).unwrap(),
+            size: 10,
+            attributes,
+            is_link: true,
+        }
     }
 
     #[tokio::test]

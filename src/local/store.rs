@@ -15,7 +15,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use lru::LruCache;
 
 use super::durable;
-use crate::model::node::ContentId;
+use crate::model::ino::ContentId;
 
 /// Open files that are kept for the next call.
 const OPEN_FILES: NonZeroUsize = NonZeroUsize::new(256).unwrap();

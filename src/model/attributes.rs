@@ -2,7 +2,9 @@
 //!
 //! They live in `custom_metadata`, under one key, and only when they differ from the mount's
 //! defaults: `filescomfs = "1 mode=600 uid=1000 gid=1000 mtime=1700000000.000000001"`. The number in
-//! front is the version of the format; unknown words are left alone by those who read it.
+//! front is the version of the format; unknown words are left alone by those who read it. A symbolic
+//! link is a small file that holds its target, with the word `link`; the target stands once more under
+//! [`LINK_KEY`], where it fits, so that reading a link costs no download.
 
 use std::collections::BTreeMap;
 
@@ -10,7 +12,39 @@ use super::moment::Moment;
 
 /// The key in `custom_metadata`.
 pub const METADATA_KEY: &str = "filescomfs";
+/// The key that holds the target of a symbolic link.
+pub const LINK_KEY: &str = "filescomfs.link";
+/// The longest value that the service keeps, in characters.
+pub const LONGEST_VALUE: usize = 1024;
 const VERSION: &str = "1";
+const LINK: &str = "link";
+
+/// What something is for POSIX.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Shape {
+    /// Bytes.
+    File,
+    /// Names.
+    Folder,
+    /// A symbolic link.
+    Link,
+}
+
+impl Shape {
+    /// What an entry of the service is, a folder or not, with its metadata.
+    pub fn of(is_folder: bool, metadata: &BTreeMap<String, String>) -> Self {
+        if is_folder {
+            return Self::Folder;
+        }
+        let mut words = words(metadata);
+        if words.any(|word| word == LINK) { Self::Link } else { Self::File }
+    }
+}
+
+fn words(metadata: &BTreeMap<String, String>) -> impl Iterator<Item = &str> {
+    let value = metadata.get(METADATA_KEY).and_then(|value| value.strip_prefix(VERSION));
+    value.unwrap_or_default().split_ascii_whitespace()
+}
 
 /// Who may do what with a file, and when it was changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,13 +80,17 @@ impl Defaults {
         Self { file_mode: 0o666 & !umask, folder_mode: 0o777 & !umask, uid, gid }
     }
 
-    fn mode(&self, is_folder: bool) -> u16 {
-        if is_folder { self.folder_mode } else { self.file_mode }
+    fn mode(&self, shape: Shape) -> u16 {
+        match shape {
+            Shape::File => self.file_mode,
+            Shape::Folder => self.folder_mode,
+            Shape::Link => 0o777,
+        }
     }
 
     /// Attributes of something new.
-    pub fn new_entry(&self, is_folder: bool, now: Moment) -> Attributes {
-        Attributes { mode: self.mode(is_folder), uid: self.uid, gid: self.gid, mtime: now, ctime: now }
+    pub fn new_entry(&self, shape: Shape, now: Moment) -> Attributes {
+        Attributes { mode: self.mode(shape), uid: self.uid, gid: self.gid, mtime: now, ctime: now }
     }
 
     /// What must be stored so that `attributes` come back: nothing, where the defaults and the whole
@@ -61,11 +99,14 @@ impl Defaults {
     pub fn to_metadata(
         &self,
         attributes: &Attributes,
-        is_folder: bool,
+        shape: Shape,
         keeps_mtime: bool,
     ) -> BTreeMap<String, String> {
         let mut words = Vec::new();
-        if attributes.mode != self.mode(is_folder) {
+        if shape == Shape::Link {
+            words.push(LINK.to_owned());
+        }
+        if attributes.mode != self.mode(shape) {
             words.push(format!("mode={:o}", attributes.mode));
         }
         if attributes.uid != self.uid {
@@ -88,21 +129,18 @@ impl Defaults {
     /// The attributes of a listed entry: the defaults, its time, and what its metadata adds.
     pub fn from_entry(
         &self,
-        is_folder: bool,
+        shape: Shape,
         may_write: bool,
         provided: Option<Moment>,
         changed: Option<Moment>,
         metadata: &BTreeMap<String, String>,
     ) -> Attributes {
         let mtime = provided.or(changed).unwrap_or_default();
-        let mut attributes = self.new_entry(is_folder, mtime);
-        if !may_write {
+        let mut attributes = self.new_entry(shape, mtime);
+        if !may_write && shape != Shape::Link {
             attributes.mode &= !0o222;
         }
-        let Some(words) = metadata.get(METADATA_KEY).and_then(|value| value.strip_prefix(VERSION)) else {
-            return attributes;
-        };
-        for word in words.split_ascii_whitespace() {
+        for word in words(metadata) {
             match word.split_once('=') {
                 Some(("mode", text)) => {
                     if let Ok(mode) = u16::from_str_radix(text, 8) {
@@ -150,15 +188,15 @@ mod tests {
 
     #[test]
     fn ordinary_files_need_no_metadata() {
-        let attributes = DEFAULTS.new_entry(false, Moment::from_seconds(1_700_000_000));
-        assert!(DEFAULTS.to_metadata(&attributes, false, true).is_empty());
-        assert!(!DEFAULTS.to_metadata(&attributes, true, true).is_empty());
+        let attributes = DEFAULTS.new_entry(Shape::File, Moment::from_seconds(1_700_000_000));
+        assert!(DEFAULTS.to_metadata(&attributes, Shape::File, true).is_empty());
+        assert!(!DEFAULTS.to_metadata(&attributes, Shape::Folder, true).is_empty());
     }
 
     #[test]
     fn a_time_that_someone_else_set_wins_over_ours() {
         let metadata = BTreeMap::from([(METADATA_KEY.to_owned(), "1 mtime=1700000000.000000007".to_owned())]);
-        let read = |provided| DEFAULTS.from_entry(false, true, provided, None, &metadata).mtime;
+        let read = |provided| DEFAULTS.from_entry(Shape::File, true, provided, None, &metadata).mtime;
         assert_eq!(
             read(Some(Moment::from_seconds(1_700_000_000))),
             Moment { seconds: 1_700_000_000, nanos: 7 }
@@ -171,8 +209,8 @@ mod tests {
     fn nonsense_in_the_metadata_is_left_alone() {
         for value in ["", "1", "1 mode=9 uid=-1 gid= mtime=1.2 who=me", "2 mode=600", "1 mtime=x.000000000"] {
             let metadata = BTreeMap::from([(METADATA_KEY.to_owned(), value.to_owned())]);
-            let read = DEFAULTS.from_entry(false, true, Some(Moment::from_seconds(5)), None, &metadata);
-            assert_eq!(read, DEFAULTS.new_entry(false, Moment::from_seconds(5)), "{value:?}");
+            let read = DEFAULTS.from_entry(Shape::File, true, Some(Moment::from_seconds(5)), None, &metadata);
+            assert_eq!(read, DEFAULTS.new_entry(Shape::File, Moment::from_seconds(5)), "{value:?}");
         }
     }
 
@@ -180,14 +218,16 @@ mod tests {
         #[test]
         fn attributes_come_back_as_they_went_in(
             mode in 0u16..=0o7777, uid: u32, gid: u32, seconds in -9_000_000_000i64..300_000_000_000,
-            nanos in prop_oneof![Just(0u32), 0..1_000_000_000u32], is_folder: bool,
+            nanos in prop_oneof![Just(0u32), 0..1_000_000_000u32],
+            shape in prop::sample::select(vec![Shape::File, Shape::Folder, Shape::Link]),
         ) {
             let mtime = Moment { seconds, nanos };
             let attributes = Attributes { mode, uid, gid, mtime, ctime: mtime };
-            let metadata = DEFAULTS.to_metadata(&attributes, is_folder, true);
+            let metadata = DEFAULTS.to_metadata(&attributes, shape, true);
             prop_assert!(metadata.values().all(|value| value.len() <= 1024));
-            let read = DEFAULTS.from_entry(is_folder, true, Some(on_the_wire(mtime)), None, &metadata);
+            let read = DEFAULTS.from_entry(shape, true, Some(on_the_wire(mtime)), None, &metadata);
             prop_assert_eq!(read, attributes);
+            prop_assert_eq!(Shape::of(shape == Shape::Folder, &metadata), shape);
         }
     }
 }

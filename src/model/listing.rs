@@ -3,15 +3,16 @@
 //! A listing is a snapshot of some moment between its question and its answer. What was changed here
 //! after the question is therefore left alone, and what is owed stays whatever the listing says.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::ffi::OsString;
 use std::time::Instant;
 
-use super::attributes::METADATA_KEY;
+use super::attributes::{LINK_KEY, METADATA_KEY, Shape};
 use super::entry::{Entry, Kind};
 use super::failure::Failure;
+use super::ino::{ContentId, Ino};
 use super::name;
-use super::node::{Body, ContentId, File, Folder, Ino, Local, Node};
+use super::node::{Body, File, Folder, Link, Local, Node};
 use super::tree::Tree;
 
 /// What others must be told of after a listing was taken in.
@@ -37,11 +38,7 @@ impl Tree {
             folder.removed.retain(|(_, when)| *when >= asked);
             folder.removed.iter().map(|(name, _)| name.clone()).collect()
         };
-        for entry in listed {
-            let Some(name) = name::from_remote(&entry.name) else {
-                changes.hidden.push(entry.name);
-                continue;
-            };
+        for (name, entry) in self.choose(folder, listed, &mut changes.hidden) {
             seen.insert(name.clone());
             match self.child(folder, &name) {
                 Some(ino) if self.is_newer_here(ino, asked) => {}
@@ -67,6 +64,31 @@ impl Tree {
         Ok(changes)
     }
 
+    /// The entries by their POSIX names. Two texts for one name can only come from other clients: the one
+    /// that we know stays, or else the plain one, and the other is hidden.
+    fn choose(&self, folder: Ino, listed: Vec<Entry>, hidden: &mut Vec<String>) -> HashMap<OsString, Entry> {
+        let mut chosen: HashMap<OsString, Entry> = HashMap::with_capacity(listed.len());
+        for entry in listed {
+            let Some(name) = name::from_remote(&entry.name) else {
+                hidden.push(entry.name);
+                continue;
+            };
+            let rank = |entry: &Entry| {
+                let known = self.child(folder, &name).and_then(|ino| self.node(ino).ok());
+                let is_known = known.is_some_and(|node| node.remote == entry.name);
+                (is_known, name::to_remote(&name).is_ok_and(|plain| plain == entry.name))
+            };
+            match chosen.get(&name) {
+                Some(other) if rank(other) >= rank(&entry) => hidden.push(entry.name),
+                Some(_) => hidden.extend(chosen.insert(name, entry).map(|other| other.name)),
+                None => {
+                    chosen.insert(name, entry);
+                }
+            }
+        }
+        chosen
+    }
+
     fn is_newer_here(&self, ino: Ino, asked: Instant) -> bool {
         self.node(ino).is_ok_and(|node| node.touched.is_some_and(|touched| touched >= asked))
     }
@@ -76,15 +98,16 @@ impl Tree {
             Kind::File => Body::File(File::listed(entry.fingerprint())),
             Kind::Folder => Body::Folder(Folder { published: true, ..Folder::default() }),
         };
-        let attributes = self.defaults.new_entry(entry.kind == Kind::Folder, Default::default());
+        let attributes = self.defaults.new_entry(Shape::File, Default::default());
         let ino = self.insert(folder, name, entry.name.clone(), attributes, body)?;
         self.describe(ino, entry)
     }
 
     /// Attributes, permissions and the metadata of others, as the entry states them.
     pub fn describe(&mut self, ino: Ino, mut entry: Entry) -> Result<(), Failure> {
+        let shape = Shape::of(entry.kind == Kind::Folder, &entry.metadata);
         let attributes = self.defaults.from_entry(
-            entry.kind == Kind::Folder,
+            shape,
             entry.permissions.write,
             entry.provided,
             entry.changed,
@@ -96,6 +119,8 @@ impl Tree {
             node.attributes = attributes;
         }
         entry.metadata.remove(METADATA_KEY);
+        let target = entry.metadata.remove(LINK_KEY);
+        node.link = (shape == Shape::Link).then(|| target.map_or(Link::InContent, |to| Link::To(to.into())));
         node.foreign = entry.metadata;
         Ok(())
     }
@@ -104,12 +129,14 @@ impl Tree {
         let version = entry.fingerprint();
         let node = self.node_mut(ino)?;
         let before = node.attributes;
+        // Stored under another text now: somebody took the old one away and made a new one.
+        let is_other = node.remote != entry.name;
         match (&mut node.body, entry.kind) {
-            (Body::File(file), Kind::File) if file.content.is_owed() => {
+            (Body::File(file), Kind::File) if file.content.is_owed() && !is_other => {
                 file.published = Some(version);
                 return Ok(());
             }
-            (Body::File(file), Kind::File) => {
+            (Body::File(file), Kind::File) if !is_other => {
                 let same = file.published.is_some_and(|known| known.is_same_version(&version));
                 if !same && file.handles > 0 {
                     // Whoever has it open goes on with the version that was there at open.
@@ -122,7 +149,7 @@ impl Tree {
                     changes.inodes.push(ino);
                 }
             }
-            (Body::Folder(known), Kind::Folder) => known.published = true,
+            (Body::Folder(known), Kind::Folder) if !is_other => known.published = true,
             _ => {
                 let name = node.name.clone();
                 self.lost(folder, ino, changes)?;
@@ -260,7 +287,7 @@ mod tests {
         let writing = stage.tree.file_mut(file).unwrap().content.begin_write();
         stage.tree.file_mut(file).unwrap().content.end_write(writing);
         let body = Body::File(File::created(ContentId(7), false));
-        let attributes = stage.tree.defaults.new_entry(false, Moment::default());
+        let attributes = stage.tree.defaults.new_entry(Shape::File, Moment::default());
         stage.tree.insert(folder, "new".into(), "new".into(), attributes, body).unwrap();
         stage.list(1, &[]);
         assert_eq!((stage.find("f"), stage.find("d")), (Some(file), Some(folder)));
@@ -284,6 +311,22 @@ mod tests {
         let changes = stage.list(0, &[entry("..", Kind::Folder, 1), entry("a/b", Kind::File, 1)]);
         assert_eq!(changes.hidden, ["..", "a/b"]);
         assert!(stage.tree.folder(Ino::ROOT).unwrap().entries.is_empty());
+    }
+
+    #[test]
+    fn of_two_texts_for_one_name_the_known_one_stays() {
+        let mut stage = Stage::new();
+        let twin = name::to_remote_twin(OsStr::new("README")).unwrap();
+        stage.list(0, &[entry(&twin, Kind::File, 1)]);
+        let ino = stage.find("README").unwrap();
+        let changes = stage.list(1, &[entry("README", Kind::File, 7), entry(&twin, Kind::File, 1)]);
+        assert_eq!(
+            (changes.hidden, stage.tree.node(ino).unwrap().remote.clone()),
+            (vec!["README".into()], twin)
+        );
+        stage.list(2, &[entry("README", Kind::File, 7)]);
+        let now = stage.find("README").unwrap();
+        assert!(now != ino && stage.tree.file(now).unwrap().size == 7);
     }
 
     #[test]

@@ -4,26 +4,14 @@ use std::collections::{BTreeMap, HashMap};
 use std::ffi::OsString;
 use std::time::Instant;
 
-use super::attributes::Attributes;
+use super::attributes::{Attributes, Shape};
 use super::content::Content;
 use super::entry::Permissions;
 use super::failure::Failure;
+use super::ino::{ContentId, Ino};
 use super::proof::Fingerprint;
 use super::readahead::ReadAhead;
 use super::siblings::Siblings;
-
-/// An inode number: names a file or folder for the life of the mount.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Ino(pub u64);
-
-impl Ino {
-    /// The folder that is mounted.
-    pub const ROOT: Self = Self(1);
-}
-
-/// Names the local bytes of one file, in the spool and in the cache alike.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct ContentId(pub u64);
 
 /// Where the bytes of a file are on this machine.
 #[derive(Debug, Clone)]
@@ -61,6 +49,8 @@ pub struct File {
     pub handles: u32,
     /// It goes by a temporary name: closing it publishes nothing, the rename does.
     pub temporary: bool,
+    /// Since when it is whole here and owed.
+    pub owed_since: Option<Instant>,
     /// Why the last attempt to publish failed. Told at every close and fsync until it is resolved.
     pub failure: Option<Failure>,
     /// How many fetches failed, and why the last one did: for those who waited for it.
@@ -88,6 +78,7 @@ impl File {
             published: Some(version),
             handles: 0,
             temporary: false,
+            owed_since: None,
             failure: None,
             fetch_failures: (0, None),
         }
@@ -124,6 +115,15 @@ pub enum Body {
     Folder(Folder),
 }
 
+/// Where a symbolic link leads.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Link {
+    /// There.
+    To(OsString),
+    /// The bytes of the file say so.
+    InContent,
+}
+
 /// A file or folder with its place in the tree.
 #[derive(Debug, Clone)]
 pub struct Node {
@@ -145,6 +145,8 @@ pub struct Node {
     pub touched: Option<Instant>,
     /// How often the kernel looked it up and has not forgotten it.
     pub lookups: u64,
+    /// The target, for a symbolic link; it is the file's content too.
+    pub link: Option<Link>,
     /// What it is.
     pub body: Body,
 }
@@ -179,6 +181,15 @@ impl Node {
         match &mut self.body {
             Body::Folder(folder) => Some(folder),
             Body::File(_) => None,
+        }
+    }
+
+    /// What it is for POSIX.
+    pub fn shape(&self) -> Shape {
+        match (&self.body, &self.link) {
+            (Body::Folder(_), _) => Shape::Folder,
+            (Body::File(_), None) => Shape::File,
+            (Body::File(_), Some(_)) => Shape::Link,
         }
     }
 

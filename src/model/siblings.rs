@@ -2,8 +2,8 @@
 
 use std::collections::HashMap;
 
+use super::ino::Ino;
 use super::name::Keys;
-use super::node::Ino;
 
 /// The comparison keys of a folder's entries. Built when the first name is about to be added: most
 /// folders of a mount are only ever read.
@@ -28,12 +28,12 @@ impl Siblings {
         take(&mut self.collated, &keys.collated, ino);
     }
 
-    /// Another entry that the service would confuse with `name`.
-    pub fn clash(&self, name: &str, but: Option<Ino>) -> Option<Ino> {
+    /// All entries that the service would confuse with `name`.
+    pub fn clashes(&self, name: &str) -> impl Iterator<Item = Ino> {
         let keys = Keys::of(name);
         let latin = self.latin.get(&keys.latin).into_iter().flatten();
         let collated = self.collated.get(&keys.collated).into_iter().flatten();
-        latin.chain(collated).copied().find(|ino| Some(*ino) != but)
+        latin.chain(collated).copied()
     }
 }
 

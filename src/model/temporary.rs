@@ -23,14 +23,27 @@ impl TemporaryNames {
 
     /// Is a file that was just created under `name` going to be renamed?
     ///
-    /// `private` says that it was created exclusively and for its owner alone (`O_EXCL`, mode 0600),
-    /// as mkstemp(3) does: rsync's names are told from ordinary hidden files by that.
+    /// `private` says that it was created exclusively and for its owner alone (`O_EXCL`, mode 0600 or
+    /// 0700), as mkstemp(3) and rsync do: rsync's names are told from ordinary hidden files by that.
     pub fn matches(&self, name: &OsStr, private: bool) -> bool {
         let name = name.as_bytes();
         (private && looks_like_mkstemp(name))
             || BUILT_IN.iter().any(|pattern| matches(pattern, name))
             || self.extra.iter().any(|pattern| matches(pattern, name))
     }
+
+    /// Is a symbolic link that was just made under `name` going to be renamed?
+    pub fn matches_link(&self, name: &OsStr) -> bool {
+        self.matches(name, true) || looks_like_a_new_link(name.as_bytes())
+    }
+}
+
+/// `.NAME.PID`: the name under which rsync makes a symbolic link that replaces something.
+fn looks_like_a_new_link(name: &[u8]) -> bool {
+    let Some(rest) = name.strip_prefix(b".") else { return false };
+    let Some(dot) = rest.iter().rposition(|&b| b == b'.') else { return false };
+    let pid = &rest[dot + 1..];
+    dot > 0 && (1..=7).contains(&pid.len()) && pid.iter().all(u8::is_ascii_digit)
 }
 
 /// restic, borg, kopia, borgstore, rclone, pgBackRest and the like.
@@ -101,6 +114,17 @@ mod tests {
             assert!(!names.matches(OsStr::new(name), false), "{name}");
         }
         assert!(!names.matches(OsStr::new(".profile.backup7"), true));
+    }
+
+    #[test]
+    fn links_that_replace_something_are_known() {
+        let names = TemporaryNames::default();
+        for (name, temporary) in
+            [(".x.3465", true), (".latest.Ab3dE9", true), (".x", false), ("x.3465", false)]
+        {
+            assert_eq!(names.matches_link(OsStr::new(name)), temporary, "{name}");
+        }
+        assert!(!names.matches(OsStr::new(".x.3465"), false));
     }
 
     #[test]

@@ -5,16 +5,19 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 use std::time::Instant;
 
-use super::attributes::{Attributes, Defaults};
+use super::attributes::{Attributes, Defaults, Shape};
 use super::entry::Permissions;
 use super::failure::Failure;
+use super::ino::Ino;
 use super::moment::Moment;
 use super::name::{self, NameRefused};
-use super::node::{Body, File, Folder, Ino, Node};
+use super::node::{Body, File, Folder, Node};
 use super::path::RemotePath;
+use super::policy::Names;
 use super::siblings::Siblings;
 
 /// All nodes of a mount.
@@ -25,6 +28,8 @@ pub struct Tree {
     root: RemotePath,
     /// Attributes of what has none stored.
     pub defaults: Defaults,
+    /// What becomes of names that Files.com does not store as they are.
+    pub names: Names,
 }
 
 impl Tree {
@@ -35,15 +40,16 @@ impl Tree {
             parent: None,
             name: OsString::new(),
             remote: String::new(),
-            attributes: defaults.new_entry(true, now),
+            attributes: defaults.new_entry(Shape::Folder, now),
             attributes_owed: false,
             permissions: Permissions::ALL,
             foreign: BTreeMap::new(),
+            link: None,
             touched: None,
             lookups: 1,
             body: Body::Folder(folder),
         };
-        Self { nodes: HashMap::from([(Ino::ROOT, node)]), next: 2, root, defaults }
+        Self { nodes: HashMap::from([(Ino::ROOT, node)]), next: 2, root, defaults, names: Names::default() }
     }
 
     /// The node, or ESTALE: the kernel may still know a number that we have forgotten.
@@ -148,32 +154,30 @@ impl Tree {
         found
     }
 
-    /// The name under which Files.com would store `name` in `folder`, or why it cannot: one entry is
-    /// never stored over another whose name differs.
-    pub fn remote_name(&mut self, folder: Ino, name: &OsStr, but: Option<Ino>) -> Result<String, Failure> {
-        let remote = name::to_remote(name).map_err(|refused| {
+    /// The text under which Files.com stores `name` in `folder`. An entry of that very name keeps its
+    /// text; a name that the service would take for a sibling's gets one of its own. `moving` is on its
+    /// way to that name and no obstacle, unless Files.com has it: a rename that only changes case would
+    /// be a rename onto itself there.
+    pub fn remote_name(&mut self, folder: Ino, name: &OsStr, moving: Option<Ino>) -> Result<String, Failure> {
+        let told = |refused: NameRefused| {
             let errno = match refused {
-                NameRefused::TooLong => libc::ENAMETOOLONG,
-                NameRefused::NotText => libc::EILSEQ,
-                NameRefused::NotAName | NameRefused::Forbidden => libc::EINVAL,
+                NameRefused::TooLong | NameRefused::TooLongEscaped => libc::ENAMETOOLONG,
+                NameRefused::NotAName | NameRefused::WouldBeEscaped => libc::EINVAL,
             };
             Failure::new(errno, format!("{}: {refused}", name.display()))
-        })?;
-        let entries = &self.folder(folder)?.entries;
-        let keys: Vec<(Ino, String)> = if self.folder(folder)?.siblings.is_some() {
-            Vec::new()
-        } else {
-            entries.values().map(|ino| (*ino, self.nodes[ino].remote.clone())).collect()
         };
-        let siblings = self.folder_mut(folder)?.siblings.get_or_insert_with(|| {
-            let mut siblings = Siblings::default();
-            keys.iter().for_each(|(ino, name)| siblings.insert(name, *ino));
-            siblings
-        });
-        let Some(clash) = siblings.clash(&remote, but) else { return Ok(remote) };
-        let other = self.node(clash)?;
-        if other.name == name {
-            return Ok(remote);
+        let there = self.child(folder, name).filter(|there| Some(*there) != moving);
+        if let Some(there) = there {
+            return Ok(self.node(there)?.remote.clone());
+        }
+        let plain = name::to_remote(name).map_err(told)?;
+        if self.names == Names::Refuse && plain.as_bytes() != name.as_bytes() {
+            return Err(told(NameRefused::WouldBeEscaped));
+        }
+        let Some(other) = self.clash(folder, &plain, moving)? else { return Ok(plain) };
+        let twin = name::to_remote_twin(name).map_err(told)?;
+        if self.names == Names::Encode && self.clash(folder, &twin, moving)?.is_none() {
+            return Ok(twin);
         }
         Err(Failure::new(
             libc::EEXIST,
@@ -181,9 +185,23 @@ impl Tree {
                 "{} was refused: Files.com compares names without case and accents and would store it over {}; \
                  rename one of the two",
                 name.display(),
-                other.name.display()
+                self.node(other)?.name.display()
             ),
         ))
+    }
+
+    /// An entry of `folder` that the service would confuse with the text `remote`.
+    fn clash(&mut self, folder: Ino, remote: &str, moving: Option<Ino>) -> Result<Option<Ino>, Failure> {
+        if self.folder(folder)?.siblings.is_none() {
+            let mut siblings = Siblings::default();
+            for ino in self.folder(folder)?.entries.values() {
+                siblings.insert(&self.node(*ino)?.remote, *ino);
+            }
+            self.folder_mut(folder)?.siblings = Some(siblings);
+        }
+        let free = |ino: &Ino| Some(*ino) == moving && self.node(*ino).is_ok_and(|node| !node.is_published());
+        let siblings = self.folder(folder)?.siblings.iter();
+        Ok(siblings.flat_map(|siblings| siblings.clashes(remote)).find(|ino| !free(ino)))
     }
 
     /// Adds an entry. The caller has made sure that the name is free.
@@ -210,6 +228,7 @@ impl Tree {
             attributes_owed: false,
             permissions: Permissions::ALL,
             foreign: BTreeMap::new(),
+            link: None,
             touched: None,
             lookups: 0,
             body,
@@ -290,7 +309,7 @@ impl Tree {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::node::ContentId;
+    use crate::model::ino::ContentId;
 
     fn tree() -> (Tree, Instant) {
         let defaults = Defaults::with_umask(0o022, 0, 0);
@@ -298,7 +317,7 @@ mod tests {
     }
 
     fn add(tree: &mut Tree, folder: Ino, name: &str, body: Body) -> Ino {
-        let attributes = tree.defaults.new_entry(matches!(body, Body::Folder(_)), Moment::default());
+        let attributes = tree.defaults.new_entry(Shape::File, Moment::default());
         let remote = tree.remote_name(folder, OsStr::new(name), None).unwrap();
         tree.insert(folder, name.into(), remote, attributes, body).unwrap()
     }
@@ -332,15 +351,37 @@ mod tests {
     }
 
     #[test]
-    fn a_name_that_the_service_takes_for_a_siblings_is_refused_as_long_as_that_sibling_is_there() {
+    fn names_that_the_service_takes_for_one_are_stored_as_two() {
         let (mut tree, now) = tree();
         let upper = add(&mut tree, Ino::ROOT, "README", file());
-        let refused = tree.remote_name(Ino::ROOT, OsStr::new("readme"), None).unwrap_err();
-        assert_eq!(refused.errno, libc::EEXIST);
-        assert!(refused.message.contains("README"));
-        assert_eq!(tree.remote_name(Ino::ROOT, OsStr::new("readme"), Some(upper)).unwrap(), "readme");
+        let lower = add(&mut tree, Ino::ROOT, "readme", file());
+        let twin = tree.node(lower).unwrap().remote.clone();
+        assert!(twin.starts_with("readme‛~") && name::from_remote(&twin) == Some("readme".into()));
+        assert_eq!(tree.remote_name(Ino::ROOT, OsStr::new("readme"), Some(upper)).unwrap(), twin, "kept");
         tree.relink(upper, Ino::ROOT, OsStr::new("other"), "other", now).unwrap();
-        assert_eq!(tree.remote_name(Ino::ROOT, OsStr::new("Readme"), None).unwrap(), "Readme");
+        assert_eq!(tree.remote_name(Ino::ROOT, OsStr::new("Readme"), None).unwrap(), "Readme", "free again");
+        tree.names = Names::Refuse;
+        let refused = tree.remote_name(Ino::ROOT, OsStr::new("OTHER"), None).unwrap_err();
+        assert!(refused.errno == libc::EEXIST && refused.message.contains("other"));
+        assert_eq!(tree.remote_name(Ino::ROOT, OsStr::new("a\\b"), None).unwrap_err().errno, libc::EINVAL);
+    }
+
+    #[test]
+    fn a_rename_that_only_changes_case_gets_a_text_of_its_own_once_it_is_published() {
+        let (mut tree, _) = tree();
+        let ino = add(&mut tree, Ino::ROOT, "readme", file());
+        assert_eq!(tree.remote_name(Ino::ROOT, OsStr::new("README"), Some(ino)).unwrap(), "README");
+        let version = crate::model::proof::Fingerprint {
+            size: 0,
+            created: None,
+            changed: None,
+            md5: None,
+            crc32: None,
+        };
+        tree.file_mut(ino).unwrap().published = Some(version);
+        assert!(
+            tree.remote_name(Ino::ROOT, OsStr::new("README"), Some(ino)).unwrap().starts_with("README‛~")
+        );
     }
 
     #[test]

@@ -6,14 +6,17 @@ use std::sync::Arc;
 use tokio::sync::mpsc::UnboundedReceiver;
 
 use super::error::MountError;
-use super::options::{Options, Verify};
-use crate::fs::{Filesystem, Recovery, Stale};
+use super::options::Options;
+use crate::fs::{Filesystem, Recovery, Rules, Stale};
 use crate::local::durable;
 use crate::local::journal::Journal;
 use crate::local::lock::StateLock;
 use crate::local::store::Store;
+use crate::model::attributes::Defaults;
 use crate::model::entry::{Entry, Kind};
 use crate::model::moment::Moment;
+use crate::model::policy::Verify;
+use crate::model::temporary::TemporaryNames;
 use crate::remote::{Client, ClientOptions, Credentials, ErrorKind};
 
 /// A filesystem that is ready for the kernel.
@@ -56,12 +59,30 @@ pub async fn assemble(options: &Options) -> Result<Assembled, MountError> {
         store.start_after(last);
     }
     let plan = Recovery::plan(facts, spool);
-    let (fs, stale) = Filesystem::new(options, client.clone(), store, journal);
+    let (fs, stale) = Filesystem::new(rules(options), client.clone(), store, journal);
     if let Some(entry) = root {
         fs.describe_root(entry)?;
     }
     fs.recover(plan).await?;
     Ok(Assembled { fs, stale, client, key_expires, lock })
+}
+
+fn rules(options: &Options) -> Rules {
+    Rules {
+        folder: options.folder.clone(),
+        mountpoint: options.mountpoint.clone(),
+        defaults: Defaults::with_umask(options.umask, options.uid, options.gid),
+        close: options.close,
+        verify: options.verify,
+        metadata: options.metadata,
+        names: options.names,
+        dir_ttl: options.dir_ttl,
+        temporary: TemporaryNames::with(options.temporary_names.iter().cloned()),
+        temporary_hold: options.temporary_hold,
+        max_uploads: options.max_uploads,
+        cache_size: options.cache_size,
+        network_timeout: options.network_timeout,
+    }
 }
 
 fn local(path: &Path, error: std::io::Error) -> MountError {

@@ -7,28 +7,8 @@ use std::time::Duration;
 use url::Url;
 
 use crate::model::path::RemotePath;
+use crate::model::policy::{Close, Metadata, Names, Verify};
 use crate::remote::Credentials;
-
-/// How much proof a close asks for.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum Verify {
-    /// The strongest proof that the site offers; a weak one is accepted, counted and reported.
-    #[default]
-    Auto,
-    /// Files.com's own MD5, awaited for every file. A site that computes none is not mounted.
-    Strict,
-}
-
-/// What is stored of a file beyond the API's own fields.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum Metadata {
-    /// Mode, owner and the fraction of the time, in `custom_metadata`, where they differ from the
-    /// mount's defaults.
-    #[default]
-    Full,
-    /// Only the API's own modification time, in whole seconds.
-    Mtime,
-}
 
 /// Everything that decides what a mount does.
 #[derive(Debug, Clone)]
@@ -61,10 +41,14 @@ pub struct Options {
     pub gid: u32,
     /// Taken off 0666 and 0777 for everything that has no stored mode.
     pub umask: u16,
+    /// When close(2) answers.
+    pub close: Close,
     /// How much proof a close asks for.
     pub verify: Verify,
     /// What is stored beyond the API's own fields.
     pub metadata: Metadata,
+    /// What becomes of names that Files.com does not store as they are.
+    pub names: Names,
     /// How long a listing is believed.
     pub dir_ttl: Duration,
     /// Patterns of temporary names beyond the built-in ones.

@@ -12,8 +12,9 @@ use super::control::{self, Listener, Request};
 use super::error::MountError;
 use super::options::Options;
 use crate::fs::{Filesystem, Remainder};
-use crate::fuse::{Door, tell_kernel};
+use crate::fuse::{self, Door, Entrance, tell_kernel};
 use crate::model::moment::Moment;
+use crate::model::policy::Close;
 use crate::remote::{Client, Credentials};
 
 /// How long a mount that was told to end by a signal sends what is owed; the rest stays in the
@@ -58,7 +59,7 @@ pub fn run(
     };
     let door = Door::new(fs.clone(), runtime.handle().clone());
     let failed = |error| MountError::Fuse { mountpoint: options.mountpoint.clone(), error };
-    let session = crate::fuse::enter(door, &options).map_err(failed)?;
+    let session = fuse::enter(door, &entrance(&options)).map_err(failed)?;
     let session = session.spawn().map_err(failed)?;
     tell_kernel(session.notifier(), stale).map_err(MountError::Start)?;
 
@@ -102,10 +103,21 @@ pub fn run(
     Ok(Ended { remainder })
 }
 
+fn entrance(options: &Options) -> Entrance {
+    Entrance {
+        source: options.source.clone(),
+        mountpoint: options.mountpoint.clone(),
+        read_only: options.read_only,
+        allow_other: options.allow_other,
+        words: options.kernel.clone(),
+    }
+}
+
 /// What the status says besides what the filesystem knows.
 struct Facts {
     site: String,
     folder: String,
+    close: Close,
     key_expires: Option<Moment>,
     client: Client,
 }
@@ -113,7 +125,7 @@ struct Facts {
 impl Facts {
     fn of(options: &Options, key_expires: Option<Moment>, client: Client) -> Self {
         let site = options.base.as_str().trim_end_matches('/').to_owned();
-        Self { site, folder: options.folder.to_string(), key_expires, client }
+        Self { site, folder: options.folder.to_string(), close: options.close, key_expires, client }
     }
 }
 
@@ -149,7 +161,7 @@ impl Desk {
             "pid": std::process::id(),
             "site": self.facts.site,
             "folder": self.facts.folder,
-            "close": "verified",
+            "close": self.facts.close.name(),
             "key_expires_at": self.facts.key_expires.map(|expires| expires.to_string()),
             "clock_skew_seconds": self.facts.client.clock_skew(),
         });

@@ -15,7 +15,7 @@ use crate::stage::{FOLDER, Stage, noise, wait_until};
 const MIB: usize = 1 << 20;
 
 /// close(2), with its answer.
-fn close(file: File) -> io::Result<()> {
+pub fn close(file: File) -> io::Result<()> {
     // SAFETY: the descriptor was just given up by `file`, and is closed exactly once.
     match unsafe { libc::close(file.into_raw_fd()) } {
         0 => Ok(()),
@@ -158,14 +158,18 @@ fn digests_that_come_late_are_awaited() {
 fn a_temporary_name_never_reaches_the_site_and_its_rename_publishes() {
     let mut stage = Stage::new();
     let mount = stage.mount(&[]);
-    let temporary = mount.path(".data.bin.Xy12Ab");
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&temporary).unwrap();
-    file.write_all(b"backup").unwrap();
-    close(file).unwrap();
-    assert_eq!(stage.requests("begin_upload"), 0);
-    fs::rename(&temporary, mount.path("data.bin")).unwrap();
-    assert_eq!(stage.stored("data.bin").unwrap(), b"backup");
+    // rsync's: 0600 for data, 0700 for what can be executed.
+    for (name, mode) in [("data.bin", 0o600), ("script.sh", 0o700)] {
+        let temporary = mount.path(&format!(".{name}.Xy12Ab"));
+        let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(&temporary).unwrap();
+        file.write_all(b"backup").unwrap();
+        close(file).unwrap();
+        assert_eq!(stage.stored(name), None);
+        fs::rename(&temporary, mount.path(name)).unwrap();
+        assert_eq!(stage.stored(name).unwrap(), b"backup");
+    }
     assert!(!stage.was_named("Xy12Ab"));
+    assert_eq!(stage.requests("begin_upload"), 2);
     assert_eq!(stage.requests("move"), 0);
     mount.umount();
 }

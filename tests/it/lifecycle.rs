@@ -68,22 +68,20 @@ fn what_was_acknowledged_survives_sigkill() {
     std::io::Write::write_all(&mut &file, b"fsynced").unwrap();
     file.sync_all().unwrap();
     std::io::Write::write_all(&mut &file, b" and not").unwrap();
+    let unsynced = fs::File::create(mount.path("unsynced")).unwrap();
+    std::io::Write::write_all(&mut &unsynced, b"never synced").unwrap();
     let Mount { pid, .. } = mount;
     mount.kill();
-    drop(file);
+    drop((file, unsynced));
     assert!(!is_running(pid));
     assert_eq!(stage.stored_names(), [""; 0]);
 
     let mount = stage.mount_with_state("state", &[]);
     wait_until("the temporary file arrives", || stage.stored("held.tmp").is_some());
     assert_eq!(stage.stored("held.tmp").unwrap(), b"a temporary name");
-    // Longer than what was synced: its bytes are kept, and named, whichever they are.
-    let synced = stage.stored("synced").unwrap_or_default();
-    let kept = quarantined(&mount);
-    assert!(
-        synced.starts_with(b"fsynced") || kept.iter().any(|bytes| bytes.starts_with(b"fsynced")),
-        "site: {synced:?}, set aside: {kept:?}"
-    );
+    wait_until("the synced file arrives", || stage.stored("synced").is_some());
+    assert!(stage.stored("synced").unwrap().starts_with(b"fsynced"));
+    assert_eq!(quarantined(&mount), [b"never synced"], "what nobody acknowledged is kept, too");
     mount.umount();
 }
 

@@ -3,9 +3,11 @@
 //! Everything is compared on the far side, in what the emulator holds. A machine without FUSE fails
 //! these tests: a skip would hide what they are for.
 
+mod awkward;
 mod close;
 mod failures;
 mod hostile;
+mod journaled;
 mod lifecycle;
 mod names;
 mod reading;

@@ -1,0 +1,133 @@
+//! `close=journaled`: close answers when the file is durable here, `sync` when Files.com has it.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::process::{Command, Output};
+use std::time::Duration;
+
+use filescomfs::emulator::{Effect, Fault};
+
+use crate::close::close;
+use crate::stage::{Mount, Stage, plant_tree, run, same_trees, sh, told, wait_until};
+
+fn sync(stage: &Stage, mount: &Mount, timeout: &str) -> Output {
+    stage.filescomfs(["sync", "--timeout", timeout]).arg(&mount.point).output().unwrap()
+}
+
+#[test]
+fn a_close_does_not_wait_and_sync_does() {
+    let mut stage = Stage::new();
+    let mount = stage.mount(&["--close", "journaled"]);
+    stage.site.inject(Fault { times: 0, ..Fault::on("begin_upload", Effect::Delay { ms: 1500 }) });
+    let start = std::time::Instant::now();
+    for n in 0..20 {
+        fs::write(mount.path(&format!("{n}")), format!("file {n}")).unwrap();
+    }
+    assert!(start.elapsed() < Duration::from_millis(1500), "a close waited for the site");
+    assert_eq!(stage.stored_names().len(), 0);
+    let status = mount.status();
+    assert_eq!((&status["owed"]["files"], &status["close"]), (&20.into(), &"journaled".into()));
+    let early = sync(&stage, &mount, "0s");
+    assert_eq!(early.status.code(), Some(8), "{}", told(&early));
+    let done = sync(&stage, &mount, "1m");
+    assert!(done.status.success(), "{}", told(&done));
+    assert_eq!(stage.stored_names().len(), 20);
+    assert_eq!(mount.status()["owed"]["files"], 0);
+    mount.umount();
+}
+
+#[test]
+fn rsync_and_sync_bring_a_tree() {
+    let mut stage = Stage::with(|site| (site.latency_ms, site.storage_latency_ms) = (20, 20));
+    let source = stage.path("source");
+    plant_tree(&source);
+    for n in 0..200 {
+        fs::write(source.join(format!("docs/small {n}")), format!("{n}")).unwrap();
+    }
+    sh(&format!("touch -d 2020-02-02 {}", source.display()));
+    let mount = stage.mount(&["--close", "journaled"]);
+    stage.site.clear_requests();
+    sh(&format!("rsync -a {}/ {}/", source.display(), mount.point.display()));
+    let done = sync(&stage, &mount, "1m");
+    assert!(done.status.success(), "{}", told(&done));
+    assert_eq!(stage.stored_names().len(), 224);
+    assert_eq!((stage.requests("move"), stage.requests("stat")), (0, 0));
+    assert!(!stage.was_named("/."), "a temporary name reached the site");
+    mount.umount();
+    let mount = stage.mount(&[]);
+    let back = stage.path("back");
+    run(Command::new("rsync").arg("-a").arg(format!("{}/", mount.point.display())).arg(&back));
+    same_trees(&source, &back);
+    mount.umount();
+}
+
+#[test]
+fn what_was_closed_survives_sigkill_and_arrives_with_the_next_mount() {
+    let mut stage = Stage::new();
+    let mount = stage.mount_with_state("state", &["--close", "journaled"]);
+    stage.site.inject(Fault { times: 0, ..Fault::on("begin_upload", Effect::Stall) });
+    for n in 0..30 {
+        let path = mount.path(&format!("file {n}"));
+        fs::write(&path, format!("bytes of {n}")).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
+    }
+    std::os::unix::fs::symlink("file 3", mount.path("link")).unwrap();
+    fs::write(mount.path("x.tmp"), "renamed").unwrap();
+    fs::rename(mount.path("x.tmp"), mount.path("final")).unwrap();
+    fs::remove_file(mount.path("file 29")).unwrap();
+    fs::create_dir(mount.path("before")).unwrap();
+    fs::write(mount.path("before/inside"), "moved with its folder").unwrap();
+    fs::rename(mount.path("before"), mount.path("after")).unwrap();
+    mount.kill();
+    assert_eq!(stage.stored_names(), [""; 0]);
+    stage.site.clear_faults();
+
+    let mount = stage.mount_with_state("state", &[]);
+    assert!(sync(&stage, &mount, "1m").status.success());
+    for n in 0..29 {
+        assert_eq!(stage.stored(&format!("file {n}")).unwrap(), format!("bytes of {n}").into_bytes());
+    }
+    assert_eq!(stage.stored("final").unwrap(), b"renamed");
+    assert_eq!((stage.stored("file 29"), stage.stored_names().len()), (None, 32));
+    assert_eq!(stage.stored("after/inside").unwrap(), b"moved with its folder");
+    assert!(!stage.site.folders().iter().any(|folder| folder.ends_with("before")));
+    mount.umount();
+    let mount = stage.mount(&[]);
+    assert_eq!(fs::read_link(mount.path("link")).unwrap(), std::path::Path::new("file 3"));
+    assert_eq!(fs::metadata(mount.path("file 7")).unwrap().permissions().mode() & 0o7777, 0o640);
+    mount.umount();
+}
+
+#[test]
+fn what_is_superseded_before_it_is_sent_is_sent_once() {
+    let mut stage = Stage::new();
+    let mount = stage.mount(&["--close", "journaled"]);
+    stage.site.inject(Fault::on("begin_upload", Effect::Delay { ms: 1000 }));
+    for round in 0..5 {
+        fs::write(mount.path("f"), format!("round {round}")).unwrap();
+    }
+    fs::write(mount.path("gone"), "never sent").unwrap();
+    fs::remove_file(mount.path("gone")).unwrap();
+    assert!(sync(&stage, &mount, "1m").status.success());
+    assert_eq!(stage.stored("f").unwrap(), b"round 4");
+    assert_eq!(stage.requests("complete"), 1);
+    assert!(!stage.stored_names().contains(&"gone".to_owned()));
+    mount.umount();
+}
+
+#[test]
+fn a_failure_in_the_background_is_told_at_the_next_close() {
+    let mut stage = Stage::new();
+    let mount = stage.mount(&["--close", "journaled"]);
+    stage.site.inject(Fault { times: 0, ..Fault::on("part", Effect::FlipPart) });
+    fs::write(mount.path("f"), "precious").unwrap();
+    wait_until("the file is held", || mount.status()["held"].as_array().is_some_and(|held| held.len() == 1));
+    let again = || close(fs::OpenOptions::new().append(true).open(mount.path("f")).unwrap());
+    assert_eq!(again().unwrap_err().raw_os_error(), Some(libc::EIO));
+    stage.site.clear_faults();
+    let _ = again();
+    wait_until("the file arrives", || mount.status()["owed"]["files"] == 0);
+    assert_eq!(stage.stored("f").unwrap(), b"precious");
+    again().unwrap();
+    mount.umount();
+}

@@ -11,6 +11,7 @@ mod journaled;
 mod lifecycle;
 mod names;
 mod reading;
+mod reference;
 mod round_trips;
 mod semantics;
 mod stage;

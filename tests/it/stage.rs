@@ -69,7 +69,16 @@ impl Stage {
     /// Mounts with the state that an earlier mount of that name left.
     pub fn mount_with_state(&mut self, state: &str, options: &[&str]) -> Mount {
         self.mounts += 1;
-        let point = self.path(&format!("mnt{}", self.mounts));
+        self.mount_at(&format!("mnt{}", self.mounts), state, options)
+    }
+
+    /// Mounts with fresh state on a mount point of that name.
+    pub fn mount_beside(&self, name: &str) -> Mount {
+        self.mount_at(name, &format!("state-{name}"), &[])
+    }
+
+    fn mount_at(&self, point: &str, state: &str, options: &[&str]) -> Mount {
+        let point = self.path(point);
         fs::create_dir_all(&point).unwrap();
         let state = self.path(state);
         let mut command = self.filescomfs(["mount"]);

@@ -32,9 +32,7 @@ impl Filesystem {
             (!core.may_publish(ino), is_of_process(pid, handle.process), untouched)
         };
         if held_back {
-            self.make_durable(ino).await?;
-            self.schedule(Errand::Publish(ino), self.rules.temporary_hold);
-            return Ok(());
+            return self.hold_back(ino).await;
         }
         if !waits {
             // The last close of all, or the opener's own, publishes.
@@ -63,7 +61,12 @@ impl Filesystem {
         if self.rules.close == Close::Verified {
             return self.publish(ino).await;
         }
-        let failure = self.core().tree.file(ino)?.failure.clone();
+        let failure = {
+            let mut core = self.core();
+            let file = core.tree.file_mut(ino)?;
+            file.content.seal();
+            file.failure.clone()
+        };
         self.make_durable(ino).await?;
         self.schedule(Errand::Publish(ino), Duration::ZERO);
         failure.map_or(Ok(()), Err)
@@ -81,14 +84,17 @@ impl Filesystem {
     /// answers like a close.
     pub async fn truncate(&self, ino: Ino, size: u64, has_handle: bool) -> Result<(), Failure> {
         self.resize(ino, size).await?;
-        let is_written = {
+        let (is_written, may_publish) = {
             let core = self.core();
-            core.handles.values().any(|handle| handle.ino == ino && handle.writable)
+            (core.is_being_written(ino), core.may_publish(ino))
         };
         if has_handle || is_written {
             return Ok(());
         }
-        self.answer(ino).await
+        if may_publish {
+            return self.answer(ino).await;
+        }
+        self.hold_back(ino).await
     }
 
     /// fsync(2): bytes, name and intent are on the local disk. Tells the failure of an earlier attempt
@@ -102,6 +108,14 @@ impl Filesystem {
         };
         self.make_durable(ino).await?;
         failure.map_or(Ok(()), Err)
+    }
+
+    /// A temporary name: whole and durable here, published by its rename or after the hold.
+    pub(super) async fn hold_back(&self, ino: Ino) -> Result<(), Failure> {
+        self.core().tree.file_mut(ino)?.content.seal();
+        self.make_durable(ino).await?;
+        self.schedule(Errand::Publish(ino), self.rules.temporary_hold);
+        Ok(())
     }
 
     /// What is sealed survives a power loss from here on.

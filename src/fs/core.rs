@@ -121,6 +121,12 @@ impl Core {
         node.parent.is_some() && !held_back && self.tree.is_rooted(ino)
     }
 
+    /// Is a descriptor open that may write to `ino`? Then its close publishes.
+    pub fn is_being_written(&self, ino: Ino) -> bool {
+        let is_open = self.tree.file(ino).is_ok_and(|file| file.handles > 0);
+        is_open && self.handles.values().any(|handle| handle.ino == ino && handle.writable)
+    }
+
     /// Has Files.com this folder, and all those above it?
     pub fn may_hold_published(&self, folder: Ino) -> bool {
         self.tree.folder(folder).is_ok_and(|known| known.published) && self.tree.is_rooted(folder)

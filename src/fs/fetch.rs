@@ -66,12 +66,11 @@ impl Filesystem {
 
     /// A signed URL of the version that the mount shows; one for all who read the file.
     async fn download(&self, ino: Ino) -> Result<Download, Failure> {
-        let known = || self.downloads.lock().unwrap_or_else(PoisonError::into_inner).get(&ino).cloned();
-        if let Some(download) = known().filter(|download| !download.is_expired()) {
+        if let Some(download) = self.known_download(ino)? {
             return Ok(download);
         }
         let _turn = self.openings.take(ino).await;
-        if let Some(download) = known().filter(|download| !download.is_expired()) {
+        if let Some(download) = self.known_download(ino)? {
             return Ok(download);
         }
         let path = self.path(ino)?;
@@ -87,6 +86,17 @@ impl Filesystem {
         downloads.retain(|_, download| !download.is_expired());
         downloads.insert(ino, download.clone());
         Ok(download)
+    }
+
+    /// A URL that was asked for before, if it is still good, and of the version that is shown now.
+    fn known_download(&self, ino: Ino) -> Result<Option<Download>, Failure> {
+        let shown = self.core().tree.file(ino)?.published;
+        let downloads = self.downloads.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = downloads.get(&ino).filter(|download| {
+            let version = download.entry.fingerprint();
+            !download.is_expired() && shown.is_none_or(|shown| version.is_same_version(&shown))
+        });
+        Ok(known.cloned())
     }
 
     /// Writes what arrives; `at` says how far it came.
@@ -126,7 +136,7 @@ impl Filesystem {
             let file = core.tree.file(ino)?;
             let Local::Cached(here, ahead) = &file.local else { return Ok(()) };
             let completes = *here == id && !ahead.is_whole() && ahead.completes(&range);
-            (completes, file.size, file.published.and_then(|version| version.md5))
+            (completes, file.size, file.published.and_then(|version| version.md5).or(file.proven))
         };
         if completes {
             self.check_whole(ino, id, size, md5, etag).await?;

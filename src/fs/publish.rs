@@ -12,7 +12,7 @@ use crate::model::failure::Failure;
 use crate::model::ino::Ino;
 use crate::model::node::{Body, Local};
 use crate::model::path::RemotePath;
-use crate::model::proof::{Fingerprint, Verified};
+use crate::model::proof::Verified;
 use crate::model::readahead::ReadAhead;
 use crate::remote::{Completion, ErrorKind};
 
@@ -169,10 +169,8 @@ impl Filesystem {
             node.touched = Some(Instant::now());
             node.permissions = entry.permissions;
             let Body::File(file) = &mut node.body else { return };
-            let version = entry.fingerprint();
-            // What was proven is known, whether the site states it or not.
-            let md5 = version.md5.or((!proof.basis().is_weak()).then_some(proof.digest().md5));
-            file.published = Some(Fingerprint { md5, ..version });
+            file.published = Some(entry.fingerprint());
+            file.proven = (!proof.basis().is_weak()).then_some(proof.digest().md5);
             let settled = file.content.verified(job.revision);
             if settled {
                 file.failure = None;

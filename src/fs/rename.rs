@@ -124,21 +124,19 @@ impl Filesystem {
             }
             return if only_here { self.publish_folder(ino).await } else { Ok(()) };
         }
-        let (sealed, may_publish) = {
+        let (whole, may_publish) = {
             let core = self.core();
             let Ok(file) = core.tree.file(ino) else { return Ok(()) };
             // Still being written: its close publishes.
-            (file.content.owed().is_some(), core.may_publish(ino))
+            (file.content.is_owed() && !core.is_being_written(ino), core.may_publish(ino))
         };
-        if !sealed {
+        if !whole {
             return Ok(());
         }
         if may_publish {
             return self.answer(ino).await;
         }
-        self.make_durable(ino).await?;
-        self.schedule(Errand::Publish(ino), self.rules.temporary_hold);
-        Ok(())
+        self.hold_back(ino).await
     }
 
     /// Publishes a folder that was only here, with all that is in it.

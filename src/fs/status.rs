@@ -117,7 +117,7 @@ impl Filesystem {
                 .to_owned(),
             ),
             "error" => file.failure.as_ref().map(ToString::to_string),
-            "md5" => Some(file.published?.md5?.to_string()),
+            "md5" => Some(file.proven.or(file.published?.md5)?.to_string()),
             _ => None,
         }
     }

@@ -144,6 +144,7 @@ impl Tree {
                 }
                 file.published = Some(version);
                 if !same {
+                    file.proven = None;
                     file.size = version.size;
                     changes.dropped.extend(std::mem::replace(&mut file.local, Local::Nowhere).id());
                     changes.inodes.push(ino);

@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use super::attributes::{Attributes, Shape};
 use super::content::Content;
+use super::digest::Md5;
 use super::entry::Permissions;
 use super::failure::Failure;
 use super::ino::{ContentId, Ino};
@@ -45,6 +46,9 @@ pub struct File {
     pub local: Local,
     /// The version that Files.com holds under this file's path; `None` when it holds none.
     pub published: Option<Fingerprint>,
+    /// The MD5 of the bytes that we published ourselves, proven. The version itself keeps what the site
+    /// states: a digest that is gone tells another version.
+    pub proven: Option<Md5>,
     /// Open descriptors.
     pub handles: u32,
     /// It goes by a temporary name: closing it publishes nothing, the rename does.
@@ -76,6 +80,7 @@ impl File {
             content: Content::clean(),
             local: Local::Nowhere,
             published: Some(version),
+            proven: None,
             handles: 0,
             temporary: false,
             owed_since: None,

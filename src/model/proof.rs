@@ -158,7 +158,8 @@ pub struct Fingerprint {
 }
 
 impl Fingerprint {
-    /// Do both describe the same bytes?
+    /// Does `other`, seen later, describe the same bytes? A digest may appear, and does not go away again:
+    /// two versions of one second and one size are told apart by that.
     pub fn is_same_version(&self, other: &Self) -> bool {
         let agree = |a: Option<Moment>, b: Option<Moment>| a.is_none() || b.is_none() || a == b;
         let dates = match (self.created, other.created) {
@@ -167,8 +168,8 @@ impl Fingerprint {
         };
         self.size == other.size
             && dates
-            && self.md5.zip(other.md5).is_none_or(|(a, b)| a == b)
-            && self.crc32.zip(other.crc32).is_none_or(|(a, b)| a == b)
+            && self.md5.is_none_or(|md5| other.md5 == Some(md5))
+            && self.crc32.is_none_or(|crc32| other.crc32 == Some(crc32))
     }
 }
 
@@ -259,6 +260,7 @@ mod tests {
             Fingerprint { md5: Some(Md5::of(b"hello")), changed: Some(Moment::from_seconds(12)), ..early };
         assert!(early.is_same_version(&late));
         assert!(!late.is_same_version(&Fingerprint { md5: Some(Md5::of(b"jello")), ..late }));
+        assert!(!late.is_same_version(&early), "a digest that is gone belongs to other bytes");
         assert!(!early.is_same_version(&Fingerprint { created: Some(Moment::from_seconds(11)), ..early }));
     }
 }

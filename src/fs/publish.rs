@@ -144,15 +144,27 @@ impl Filesystem {
                 self.metadata_refused(&why);
             }
         }
-        match answer {
-            Ok(entry) => Ok((entry, path, attributes)),
+        let entry = match answer {
+            Ok(entry) => entry,
             Err(error) if error.kind() == ErrorKind::OutcomeUnknown => {
-                match self.look_for(job, parcel, &path).await? {
-                    Some(entry) => Ok((entry, path, attributes)),
-                    None => Err(error.into()),
-                }
+                self.look_for(job, parcel, &path).await?.ok_or(error)?
             }
-            Err(error) => Err(error.into()),
+            Err(error) => return Err(error.into()),
+        };
+        if entry.name == path.name() {
+            self.note_completion(job.ino, &entry);
+        }
+        Ok((entry, path, attributes))
+    }
+
+    /// Files.com has something under this path from now on, proven or not: whoever renames or deletes the
+    /// file before the proof does so there, too.
+    fn note_completion(&self, ino: Ino, entry: &Entry) {
+        if let Ok(node) = self.core().tree.node_mut(ino) {
+            node.touched = Some(Instant::now());
+            if let Body::File(file) = &mut node.body {
+                file.published = Some(entry.fingerprint());
+            }
         }
     }
 

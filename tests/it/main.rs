@@ -10,6 +10,7 @@ mod hostile;
 mod journaled;
 mod lifecycle;
 mod names;
+mod races;
 mod reading;
 mod reference;
 mod round_trips;

@@ -1,0 +1,193 @@
+//! Two things at once, in the order that hurts: what one journey learned must not be out of date when
+//! another acts on it.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::os::fd::IntoRawFd;
+use std::path::Path;
+
+use filescomfs::emulator::{Effect, Fault};
+
+use crate::stage::{FOLDER, Stage, noise, wait_until};
+
+const MIB: usize = 1 << 20;
+
+/// close(2), with its answer.
+fn close(file: File) -> io::Result<()> {
+    // SAFETY: the descriptor was just given up by `file`, and is closed exactly once.
+    match unsafe { libc::close(file.into_raw_fd()) } {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
+
+fn write_and_close(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut file = File::create(path)?;
+    file.write_all(bytes)?;
+    close(file)
+}
+
+/// truncate(2), without a descriptor.
+fn truncate(path: &Path, size: i64) -> io::Result<()> {
+    let path = std::ffi::CString::new(path.as_os_str().as_encoded_bytes())?;
+    // SAFETY: `path` is a C string that lives through the call.
+    match unsafe { libc::truncate(path.as_ptr(), size) } {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
+
+/// A site whose MD5 comes so late that there is time between completion and proof.
+fn slow_to_prove() -> Stage {
+    Stage::with(|site| site.checksum_delay_ms = 1500)
+}
+
+#[test]
+fn a_rename_between_completion_and_proof_takes_the_file_along() {
+    let mut stage = slow_to_prove();
+    let mount = stage.mount(&["--verify", "strict"]);
+    std::thread::scope(|scope| {
+        let (mount, stage) = (&mount, &stage);
+        let closing = scope.spawn(move || write_and_close(&mount.path("before"), b"precious"));
+        wait_until("the upload is complete", || stage.stored("before").is_some());
+        fs::rename(mount.path("before"), mount.path("after")).unwrap();
+        closing.join().unwrap().unwrap();
+    });
+    assert_eq!(stage.stored_names(), ["after"]);
+    assert_eq!(stage.stored("after").unwrap(), b"precious");
+    mount.umount();
+}
+
+#[test]
+fn a_file_that_is_deleted_between_completion_and_proof_does_not_come_back() {
+    let mut stage = slow_to_prove();
+    let mount = stage.mount(&["--verify", "strict"]);
+    std::thread::scope(|scope| {
+        let (mount, stage) = (&mount, &stage);
+        let closing = scope.spawn(move || write_and_close(&mount.path("f"), b"unwanted"));
+        wait_until("the upload is complete", || stage.stored("f").is_some());
+        fs::remove_file(mount.path("f")).unwrap();
+        closing.join().unwrap().unwrap();
+    });
+    assert_eq!(stage.stored_names(), [""; 0]);
+    mount.umount();
+}
+
+#[test]
+fn a_temporary_file_that_was_truncated_by_its_path_is_published_by_its_rename() {
+    let mut stage = Stage::new();
+    let mount = stage.mount(&[]);
+    write_and_close(&mount.path("f.tmp"), b"long and short").unwrap();
+    truncate(&mount.path("f.tmp"), 4).unwrap();
+    fs::rename(mount.path("f.tmp"), mount.path("f")).unwrap();
+    assert_eq!(stage.stored("f").as_deref(), Some(&b"long"[..]));
+    mount.umount();
+}
+
+#[test]
+fn a_version_that_others_made_is_read_and_not_the_one_before() {
+    // Without digests nobody would notice the bytes of another version.
+    let mut stage = Stage::with(|site| (site.md5, site.crc32) = (false, false));
+    let mount = stage.mount(&["--dir-ttl", "0s"]);
+    for round in 0..40 {
+        let bytes = noise(round, 5_000 + round as usize * 700);
+        stage.site.put(&format!("{FOLDER}/f"), &bytes);
+        assert!(fs::read(mount.path("f")).unwrap() == bytes, "round {round}");
+    }
+    mount.umount();
+}
+
+#[test]
+fn a_file_larger_than_the_cache_is_truncated_by_its_path() {
+    let mut stage = Stage::new();
+    stage.site.put(&format!("{FOLDER}/f"), &noise(1, 3 * MIB));
+    let mount = stage.mount(&["--cache-size", "1M"]);
+    let path = mount.path("f");
+    let truncating = std::thread::spawn(move || truncate(&path, 100));
+    wait_until("truncate answers", || truncating.is_finished());
+    truncating.join().unwrap().unwrap();
+    assert!(stage.stored("f").unwrap() == noise(1, 100));
+    mount.umount();
+}
+
+#[test]
+fn what_is_due_in_the_background_waits_for_who_is_writing() {
+    let mut stage = Stage::new();
+    let mount = stage.mount(&["--temporary-hold", "1s"]);
+    write_and_close(&mount.path("f.tmp"), b"first, ").unwrap();
+    let mut file = File::options().append(true).open(mount.path("f.tmp")).unwrap();
+    file.write_all(b"half, ").unwrap();
+    wait_until("the hold is over", || mount.status()["owed"]["next_retry_seconds"].is_null());
+    assert_eq!(stage.stored("f.tmp"), None, "half a file was published");
+    file.write_all(b"whole").unwrap();
+    close(file).unwrap();
+    wait_until("the second hold is over", || stage.stored("f.tmp").is_some());
+    assert_eq!(stage.stored("f.tmp").unwrap(), b"first, half, whole");
+    mount.umount();
+}
+
+#[test]
+fn a_file_that_is_replaced_by_a_rename_stays_with_those_who_have_it_open() {
+    let mut stage = Stage::new();
+    stage.site.put(&format!("{FOLDER}/old"), &noise(1, 3 * MIB));
+    stage.site.put(&format!("{FOLDER}/new"), b"new");
+    let mount = stage.mount(&[]);
+    let mut old = File::open(mount.path("old")).unwrap();
+    fs::rename(mount.path("new"), mount.path("old")).unwrap();
+    let mut bytes = Vec::new();
+    old.read_to_end(&mut bytes).unwrap();
+    assert!(bytes == noise(1, 3 * MIB));
+    assert_eq!(fs::read(mount.path("old")).unwrap(), b"new");
+    mount.umount();
+}
+
+#[test]
+fn a_write_to_a_file_that_others_deleted_is_not_called_done() {
+    let mut stage = Stage::new();
+    stage.site.put(&format!("{FOLDER}/f"), b"theirs and ours");
+    let mount = stage.mount(&["--dir-ttl", "0s"]);
+    let mut file = OpenOptions::new().read(true).write(true).open(mount.path("f")).unwrap();
+    file.read_to_end(&mut Vec::new()).unwrap();
+    stage.site.delete(&format!("{FOLDER}/f"));
+    assert_eq!(fs::read_dir(&mount.point).unwrap().count(), 0);
+    file.seek(SeekFrom::Start(0)).unwrap();
+    let outcome = file.write_all(b"changed").and_then(|()| close(file));
+    assert!(outcome.is_err() || stage.stored("f").is_some(), "zero was answered, and nobody has the bytes");
+    mount.umount();
+}
+
+#[test]
+fn a_folder_that_could_not_be_made_is_tried_again_soon() {
+    let mut stage = Stage::new();
+    let mount = stage.mount(&["--temporary-hold", "1s"]);
+    let refusal =
+        Effect::Error { kind: "processing-failure/folder-locked".into(), status: None, retry_after: None };
+    stage.site.inject(Fault::on("mkdir", refusal));
+    fs::create_dir(mount.path("lock.tmp")).unwrap();
+    wait_until("the refusal was met", || stage.site.waiting_faults().is_empty());
+    let ended = mount.try_umount(&["--timeout", "20s"]);
+    assert!(ended.status.success(), "{}", crate::stage::told(&ended));
+    assert!(stage.site.folders().contains(&format!("{FOLDER}/lock.tmp")));
+}
+
+#[test]
+fn a_file_is_renamed_in_a_folder_that_is_being_renamed() {
+    let mut stage = Stage::new();
+    stage.site.put(&format!("{FOLDER}/a/x"), b"bytes");
+    let mount = stage.mount(&[]);
+    assert_eq!(fs::read(mount.path("a/x")).unwrap(), b"bytes");
+    let folder = File::open(mount.path("a")).unwrap();
+    stage.site.inject(Fault::on("move", Effect::Delay { ms: 1500 }));
+    std::thread::scope(|scope| {
+        let mount = &mount;
+        let moving = scope.spawn(move || fs::rename(mount.path("a"), mount.path("b")));
+        wait_until("the folder is on its way", || stage.site.waiting_faults().is_empty());
+        let at = std::os::fd::AsRawFd::as_raw_fd(&folder);
+        // SAFETY: two C strings, and a descriptor that is open.
+        let outcome = unsafe { libc::renameat(at, c"x".as_ptr(), at, c"y".as_ptr()) };
+        assert_eq!(outcome, 0, "{}", io::Error::last_os_error());
+        moving.join().unwrap().unwrap();
+    });
+    assert_eq!(stage.stored_names(), ["b/y"]);
+    mount.umount();
+}

@@ -4,6 +4,8 @@
 use std::ffi::OsStr;
 use std::time::{Duration, Instant};
 
+use tokio::sync::{RwLockReadGuard, RwLockWriteGuard};
+
 use super::core::Errand;
 use super::turns::Turn;
 use super::{Filesystem, told};
@@ -13,6 +15,13 @@ use crate::model::ino::Ino;
 use crate::model::node::Body;
 use crate::model::path::RemotePath;
 use crate::model::rename::{RenamePlan, There};
+
+/// The paths of folders, for as long as a rename relies on them or changes them.
+#[expect(dead_code, reason = "held, not read")]
+enum Shape<'a> {
+    Stays(RwLockReadGuard<'a, ()>),
+    Changes(RwLockWriteGuard<'a, ()>),
+}
 
 impl Filesystem {
     /// rename(2): atomic here; answers when Files.com has it under the new name too, and, for what was
@@ -32,36 +41,36 @@ impl Filesystem {
             // Whether it is empty is decided by Files.com's newest word.
             self.list(target).await?;
         }
-        let (plan, _turns) = self.plan((folder, name), (new_folder, new_name), no_replace).await?;
+        let (plan, alone) = self.plan((folder, name), (new_folder, new_name), no_replace).await?;
         if plan.there == There::Same {
             return Ok(());
         }
         let is_folder = self.core().tree.node(plan.source)?.is_folder();
-        if is_folder {
-            // Paths of everything below change: nobody may be using one.
-            let _shape = self.shape.write().await;
-            self.change_name(&plan, new_folder, new_name).await?;
-        } else {
-            let _shape = self.shape.read().await;
-            self.change_name(&plan, new_folder, new_name).await?;
-        }
-        drop(_turns);
+        self.change_name(&plan, new_folder, new_name).await?;
+        drop(alone);
         self.publish_renamed(plan.source, new_name, is_folder).await
     }
 
-    /// A plan, and the turns of all that it names. Decided again once we are alone with them.
+    /// A plan, and the turns of all that it names. Decided again once we are alone with them, and with
+    /// their paths: a folder above may have been renamed in the meantime.
     async fn plan(
         &self,
         from: (Ino, &OsStr),
         to: (Ino, &OsStr),
         no_replace: bool,
-    ) -> Result<(RenamePlan, Vec<Turn>), Failure> {
+    ) -> Result<(RenamePlan, (Vec<Turn>, Shape<'_>)), Failure> {
         loop {
             let planned = self.core().tree.plan_rename(from, to, no_replace)?;
             let turns = self.naming.take_all([planned.source].into_iter().chain(planned.target)).await;
+            let is_folder = self.core().tree.node(planned.source)?.is_folder();
+            let shape = match is_folder {
+                // Paths of everything below change: nobody may be using one.
+                true => Shape::Changes(self.shape.write().await),
+                false => Shape::Stays(self.shape.read().await),
+            };
             let again = self.core().tree.plan_rename(from, to, no_replace)?;
             if (again.source, again.target) == (planned.source, planned.target) {
-                return Ok((again, turns));
+                return Ok((again, (turns, shape)));
             }
         }
     }

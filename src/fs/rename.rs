@@ -35,11 +35,13 @@ impl Filesystem {
         self.list(folder).await?;
         self.list(new_folder).await?;
         let target = self.core().tree.child(new_folder, new_name);
-        if let Some(target) = target
-            && self.core().tree.node(target)?.is_folder()
-        {
-            // Whether it is empty is decided by Files.com's newest word.
-            self.list(target).await?;
+        if let Some(target) = target {
+            let is_folder = self.core().tree.node(target)?.is_folder();
+            match is_folder {
+                // Whether it is empty is decided by Files.com's newest word.
+                true => self.list(target).await?,
+                false => self.keep_for_readers(target).await?,
+            }
         }
         let (plan, alone) = self.plan((folder, name), (new_folder, new_name), no_replace).await?;
         if plan.there == There::Same {

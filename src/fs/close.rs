@@ -80,15 +80,22 @@ impl Filesystem {
     /// ftruncate(2), or truncate(2) where there is no handle: then nobody will close the file, and this call
     /// answers like a close.
     pub async fn truncate(&self, ino: Ino, size: u64, has_handle: bool) -> Result<(), Failure> {
-        self.resize(ino, size).await?;
-        let is_written = {
-            let core = self.core();
-            core.handles.values().any(|handle| handle.ino == ino && handle.writable)
-        };
-        if has_handle || is_written {
-            return Ok(());
+        if has_handle {
+            return self.resize(ino, size).await;
         }
-        self.answer(ino).await
+        // Open for as long as it takes: what is not open may leave the cache while the rest is fetched.
+        let handle = self.open(ino, true, false, 0)?;
+        let outcome = match self.resize(ino, size).await {
+            Ok(()) if !self.has_another_writer(ino, handle) => self.close(ino, handle, 0).await,
+            resized => resized,
+        };
+        self.release(handle);
+        outcome
+    }
+
+    fn has_another_writer(&self, ino: Ino, own: u64) -> bool {
+        let core = self.core();
+        core.handles.iter().any(|(handle, open)| *handle != own && open.ino == ino && open.writable)
     }
 
     /// fsync(2): bytes, name and intent are on the local disk. Tells the failure of an earlier attempt

@@ -136,9 +136,12 @@ impl Filesystem {
             return if only_here { self.publish_folder(ino).await } else { Ok(()) };
         }
         let (sealed, may_publish) = {
-            let core = self.core();
-            let Ok(file) = core.tree.file(ino) else { return Ok(()) };
+            let mut core = self.core();
+            let Ok(file) = core.tree.file_mut(ino) else { return Ok(()) };
             // Still being written: its close publishes.
+            if file.handles == 0 {
+                file.content.seal();
+            }
             (file.content.owed().is_some(), core.may_publish(ino))
         };
         if !sealed {

@@ -54,7 +54,10 @@ impl Filesystem {
                     last = told(&error);
                     if !matches!(
                         error.kind(),
-                        ErrorKind::UrlExpired | ErrorKind::Network | ErrorKind::Timeout
+                        ErrorKind::UrlExpired
+                            | ErrorKind::VersionChanged
+                            | ErrorKind::Network
+                            | ErrorKind::Timeout
                     ) {
                         return Err(last);
                     }
@@ -66,14 +69,25 @@ impl Filesystem {
 
     /// A signed URL of the version that the mount shows; one for all who read the file.
     async fn download(&self, ino: Ino) -> Result<Download, Failure> {
-        let known = || self.downloads.lock().unwrap_or_else(PoisonError::into_inner).get(&ino).cloned();
-        if let Some(download) = known().filter(|download| !download.is_expired()) {
+        let known = || {
+            let version = self.core().tree.file(ino).ok()?.published?;
+            let downloads = self.downloads.lock().unwrap_or_else(PoisonError::into_inner);
+            // A URL goes on leading to the version that it was made for.
+            let is_good = |download: &&Download| {
+                !download.is_expired() && version.is_same_version(&download.entry.fingerprint())
+            };
+            downloads.get(&ino).filter(is_good).cloned()
+        };
+        if let Some(download) = known() {
             return Ok(download);
         }
         let _turn = self.openings.take(ino).await;
-        if let Some(download) = known().filter(|download| !download.is_expired()) {
+        if let Some(download) = known() {
             return Ok(download);
         }
+        // The file stays where it is until the answer is there.
+        let _naming = self.naming.take(ino).await;
+        let _shape = self.shape.read().await;
         let path = self.path(ino)?;
         let download = self.remote.open_download(&path).await.map_err(|error| told(&error))?;
         let expected = self.core().tree.file(ino)?.published;

@@ -43,8 +43,8 @@ impl Filesystem {
         let mut core = self.core();
         match (outcome, errand) {
             (Ok(()), _) => core.queue.done(errand),
-            // Publication plans its own next attempt.
-            (Err(_), Errand::Publish(_)) => {}
+            // Publication of a file plans its own next attempt, or none when it was refused.
+            (Err(_), Errand::Publish(_)) => core.queue.undone(errand, Instant::now()),
             (Err(failure), Errand::Attributes(ino)) => {
                 let path = core.tree.path(ino);
                 core.queue.failed(errand, Instant::now());

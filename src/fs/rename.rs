@@ -12,7 +12,7 @@ use super::{Filesystem, told};
 use crate::local::journal::Fact;
 use crate::model::failure::Failure;
 use crate::model::ino::Ino;
-use crate::model::node::Body;
+use crate::model::node::{Body, File};
 use crate::model::path::RemotePath;
 use crate::model::rename::{RenamePlan, There};
 
@@ -160,6 +160,7 @@ impl Filesystem {
         let subtree = self.core().tree.subtree(ino);
         for ino in subtree {
             let (is_folder, published) = match self.core().tree.node(ino) {
+                Ok(node) if node.file().is_some_and(File::is_being_written) => continue,
                 Ok(node) => (node.is_folder(), node.is_published()),
                 Err(_) => continue,
             };

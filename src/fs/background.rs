@@ -43,8 +43,8 @@ impl Filesystem {
         let mut core = self.core();
         match (outcome, errand) {
             (Ok(()), _) => core.queue.done(errand),
-            // Publication plans its own next attempt.
-            (Err(_), Errand::Publish(_)) => {}
+            // Publication of a file plans its own next attempt, or none when it was refused.
+            (Err(_), Errand::Publish(_)) => core.queue.undone(errand, Instant::now()),
             (Err(failure), Errand::Attributes(ino)) => {
                 let path = core.tree.path(ino);
                 core.queue.failed(errand, Instant::now());
@@ -67,6 +67,10 @@ impl Filesystem {
                 return Ok(());
             }
             if let Some(file) = node.file_mut() {
+                if file.is_being_written() {
+                    // Half a file would be published over a whole one: its last close publishes, or plans.
+                    return Ok(());
+                }
                 file.temporary = false;
             }
             node.is_folder()
@@ -114,9 +118,7 @@ impl Filesystem {
             .owed()
             .filter(|(_, file)| match file.content.state() {
                 State::Held(_) => false,
-                // Half a file would be published over a whole one: its writer closes it.
-                State::Dirty(_) => file.handles == 0,
-                State::Sealed(_) | State::Clean => true,
+                _ => !file.is_being_written(),
             })
             .map(|(ino, _)| Errand::Publish(ino));
         let others = core.owed_otherwise().map(|ino| match core.tree.node(ino) {

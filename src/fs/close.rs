@@ -83,18 +83,22 @@ impl Filesystem {
     /// ftruncate(2), or truncate(2) where there is no handle: then nobody will close the file, and this call
     /// answers like a close.
     pub async fn truncate(&self, ino: Ino, size: u64, has_handle: bool) -> Result<(), Failure> {
-        self.resize(ino, size).await?;
-        let (is_written, may_publish) = {
-            let core = self.core();
-            (core.is_being_written(ino), core.may_publish(ino))
+        if has_handle {
+            return self.resize(ino, size).await;
+        }
+        // Open for as long as it takes: what is not open may leave the cache while the rest is fetched.
+        let handle = self.open(ino, true, false, 0)?;
+        let outcome = match self.resize(ino, size).await {
+            Ok(()) if !self.has_another_writer(ino, handle) => self.close(ino, handle, 0).await,
+            resized => resized,
         };
-        if has_handle || is_written {
-            return Ok(());
-        }
-        if may_publish {
-            return self.answer(ino).await;
-        }
-        self.hold_back(ino).await
+        self.release(handle);
+        outcome
+    }
+
+    fn has_another_writer(&self, ino: Ino, own: u64) -> bool {
+        let core = self.core();
+        core.handles.iter().any(|(handle, open)| *handle != own && open.ino == ino && open.writable)
     }
 
     /// fsync(2): bytes, name and intent are on the local disk. Tells the failure of an earlier attempt

@@ -4,6 +4,7 @@ use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::sync::PoisonError;
 
+use super::core::Core;
 use super::{Filesystem, on_disk, told};
 use crate::model::digest::{ETag, Hasher, Md5};
 use crate::model::failure::Failure;
@@ -54,7 +55,10 @@ impl Filesystem {
                     last = told(&error);
                     if !matches!(
                         error.kind(),
-                        ErrorKind::UrlExpired | ErrorKind::Network | ErrorKind::Timeout
+                        ErrorKind::UrlExpired
+                            | ErrorKind::VersionChanged
+                            | ErrorKind::Network
+                            | ErrorKind::Timeout
                     ) {
                         return Err(last);
                     }
@@ -73,6 +77,9 @@ impl Filesystem {
         if let Some(download) = self.known_download(ino)? {
             return Ok(download);
         }
+        // The file stays where it is until the answer is there.
+        let _naming = self.naming.take(ino).await;
+        let _shape = self.shape.read().await;
         let path = self.path(ino)?;
         let download = self.remote.open_download(&path).await.map_err(|error| told(&error))?;
         let expected = self.core().tree.file(ino)?.published;
@@ -131,28 +138,21 @@ impl Filesystem {
         range: Range<u64>,
         etag: Option<&ETag>,
     ) -> Result<(), Failure> {
-        let (completes, size, md5) = {
-            let core = self.core();
+        let (size, md5) = {
+            let mut core = self.core();
             let file = core.tree.file(ino)?;
             let Local::Cached(here, ahead) = &file.local else { return Ok(()) };
-            let completes = *here == id && !ahead.is_whole() && ahead.completes(&range);
-            (completes, file.size, file.published.and_then(|version| version.md5).or(file.proven))
+            if *here != id {
+                return Ok(());
+            }
+            // Noted under the same lock: of two that arrive together, one is the last.
+            if ahead.is_whole() || !ahead.completes(&range) {
+                return note_here(&mut core, ino, id, range);
+            }
+            (file.size, file.published.and_then(|version| version.md5).or(file.proven))
         };
-        if completes {
-            self.check_whole(ino, id, size, md5, etag).await?;
-        }
-        let mut core = self.core();
-        let mut bytes = None;
-        if let Local::Cached(here, ahead) = &mut core.tree.file_mut(ino)?.local
-            && *here == id
-        {
-            ahead.arrived(range);
-            bytes = Some(ahead.bytes_here());
-        }
-        if let Some(bytes) = bytes {
-            core.cached.note(ino, bytes);
-        }
-        Ok(())
+        self.check_whole(ino, id, size, md5, etag).await?;
+        note_here(&mut self.core(), ino, id, range)
     }
 
     /// Compares a file that was fetched whole with what Files.com says it is. Bad bytes are thrown
@@ -182,8 +182,11 @@ impl Filesystem {
         }
         let mut core = self.core();
         let path = core.tree.path(ino);
-        core.cached.remove(ino);
         let file = core.tree.file_mut(ino)?;
+        if file.local.id() != Some(id) {
+            // Emptied or dropped in the meantime: what is there now was not fetched.
+            return Ok(());
+        }
         file.fetch_failures.0 += 1;
         let failure = Failure::new(
             libc::EIO,
@@ -195,6 +198,7 @@ impl Filesystem {
         );
         file.fetch_failures.1 = Some(failure.clone());
         file.local = Local::Nowhere;
+        core.cached.remove(ino);
         drop(core);
         self.store.remove(id);
         Err(failure)
@@ -216,6 +220,18 @@ impl Filesystem {
             }
         }
     }
+}
+
+/// Counts bytes as here, if `id` is still where they belong.
+fn note_here(core: &mut Core, ino: Ino, id: ContentId, range: Range<u64>) -> Result<(), Failure> {
+    if let Local::Cached(here, ahead) = &mut core.tree.file_mut(ino)?.local
+        && *here == id
+    {
+        ahead.arrived(range);
+        let bytes = ahead.bytes_here();
+        core.cached.note(ino, bytes);
+    }
+    Ok(())
 }
 
 /// Why bytes did not get into the cache.

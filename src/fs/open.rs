@@ -78,7 +78,7 @@ impl Filesystem {
         let Ok(file) = core.tree.file_mut(ino) else { return };
         file.handles = file.handles.saturating_sub(1);
         let owed = file.handles == 0 && matches!(file.content.state(), State::Dirty(_) | State::Sealed(_));
-        let late = owed && !core.queue.knows(Errand::Publish(ino));
+        let late = owed && !core.queue.is_planned(Errand::Publish(ino));
         let gone = core.tree.reap(ino).and_then(|node| node.file().and_then(|file| file.local.id()));
         drop(core);
         if let Some(id) = gone {

@@ -48,7 +48,7 @@ impl Filesystem {
     }
 
     /// An open file of which only a part is here is fetched whole before Files.com lets it go.
-    async fn keep_for_readers(&self, ino: Ino) -> Result<(), Failure> {
+    pub(super) async fn keep_for_readers(&self, ino: Ino) -> Result<(), Failure> {
         let missing = {
             let core = self.core();
             let file = core.tree.file(ino)?;

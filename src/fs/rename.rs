@@ -4,15 +4,24 @@
 use std::ffi::OsStr;
 use std::time::{Duration, Instant};
 
+use tokio::sync::{RwLockReadGuard, RwLockWriteGuard};
+
 use super::core::Errand;
 use super::turns::Turn;
 use super::{Filesystem, told};
 use crate::local::journal::Fact;
 use crate::model::failure::Failure;
 use crate::model::ino::Ino;
-use crate::model::node::Body;
+use crate::model::node::{Body, File};
 use crate::model::path::RemotePath;
 use crate::model::rename::{RenamePlan, There};
+
+/// The paths of folders, for as long as a rename relies on them or changes them.
+#[expect(dead_code, reason = "held, not read")]
+enum Shape<'a> {
+    Stays(RwLockReadGuard<'a, ()>),
+    Changes(RwLockWriteGuard<'a, ()>),
+}
 
 impl Filesystem {
     /// rename(2): atomic here; answers when Files.com has it under the new name too, and, for what was
@@ -26,42 +35,44 @@ impl Filesystem {
         self.list(folder).await?;
         self.list(new_folder).await?;
         let target = self.core().tree.child(new_folder, new_name);
-        if let Some(target) = target
-            && self.core().tree.node(target)?.is_folder()
-        {
-            // Whether it is empty is decided by Files.com's newest word.
-            self.list(target).await?;
+        if let Some(target) = target {
+            let is_folder = self.core().tree.node(target)?.is_folder();
+            match is_folder {
+                // Whether it is empty is decided by Files.com's newest word.
+                true => self.list(target).await?,
+                false => self.keep_for_readers(target).await?,
+            }
         }
-        let (plan, _turns) = self.plan((folder, name), (new_folder, new_name), no_replace).await?;
+        let (plan, alone) = self.plan((folder, name), (new_folder, new_name), no_replace).await?;
         if plan.there == There::Same {
             return Ok(());
         }
         let is_folder = self.core().tree.node(plan.source)?.is_folder();
-        if is_folder {
-            // Paths of everything below change: nobody may be using one.
-            let _shape = self.shape.write().await;
-            self.change_name(&plan, new_folder, new_name).await?;
-        } else {
-            let _shape = self.shape.read().await;
-            self.change_name(&plan, new_folder, new_name).await?;
-        }
-        drop(_turns);
+        self.change_name(&plan, new_folder, new_name).await?;
+        drop(alone);
         self.publish_renamed(plan.source, new_name, is_folder).await
     }
 
-    /// A plan, and the turns of all that it names. Decided again once we are alone with them.
+    /// A plan, and the turns of all that it names. Decided again once we are alone with them, and with
+    /// their paths: a folder above may have been renamed in the meantime.
     async fn plan(
         &self,
         from: (Ino, &OsStr),
         to: (Ino, &OsStr),
         no_replace: bool,
-    ) -> Result<(RenamePlan, Vec<Turn>), Failure> {
+    ) -> Result<(RenamePlan, (Vec<Turn>, Shape<'_>)), Failure> {
         loop {
             let planned = self.core().tree.plan_rename(from, to, no_replace)?;
             let turns = self.naming.take_all([planned.source].into_iter().chain(planned.target)).await;
+            let is_folder = self.core().tree.node(planned.source)?.is_folder();
+            let shape = match is_folder {
+                // Paths of everything below change: nobody may be using one.
+                true => Shape::Changes(self.shape.write().await),
+                false => Shape::Stays(self.shape.read().await),
+            };
             let again = self.core().tree.plan_rename(from, to, no_replace)?;
             if (again.source, again.target) == (planned.source, planned.target) {
-                return Ok((again, turns));
+                return Ok((again, (turns, shape)));
             }
         }
     }
@@ -128,7 +139,8 @@ impl Filesystem {
             let core = self.core();
             let Ok(file) = core.tree.file(ino) else { return Ok(()) };
             // Still being written: its close publishes.
-            (file.content.is_owed() && !core.is_being_written(ino), core.may_publish(ino))
+            let whole = file.content.owed().is_some() || !core.is_being_written(ino);
+            (file.content.is_owed() && whole, core.may_publish(ino))
         };
         if !whole {
             return Ok(());
@@ -144,6 +156,7 @@ impl Filesystem {
         let subtree = self.core().tree.subtree(ino);
         for ino in subtree {
             let (is_folder, published) = match self.core().tree.node(ino) {
+                Ok(node) if node.file().is_some_and(File::is_being_written) => continue,
                 Ok(node) => (node.is_folder(), node.is_published()),
                 Err(_) => continue,
             };

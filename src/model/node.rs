@@ -5,7 +5,7 @@ use std::ffi::OsString;
 use std::time::Instant;
 
 use super::attributes::{Attributes, Shape};
-use super::content::Content;
+use super::content::{Content, State};
 use super::digest::Md5;
 use super::entry::Permissions;
 use super::failure::Failure;
@@ -87,6 +87,11 @@ impl File {
             failure: None,
             fetch_failures: (0, None),
         }
+    }
+
+    /// Are there bytes that nobody sealed yet, and somebody who will?
+    pub fn is_being_written(&self) -> bool {
+        self.handles > 0 && matches!(self.content.state(), State::Dirty(_))
     }
 
     fn unpublished(mut self) -> Self {

@@ -56,9 +56,16 @@ impl<K: Copy + Eq + Hash> Queue<K> {
         }
     }
 
-    /// Is anything planned for `key`?
-    pub fn knows(&self, key: K) -> bool {
-        self.due.contains_key(&key)
+    /// Whoever took `key` failed, and planned no next attempt: due again after a pause.
+    pub fn undone(&mut self, key: K, now: Instant) {
+        if self.due.get(&key).is_some_and(|due| due.taken) {
+            self.failed(key, now);
+        }
+    }
+
+    /// Will `key` be picked up? What was picked up already may not see what is new.
+    pub fn is_planned(&self, key: K) -> bool {
+        self.due.get(&key).is_some_and(|due| !due.taken)
     }
 
     /// `key` is gone.
@@ -116,7 +123,22 @@ mod tests {
         queue.schedule("again", now);
         queue.done("again");
         queue.done("once");
-        assert_eq!((queue.knows("again"), queue.knows("once")), (true, false));
+        assert_eq!((queue.is_planned("again"), queue.is_planned("once")), (true, false));
+    }
+
+    #[test]
+    fn a_plan_that_is_being_carried_out_does_not_stand_for_what_comes_after() {
+        let now = Instant::now();
+        let mut queue = Queue::default();
+        queue.schedule("published", now);
+        assert!(queue.is_planned("published"));
+        queue.take_due(now);
+        assert!(!queue.is_planned("published"));
+        queue.undone("published", now);
+        assert!(queue.is_planned("published"), "it failed, and nobody would try again");
+        queue.schedule("published", now);
+        queue.undone("published", now);
+        assert_eq!(queue.take_due(now), ["published"], "a newer plan was put off");
     }
 
     #[test]

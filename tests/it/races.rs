@@ -90,7 +90,7 @@ fn a_version_that_others_made_is_read_and_not_the_one_before() {
     let mut stage = Stage::with(|site| (site.md5, site.crc32) = (false, false));
     let mount = stage.mount(&["--dir-ttl", "0s"]);
     for round in 0..40 {
-        let bytes = noise(round, 5_000 + round as usize * 700);
+        let bytes = noise(round, 40_000 - round as usize * 700);
         stage.site.put(&format!("{FOLDER}/f"), &bytes);
         assert!(fs::read(mount.path("f")).unwrap() == bytes, "round {round}");
     }

@@ -187,6 +187,9 @@ impl Tree {
         changes.names.push((folder, self.node(ino)?.name.clone()));
         for ino in subtree {
             self.detach(ino);
+            if let Some(file) = self.node_mut(ino)?.file_mut() {
+                file.gone = true;
+            }
             if let Some(Node { body: Body::File(file), .. }) = self.reap(ino) {
                 changes.dropped.extend(file.local.id());
             }

@@ -11,6 +11,20 @@ use crate::model::ino::Ino;
 use crate::model::node::Local;
 
 impl Filesystem {
+    /// The same, and whether the pages that the kernel has of the file are still good: what a listing
+    /// changed reaches the kernel a moment later, and an open may be faster.
+    pub fn open_with_pages(
+        &self,
+        ino: Ino,
+        writable: bool,
+        truncate: bool,
+        pid: u32,
+    ) -> Result<(u64, bool), Failure> {
+        let handle = self.open(ino, writable, truncate, pid)?;
+        let stale = std::mem::take(&mut self.core().tree.file_mut(ino)?.stale_pages);
+        Ok((handle, !stale))
+    }
+
     /// Opens a file. `truncate` empties it first, whatever Files.com has: nothing is fetched.
     pub fn open(&self, ino: Ino, writable: bool, truncate: bool, pid: u32) -> Result<u64, Failure> {
         if writable {

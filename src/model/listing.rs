@@ -145,6 +145,7 @@ impl Tree {
                 file.published = Some(version);
                 if !same {
                     file.size = version.size;
+                    file.stale_pages = true;
                     changes.dropped.extend(std::mem::replace(&mut file.local, Local::Nowhere).id());
                     changes.inodes.push(ino);
                 }

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::core::Errand;
+use super::core::{Core, Errand};
 use super::{Close, Filesystem};
 use crate::local::journal::Fact;
 use crate::model::failure::Failure;
@@ -124,15 +124,29 @@ impl Filesystem {
 
     /// What is sealed survives a power loss from here on.
     pub(super) async fn make_durable(&self, ino: Ino) -> Result<(), Failure> {
-        let Some(owed) = ({
-            let core = self.core();
-            self.sealed_fact(&core, ino)
-        }) else {
-            return Ok(());
+        let sealed = |core: &Core| {
+            let revision = core.tree.file(ino).ok()?.content.owed()?;
+            Some((self.sealed_fact(core, ino)?, revision))
         };
-        let (store, id) = (self.store.clone(), owed.id);
-        super::on_disk(move || store.sync(id)).await?;
-        self.journal.commit(Fact::Owed(owed)).await
+        loop {
+            let Some((owed, synced)) = sealed(&self.core()) else { return Ok(()) };
+            let (store, id) = (self.store.clone(), owed.id);
+            super::on_disk(move || store.sync(id)).await?;
+            {
+                // Stated as it is now, and under the lock: it may have been renamed or proven meanwhile, and
+                // the journal must not hear of that first.
+                let core = self.core();
+                match sealed(&core) {
+                    Some((owed, revision)) if revision == synced && owed.id == id => {
+                        self.journal.note(Fact::Owed(owed));
+                    }
+                    // Written and sealed again.
+                    Some(_) => continue,
+                    None => return Ok(()),
+                }
+            }
+            return self.journal.flush().await;
+        }
     }
 }
 

@@ -38,9 +38,16 @@ impl Filesystem {
 
     /// Asks for the listing of `folder` now, however new the last one is.
     pub(super) async fn list_anew(&self, folder: Ino) -> Result<(), Failure> {
-        let path = self.path(folder)?;
-        let asked = Instant::now();
-        let entries = match self.remote.list(&path).await {
+        let (path, asked, answer) = loop {
+            let path = self.path(folder)?;
+            let asked = Instant::now();
+            let answer = self.remote.list(&path).await;
+            // Renamed meanwhile: the answer may be about another folder that has its old name now.
+            if self.path(folder)? == path {
+                break (path, asked, answer);
+            }
+        };
+        let entries = match answer {
             Ok(entries) => entries,
             Err(error) => {
                 let known = self.core().tree.folder(folder)?.listed.is_some();

@@ -4,15 +4,32 @@ use std::time::Duration;
 
 use super::Filesystem;
 use super::core::{Errand, Handle};
+use super::write::still_there;
 use crate::model::content::State;
 use crate::model::failure::Failure;
 use crate::model::ino::Ino;
 use crate::model::node::Local;
 
 impl Filesystem {
+    /// The same, and whether the pages that the kernel has of the file are still good: what a listing
+    /// changed reaches the kernel a moment later, and an open may be faster.
+    pub fn open_with_pages(
+        &self,
+        ino: Ino,
+        writable: bool,
+        truncate: bool,
+        pid: u32,
+    ) -> Result<(u64, bool), Failure> {
+        let handle = self.open(ino, writable, truncate, pid)?;
+        let stale = std::mem::take(&mut self.core().tree.file_mut(ino)?.stale_pages);
+        Ok((handle, !stale))
+    }
+
     /// Opens a file. `truncate` empties it first, whatever Files.com has: nothing is fetched.
     pub fn open(&self, ino: Ino, writable: bool, truncate: bool, pid: u32) -> Result<u64, Failure> {
         if writable {
+            // The kernel looks again at ESTALE, and finds what is there now.
+            still_there(self.core().tree.file(ino)?)?;
             self.may_write(ino)?;
         }
         if truncate {
@@ -53,9 +70,13 @@ impl Filesystem {
             };
             node.attributes.mtime = time;
             node.attributes.ctime = time;
-            let Some(file) = node.file_mut() else {
-                self.store.remove(id);
-                return Err(Failure::plain(libc::EISDIR));
+            let file = node.file_mut().ok_or(Failure::plain(libc::EISDIR));
+            let file = match file.and_then(|file| still_there(file).map(|()| file)) {
+                Ok(file) => file,
+                Err(failure) => {
+                    self.store.remove(id);
+                    return Err(failure);
+                }
             };
             let writing = file.content.begin_write();
             file.size = 0;

@@ -91,12 +91,12 @@ impl Filesystem {
             self.move_there(from, to, *overwrite).await?;
         }
         // What is owed belongs under the new path, whatever happens next.
-        let moved = self.change_name_here(plan, folder, name)?;
-        self.journal.commit_all(moved).await
+        self.change_name_here(plan, folder, name)?;
+        self.journal.flush().await
     }
 
-    /// The part of a rename that this mount sees; returns what the journal must know of it.
-    fn change_name_here(&self, plan: &RenamePlan, folder: Ino, name: &OsStr) -> Result<Vec<Fact>, Failure> {
+    /// The part of a rename that this mount sees, and that the journal must know of.
+    fn change_name_here(&self, plan: &RenamePlan, folder: Ino, name: &OsStr) -> Result<(), Failure> {
         let mut core = self.core();
         let replaced = core.tree.relink(plan.source, folder, name, &plan.remote, Instant::now())?;
         let inherited = replaced.and_then(|ino| core.tree.file(ino).ok()?.published);
@@ -112,12 +112,14 @@ impl Filesystem {
             }
         }
         let subtree = core.tree.subtree(plan.source);
-        let moved = subtree.iter().filter_map(|ino| self.sealed_fact(&core, *ino)).map(Fact::Owed).collect();
+        // Noted under the lock, so that facts are written in the order in which they became true.
+        let moved = subtree.iter().filter_map(|ino| self.sealed_fact(&core, *ino));
+        moved.for_each(|owed| self.journal.note(Fact::Owed(owed)));
         match replaced {
             Some(replaced) => self.orphan(core, replaced),
             None => drop(core),
         }
-        Ok(moved)
+        Ok(())
     }
 
     async fn move_there(&self, from: &RemotePath, to: &RemotePath, overwrite: bool) -> Result<(), Failure> {

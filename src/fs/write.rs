@@ -6,7 +6,7 @@ use super::{Filesystem, on_disk};
 use crate::model::content::Writing;
 use crate::model::failure::Failure;
 use crate::model::ino::{ContentId, Ino};
-use crate::model::node::Local;
+use crate::model::node::{File, Local};
 use crate::model::parts::LARGEST_FILE;
 
 impl Filesystem {
@@ -85,6 +85,7 @@ impl Filesystem {
     fn begin_write(&self, ino: Ino) -> Result<Option<(ContentId, Writing)>, Failure> {
         let mut core = self.core();
         let file = core.tree.file_mut(ino)?;
+        still_there(file)?;
         Ok(match file.local {
             Local::Spooled(id) => Some((id, file.content.begin_write())),
             Local::Nowhere | Local::Cached(..) => None,
@@ -117,4 +118,13 @@ impl Filesystem {
         }
         self.resize(ino, to).await
     }
+}
+
+/// ESTALE for a file that others took away: a close could not say truly that Files.com holds what is
+/// written to it.
+pub(super) fn still_there(file: &File) -> Result<(), Failure> {
+    if file.gone {
+        return Err(Failure::new(libc::ESTALE, "somebody else removed the file; open it again to make a new one"));
+    }
+    Ok(())
 }

@@ -248,9 +248,10 @@ impl fuser::Filesystem for Door {
     fn open(&self, request: &Request, node: INodeNo, flags: OpenFlags, reply: ReplyOpen) {
         let writable = flags.0 & libc::O_ACCMODE != libc::O_RDONLY;
         let truncate = flags.0 & libc::O_TRUNC != 0;
-        match self.fs.open(ino(node), writable, truncate, request.pid()) {
+        match self.fs.open_with_pages(ino(node), writable, truncate, request.pid()) {
             // What others change is invalidated explicitly: the pages stay good from open to open.
-            Ok(handle) => reply.opened(FileHandle(handle), FopenFlags::FOPEN_KEEP_CACHE),
+            Ok((handle, true)) => reply.opened(FileHandle(handle), FopenFlags::FOPEN_KEEP_CACHE),
+            Ok((handle, false)) => reply.opened(FileHandle(handle), FopenFlags::empty()),
             Err(failure) => reply.error(errno(&failure)),
         }
     }

@@ -47,7 +47,8 @@ pub enum Fact {
 }
 
 struct Order {
-    fact: Fact,
+    /// `None` only asks to be told when all that came before is written.
+    fact: Option<Fact>,
     answer: Option<oneshot::Sender<Result<(), Failure>>>,
 }
 
@@ -84,12 +85,21 @@ impl Journal {
     /// loss once a later fact was committed.
     pub fn note(&self, fact: Fact) {
         if let Some(orders) = &self.orders {
-            let _ = orders.send(Order { fact, answer: None });
+            let _ = orders.send(Order { fact: Some(fact), answer: None });
         }
     }
 
     /// Writes a fact and waits until it is on the disk.
     pub async fn commit(&self, fact: Fact) -> Result<(), Failure> {
+        self.order(Some(fact)).await
+    }
+
+    /// Waits until every fact that was noted before is on the disk.
+    pub async fn flush(&self) -> Result<(), Failure> {
+        self.order(None).await
+    }
+
+    async fn order(&self, fact: Option<Fact>) -> Result<(), Failure> {
         let (answer, outcome) = oneshot::channel();
         let sent = self
             .orders
@@ -100,21 +110,6 @@ impl Journal {
             return Err(gone());
         }
         outcome.await.unwrap_or_else(|_| Err(gone()))
-    }
-}
-
-impl Journal {
-    /// Writes several facts, in order, and waits until all are on the disk.
-    pub async fn commit_all(&self, facts: Vec<Fact>) -> Result<(), Failure> {
-        let mut facts = facts.into_iter().peekable();
-        while let Some(fact) = facts.next() {
-            // Facts are written in the order in which they come: waiting for the last is enough.
-            match facts.peek() {
-                Some(_) => self.note(fact),
-                None => return self.commit(fact).await,
-            }
-        }
-        Ok(())
     }
 }
 
@@ -184,7 +179,8 @@ fn apply(connection: &mut Connection, orders: &[Order]) -> rusqlite::Result<()> 
     let transaction = connection.transaction()?;
     for order in orders {
         match &order.fact {
-            Fact::Owed(owed) => {
+            None => {}
+            Some(Fact::Owed(owed)) => {
                 let Attributes { mode, uid, gid, mtime, .. } = owed.attributes;
                 transaction
                     .prepare_cached(
@@ -202,7 +198,7 @@ fn apply(connection: &mut Connection, orders: &[Order]) -> rusqlite::Result<()> 
                         owed.is_link
                     ])?;
             }
-            Fact::Settled(id) => {
+            Some(Fact::Settled(id)) => {
                 transaction.prepare_cached("DELETE FROM owed WHERE id = ?1")?.execute([id.0 as i64])?;
             }
         }

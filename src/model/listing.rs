@@ -146,6 +146,7 @@ impl Tree {
                 if !same {
                     file.proven = None;
                     file.size = version.size;
+                    file.stale_pages = true;
                     changes.dropped.extend(std::mem::replace(&mut file.local, Local::Nowhere).id());
                     changes.inodes.push(ino);
                 }
@@ -188,6 +189,9 @@ impl Tree {
         changes.names.push((folder, self.node(ino)?.name.clone()));
         for ino in subtree {
             self.detach(ino);
+            if let Some(file) = self.node_mut(ino)?.file_mut() {
+                file.gone = true;
+            }
             if let Some(Node { body: Body::File(file), .. }) = self.reap(ino) {
                 changes.dropped.extend(file.local.id());
             }

@@ -57,6 +57,10 @@ pub struct File {
     pub owed_since: Option<Instant>,
     /// Why the last attempt to publish failed. Told at every close and fsync until it is resolved.
     pub failure: Option<Failure>,
+    /// Somebody else took it away while it was open here: nothing that is written to it arrives anywhere.
+    pub gone: bool,
+    /// The kernel may have pages of an earlier version.
+    pub stale_pages: bool,
     /// How many fetches failed, and why the last one did: for those who waited for it.
     pub fetch_failures: (u64, Option<Failure>),
 }
@@ -85,6 +89,8 @@ impl File {
             temporary: false,
             owed_since: None,
             failure: None,
+            gone: false,
+            stale_pages: false,
             fetch_failures: (0, None),
         }
     }

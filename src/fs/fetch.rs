@@ -198,8 +198,11 @@ impl Filesystem {
         );
         file.fetch_failures.1 = Some(failure.clone());
         file.local = Local::Nowhere;
+        // Those that were read ahead of the last one are in the kernel's memory already.
+        file.stale_pages = true;
         core.cached.remove(ino);
         drop(core);
+        let _ = self.stale.send(super::Stale::Inode(ino));
         self.store.remove(id);
         Err(failure)
     }

@@ -124,7 +124,10 @@ impl Filesystem {
 /// written to it.
 pub(super) fn still_there(file: &File) -> Result<(), Failure> {
     if file.gone {
-        return Err(Failure::new(libc::ESTALE, "somebody else removed the file; open it again to make a new one"));
+        return Err(Failure::new(
+            libc::ESTALE,
+            "somebody else removed the file; open it again to make a new one",
+        ));
     }
     Ok(())
 }

@@ -52,6 +52,14 @@ def listed(path, *options):
     return {entry["Path"]: entry for entry in json.loads(rclone("lsjson", "-R", *options, path))}
 
 
+def wait(is_so):
+    until = time.monotonic() + 20
+    while not is_so():
+        if time.monotonic() > until:
+            raise AssertionError("waited in vain")
+        time.sleep(0.05)
+
+
 obscured = subprocess.run(["rclone", "obscure", PASSWORD], capture_output=True, check=True).stdout.decode().strip()
 with open(CONFIG, "w", encoding="utf-8") as out:
     for remote, login in [("emu", f"api_key = {KEY}"), ("reader", f"api_key = {READ_ONLY_KEY}"),
@@ -79,7 +87,7 @@ def _():
 
 @check("a bad key, and a missing folder, are refused")
 def _():
-    refused(Failed, lambda: rclone("lsd", f"bad:{ROOT}"), "not-authenticated/invalid-credentials")
+    refused(Failed, lambda: rclone("lsd", f"bad:{ROOT}"), "Invalid Credentials")
     refused(Failed, lambda: rclone("lsd", f"emu:{ROOT}/missing"), "directory not found")
     refused(Failed, lambda: rclone("cat", f"emu:{ROOT}/missing"), "not found")
 
@@ -181,9 +189,9 @@ def _():
 @check("a read-only key reads and changes nothing")
 def _():
     same(rclone("cat", f"reader:{ROOT}/moved0"), noise(1, 4001))
-    refused(Failed, lambda: rclone("rcat", f"reader:{ROOT}/new-file", data=b"x"), "write-permission-required")
-    refused(Failed, lambda: rclone("mkdir", f"reader:{ROOT}/new-folder"), "write-permission-required")
-    refused(Failed, lambda: rclone("deletefile", f"reader:{ROOT}/moved0"), "full-permission-required")
+    refused(Failed, lambda: rclone("rcat", f"reader:{ROOT}/new-file", data=b"x"), "Write Permission Required")
+    refused(Failed, lambda: rclone("mkdir", f"reader:{ROOT}/new-folder"), "Write Permission Required")
+    refused(Failed, lambda: rclone("deletefile", f"reader:{ROOT}/moved0"), "Full Permission Required")
 
 
 @check("keeps the names of its backend tests: control characters, blanks, backslashes, forms of Unicode")
@@ -226,14 +234,6 @@ def _():
             mount.wait(10)
         except subprocess.TimeoutExpired:
             mount.kill()
-
-
-def wait(is_so):
-    until = time.monotonic() + 20
-    while not is_so():
-        if time.monotonic() > until:
-            raise AssertionError("waited in vain")
-        time.sleep(0.05)
 
 
 end()

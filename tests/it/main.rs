@@ -5,6 +5,7 @@
 
 mod close;
 mod failures;
+mod faults;
 mod hostile;
 mod lifecycle;
 mod names;

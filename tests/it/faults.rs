@@ -116,7 +116,7 @@ fn a_connection_reset_before_or_after_the_effect_of_any_call_is_made_good() {
 #[test]
 fn servers_that_are_busy_or_broken_for_a_moment_are_not_noticed() {
     let mut stage = Stage::new();
-    let mount = stage.mount(&[]);
+    let mount = stage.mount(&["--dir-ttl", "1s"]);
     let moments = [
         ("begin_upload", Effect::Proxy { status: 500 }),
         ("begin_upload", Effect::Proxy { status: 503 }),

@@ -11,7 +11,7 @@ const http = require('node:http')
 const https = require('node:https')
 const path = require('node:path')
 const { spawn } = require('node:child_process')
-const { Readable, PassThrough } = require('node:stream')
+const { Readable } = require('node:stream')
 
 const Files = require('files.com/lib/Files').default
 const File = require('files.com/lib/models/File').default
@@ -189,7 +189,6 @@ const main = async () => {
   process.exit(failed ? 1 : 0)
 }
 
-void PassThrough
 main().catch(error => {
   console.log(error)
   process.exit(1)

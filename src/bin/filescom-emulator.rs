@@ -1,6 +1,6 @@
 //! `filescom-emulator`: Files.com in miniature on a loopback port.
 
-use std::io::Write;
+use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
 
 use anyhow::{Context, bail};
@@ -138,7 +138,8 @@ fn user(text: &str) -> anyhow::Result<User> {
 }
 
 fn main() -> anyhow::Result<()> {
-    tracing_subscriber::fmt().with_writer(std::io::stderr).with_target(false).init();
+    let ansi = std::io::stderr().is_terminal();
+    tracing_subscriber::fmt().with_writer(std::io::stderr).with_ansi(ansi).with_target(false).init();
     let settings = Arguments::parse().settings()?;
     // Before the first line of output: whoever has read it may send a signal.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;

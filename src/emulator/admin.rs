@@ -19,7 +19,7 @@ const PAGE: &str = "\
 filescom-emulator: Files.com in miniature
 
 API        /api/rest/v1/...   (X-FilesAPI-Key, or X-FilesAPI-Auth from POST /sessions)
-Storage    on a port of its own, by signed URLs
+Storage    by signed URLs, on a port of its own (storage_listen in the settings)
 
 GET    /admin/settings        all settings
 POST   /admin/settings        changes those that the JSON object names, e.g. {\"latency_ms\": 40}

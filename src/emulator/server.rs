@@ -39,10 +39,12 @@ impl Emulator {
     ///
     /// # Errors
     /// When an address cannot be bound, or the data folder cannot be used.
-    pub fn start(settings: Settings) -> io::Result<Self> {
+    pub fn start(mut settings: Settings) -> io::Result<Self> {
         let api = std::net::TcpListener::bind(&settings.listen)?;
         let store = std::net::TcpListener::bind(&settings.storage_listen)?;
         let (address, storage_address) = (api.local_addr()?, store.local_addr()?);
+        // Whoever asked for free ports may read here which they are.
+        (settings.listen, settings.storage_listen) = (address.to_string(), storage_address.to_string());
         let base = settings.storage_url.clone().unwrap_or_else(|| format!("http://{storage_address}"));
 
         let mut tree = Tree::new(settings.names, Time::now(settings.clock_offset_ms));

@@ -6,6 +6,7 @@
 mod awkward;
 mod close;
 mod failures;
+mod faults;
 mod hostile;
 mod journaled;
 mod lifecycle;

@@ -193,6 +193,12 @@ fn the_documentation_names_tests_that_exist() {
         include_str!("moves.rs"),
         include_str!("naming.rs"),
         include_str!("uploads.rs"),
+        include_str!("../../../tests/it/close.rs"),
+        include_str!("../../../tests/it/failures.rs"),
+        include_str!("../../../tests/it/faults.rs"),
+        include_str!("../../../tests/it/hostile.rs"),
+        include_str!("../../../tests/it/names.rs"),
+        include_str!("../../../tests/it/reading.rs"),
     ]
     .concat();
     // Names of tests are sentences; no field or setting that the page names has as many words.

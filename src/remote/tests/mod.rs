@@ -9,6 +9,7 @@ mod moves;
 mod secrets;
 mod server;
 mod sessions;
+mod shapes;
 mod uploads;
 
 use std::time::Duration;

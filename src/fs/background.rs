@@ -62,12 +62,13 @@ impl Filesystem {
     async fn publish_now(&self, ino: Ino) -> Result<(), crate::model::failure::Failure> {
         let is_folder = {
             let mut core = self.core();
+            let is_open = core.is_being_written(ino);
             let Ok(node) = core.tree.node_mut(ino) else { return Ok(()) };
             if node.parent.is_none() {
                 return Ok(());
             }
             if let Some(file) = node.file_mut() {
-                if file.is_being_written() {
+                if file.is_being_written() || (file.temporary && is_open) {
                     // Half a file would be published over a whole one: its last close publishes, or plans.
                     return Ok(());
                 }

@@ -31,12 +31,12 @@ impl Filesystem {
             file.owed_since.get_or_insert_with(Instant::now);
             (!core.may_publish(ino), is_of_process(pid, handle.process), untouched)
         };
-        if held_back {
-            return self.hold_back(ino).await;
-        }
         if !waits {
             // The last close of all, or the opener's own, publishes.
             return self.make_durable(ino).await;
+        }
+        if held_back {
+            return self.hold_back(ino).await;
         }
         if untouched && self.has_another_descriptor(ino, pid) {
             return Ok(());

@@ -38,7 +38,7 @@ impl Filesystem {
         if held_back {
             return self.hold_back(ino).await;
         }
-        if untouched && self.has_another_descriptor(ino, pid) {
+        if untouched && self.has_a_duplicate(ino, pid) {
             return Ok(());
         }
         self.answer(ino).await
@@ -47,12 +47,18 @@ impl Filesystem {
     /// A shell opens the target of `>`, makes it standard output, and closes the first descriptor before
     /// anything was written. An empty file would be published, and a moment later replaced; where a key
     /// may not overwrite, the replacement would even be refused.
-    fn has_another_descriptor(&self, ino: Ino, pid: u32) -> bool {
-        let Some(path) = self.core().tree.local_path(ino) else { return false };
+    fn has_a_duplicate(&self, ino: Ino, pid: u32) -> bool {
+        let (path, opened) = {
+            let core = self.core();
+            let Some(path) = core.tree.local_path(ino) else { return false };
+            (path, core.tree.file(ino).map_or(0, |file| file.handles as usize))
+        };
         let path = self.rules.mountpoint.join(path);
         let descriptors = std::fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten();
-        // The one that is being closed is not in the table any more.
-        descriptors.filter_map(|entry| std::fs::read_link(entry.path()).ok()).any(|open| open == path)
+        // The one that is being closed is not in the table any more. As many as were opened besides it are
+        // descriptors of their own; what is left over are duplicates.
+        let links = descriptors.filter_map(|entry| std::fs::read_link(entry.path()).ok());
+        links.filter(|open| *open == path).count() > opened.saturating_sub(1)
     }
 
     /// What a caller waits for when a file is whole: the proof, or in journaled mode the local disk. The

@@ -432,3 +432,15 @@ fn a_site_that_keeps_no_times_keeps_them_all_the_same() {
     }
     mount.umount();
 }
+
+#[test]
+fn an_empty_file_is_published_though_its_process_reads_it_too() {
+    let mut stage = Stage::new();
+    let mount = stage.mount(&[]);
+    let writer = File::create(mount.path("f")).unwrap();
+    let reader = File::open(mount.path("f")).unwrap();
+    close(writer).unwrap();
+    assert_eq!(stage.stored("f").unwrap(), b"");
+    drop(reader);
+    mount.umount();
+}

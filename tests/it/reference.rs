@@ -529,8 +529,9 @@ fn random_steps_in_journaled_mode_arrive_in_the_end() {
 
 #[test]
 fn many_at_once_in_the_same_folders_end_in_one_truth() {
-    let mut stage = Stage::new();
-    let mount = stage.mount(&["--dir-ttl", "1s"]);
+    // Slow enough that there is time between each question and its answer.
+    let mut stage = Stage::with(|site| (site.latency_ms, site.checksum_delay_ms) = (3, 60));
+    let mount = stage.mount(&["--dir-ttl", "1s", "--verify", "strict"]);
     let seed = Dice::new().0;
     std::thread::scope(|scope| {
         for n in 0..6 {

@@ -74,6 +74,16 @@ impl Filesystem {
         }
         if let Some(file) = node.file_mut() {
             file.content.end_write(writing);
+            // What a failed write left beyond the end would show in a gap that a later write makes. Where
+            // another write is under way, the end is not known.
+            if outcome.is_err()
+                && file.local.id() == Some(id)
+                && !file.content.is_being_changed()
+                && let Ok(spooled) = self.store.file(id)
+                && spooled.metadata().is_ok_and(|metadata| metadata.len() > file.size)
+            {
+                let _ = spooled.set_len(file.size);
+            }
             // Emptied in the meantime: these bytes went into a file that is no longer this one's.
             if outcome.is_ok() && file.local.id() == Some(id) {
                 file.size = size(file.size);

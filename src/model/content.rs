@@ -83,6 +83,11 @@ impl Content {
         }
     }
 
+    /// Is there a write between its begin and its end?
+    pub fn is_being_changed(&self) -> bool {
+        self.writing > 0
+    }
+
     fn open_revision(&mut self) -> Revision {
         if let State::Dirty(revision) = self.state {
             return revision;

@@ -45,6 +45,9 @@ pub fn run(
     credentials: impl Fn() -> Result<Credentials, String> + Send + Sync + 'static,
     ready: impl FnOnce() + Send,
 ) -> Result<Ended, MountError> {
+    // A limit of the shell that mounts (`ulimit -f`) is an error of one write, not the end of the mount.
+    // SAFETY: to ignore a signal has no preconditions.
+    unsafe { libc::signal(libc::SIGXFSZ, libc::SIG_IGN) };
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(std::thread::available_parallelism().map_or(2, usize::from).clamp(2, 8))
         .enable_all()

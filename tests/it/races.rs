@@ -195,3 +195,35 @@ fn a_file_is_renamed_in_a_folder_that_is_being_renamed() {
     assert_eq!(stage.stored_names(), ["b/y"]);
     mount.umount();
 }
+
+#[test]
+fn a_write_that_the_local_disk_refuses_leaves_no_bytes_behind() {
+    let mut stage = Stage::new();
+    let mount = stage.mount(&[]);
+    let mut file =
+        OpenOptions::new().read(true).write(true).create(true).truncate(false).open(mount.path("f")).unwrap();
+    file.write_all(&noise(1, 100)).unwrap();
+    let limit = libc::rlimit { rlim_cur: 150, rlim_max: libc::RLIM_INFINITY };
+    // SAFETY: `limit` lives through the call; the daemon is ours.
+    assert_eq!(
+        unsafe { libc::prlimit(mount.pid, libc::RLIMIT_FSIZE, &raw const limit, std::ptr::null_mut()) },
+        0
+    );
+    let refused = file.write_all(&noise(2, 200));
+    let limit = libc::rlimit { rlim_cur: libc::RLIM_INFINITY, ..limit };
+    // SAFETY: as above.
+    assert_eq!(
+        unsafe { libc::prlimit(mount.pid, libc::RLIMIT_FSIZE, &raw const limit, std::ptr::null_mut()) },
+        0
+    );
+    assert!(refused.is_err(), "the limit was not met: this test shows nothing");
+    let size = file.metadata().unwrap().len();
+    file.seek(SeekFrom::Start(1000)).unwrap();
+    file.write_all(b"far").unwrap();
+    close(file).unwrap();
+    let stored = stage.stored("f").unwrap();
+    let expected: Vec<u8> = noise(1, 100).into_iter().chain(vec![0; 900]).chain(*b"far").collect();
+    assert_eq!(size, 100);
+    assert!(stored == expected, "bytes of a refused write are in the gap");
+    mount.umount();
+}

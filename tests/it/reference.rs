@@ -78,6 +78,8 @@ struct Pair<'a> {
     folder: PathBuf,
     open: Vec<Open>,
     temporary: TemporaryNames,
+    /// A close answers for this machine only, so the site is not looked at after each step.
+    journaled: bool,
 }
 
 type Outcome<T> = Result<T, i32>;
@@ -127,7 +129,7 @@ impl<'a> Pair<'a> {
         let folder = stage.path("reference");
         fs::create_dir_all(&folder).unwrap();
         let temporary = TemporaryNames::default();
-        Self { stage, mount: mount.point.clone(), folder, open: Vec::new(), temporary }
+        Self { stage, mount: mount.point.clone(), folder, open: Vec::new(), temporary, journaled: false }
     }
 
     /// Makes a step in both, and compares the answers. `None` when it failed in both, or only in the
@@ -175,6 +177,9 @@ impl<'a> Pair<'a> {
     /// Files.com holds every file that is closed and has its final name, byte for byte, and no file
     /// that is not here.
     fn compare_with_the_site(&self) {
+        if self.journaled {
+            return;
+        }
         let here = walk(&self.folder);
         for path in here.iter().filter(|path| !path.ends_with('/') && !self.is_temporary(path)) {
             let local = self.folder.join(path);
@@ -186,6 +191,27 @@ impl<'a> Pair<'a> {
         }
         for path in self.stage.stored_names() {
             assert!(path.starts_with(THEIRS) || here.contains(&path), "{path} is on the site and not here");
+        }
+    }
+
+    /// Every file, as the mount shows it.
+    fn compare_files(&self) {
+        let here = walk(&self.folder);
+        let there = walk(&self.mount);
+        let files = |names: &BTreeSet<String>| -> Vec<String> {
+            names.iter().filter(|name| !name.ends_with('/')).cloned().collect()
+        };
+        assert_eq!(files(&there), files(&here), "the names differ");
+        for path in files(&here) {
+            let (there, here) = (fs::read(self.mount.join(&path)), fs::read(self.folder.join(&path)));
+            assert!(there.unwrap() == here.unwrap(), "the bytes of {path} differ");
+        }
+    }
+
+    fn close_all(&mut self) {
+        while let Some(open) = self.open.pop() {
+            close(open.here).unwrap();
+            close(open.there).unwrap();
         }
     }
 
@@ -382,9 +408,7 @@ fn misfortune(stage: &Stage, dice: &mut Dice) {
 /// Ends a run: everything is closed, unmounted, and looked at by a mount that knows nothing.
 fn finish(mut pair: Pair<'_>, mount: Mount) {
     eprintln!("the end");
-    while let Some(open) = pair.open.pop() {
-        close(open.there).unwrap();
-    }
+    pair.close_all();
     pair.compare_with_the_site();
     pair.date_everything();
     pair.compare_trees(&mount.point);
@@ -450,4 +474,109 @@ fn another_client_in_a_folder_of_its_own_disturbs_nobody_and_is_seen() {
         pair.step(&mut dice);
     }
     finish(pair, mount);
+}
+
+/// Steps, everything closed, SIGKILL, the next mount; over and over.
+fn steps_between_crashes(options: &[&str]) {
+    let stage = Stage::new();
+    let mut dice = Dice::new();
+    let mut mount = stage.mount_at("mnt0", "state", options);
+    let mut pair = Pair::new(&stage, &mount);
+    pair.journaled = true;
+    for round in 1..=6 {
+        for _ in 0..steps(600) / 6 {
+            pair.step(&mut dice);
+        }
+        pair.close_all();
+        eprintln!("crash");
+        mount.kill();
+        mount = stage.mount_at(&format!("mnt{round}"), "state", options);
+        pair.mount.clone_from(&mount.point);
+        pair.compare_files();
+        // A folder that goes by a temporary name is a matter of its mount while it is empty.
+        for folder in walk(&pair.folder).into_iter().filter(|path| path.ends_with('/')) {
+            let _ = fs::create_dir_all(pair.mount.join(folder));
+        }
+    }
+    mount.umount();
+    for path in walk(&pair.folder).iter().filter(|path| !path.ends_with('/')) {
+        assert!(stage.stored(path) == Some(fs::read(pair.folder.join(path)).unwrap()), "{path} at the end");
+    }
+}
+
+#[test]
+fn nothing_that_was_closed_is_lost_by_a_crash() {
+    steps_between_crashes(&[]);
+}
+
+#[test]
+fn nothing_that_was_closed_is_lost_by_a_crash_in_journaled_mode() {
+    steps_between_crashes(&["--close", "journaled"]);
+}
+
+#[test]
+fn random_steps_in_journaled_mode_arrive_in_the_end() {
+    let mut stage = Stage::new();
+    let mount = stage.mount(&["--close", "journaled"]);
+    let mut dice = Dice::new();
+    let mut pair = Pair::new(&stage, &mount);
+    pair.journaled = true;
+    for _ in 0..steps(1000) {
+        pair.step(&mut dice);
+    }
+    finish(pair, mount);
+}
+
+#[test]
+fn many_at_once_in_the_same_folders_end_in_one_truth() {
+    // Slow enough that there is time between each question and its answer.
+    let mut stage = Stage::with(|site| (site.latency_ms, site.checksum_delay_ms) = (3, 60));
+    let mount = stage.mount(&["--dir-ttl", "1s", "--verify", "strict"]);
+    let seed = Dice::new().0;
+    std::thread::scope(|scope| {
+        for n in 0..6 {
+            let root = mount.point.clone();
+            scope.spawn(move || {
+                let mut dice = Dice(seed ^ (n * 0x1234_5678_9abc) | 1);
+                for _ in 0..steps(150) {
+                    let (path, other) = (root.join(dice.file()), root.join(dice.file()));
+                    let (folder, elsewhere) =
+                        (root.join(dice.pick(&FOLDERS)), root.join(dice.pick(&FOLDERS)));
+                    let outcome = match dice.below(10) {
+                        0..=2 => File::create(&path).and_then(|file| {
+                            file.write_all_at(&dice.bytes(), 0)?;
+                            close(file)
+                        }),
+                        3 => fs::read(&path).map(drop),
+                        4 => fs::remove_file(&path),
+                        5 => fs::rename(&path, &other),
+                        6 => fs::rename(&folder, &elsewhere),
+                        7 => fs::create_dir(&folder),
+                        8 => fs::remove_dir(&folder),
+                        _ => truncate(&path, dice.below(9_000)),
+                    };
+                    // They are in each other's way; but nobody is told that the mount is broken.
+                    let errno = outcome.err().and_then(|error| error.raw_os_error());
+                    assert!(
+                        !matches!(errno, Some(libc::EIO | libc::ETIMEDOUT | libc::EAGAIN)),
+                        "{errno:?} for {} {} {}",
+                        path.display(),
+                        folder.display(),
+                        elsewhere.display()
+                    );
+                }
+            });
+        }
+    });
+    let files: Vec<(String, Vec<u8>)> = walk(&mount.point)
+        .into_iter()
+        .filter(|path| !path.ends_with('/'))
+        .map(|path| (path.clone(), fs::read(mount.path(&path)).unwrap()))
+        .collect();
+    mount.umount();
+    for (path, bytes) in &files {
+        assert!(stage.stored(path).as_ref() == Some(bytes), "{path} differs");
+    }
+    let names: BTreeSet<String> = files.into_iter().map(|(path, _)| path).collect();
+    assert_eq!(stage.stored_names().into_iter().collect::<BTreeSet<_>>(), names);
 }

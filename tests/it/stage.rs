@@ -77,7 +77,8 @@ impl Stage {
         self.mount_at(name, &format!("state-{name}"), &[])
     }
 
-    fn mount_at(&self, point: &str, state: &str, options: &[&str]) -> Mount {
+    /// Mounts with the state of that name on the mount point of that name.
+    pub fn mount_at(&self, point: &str, state: &str, options: &[&str]) -> Mount {
         let point = self.path(point);
         fs::create_dir_all(&point).unwrap();
         let state = self.path(state);

@@ -181,6 +181,7 @@ pub fn absolute(path: &Path) -> Result<PathBuf, Failure> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::policy::Close;
 
     fn typed(words: &[&str]) -> (Box<MountArguments>, Vec<OsString>) {
         let words = fstab::normalize(words.iter().map(OsString::from).collect()).unwrap();
@@ -243,9 +244,9 @@ mod tests {
     }
 
     #[test]
-    fn the_journaled_mode_is_refused_in_plain_words() {
-        let words = ["filescomfs", "mount", "s", "/", "--close=journaled"];
-        let message = CommandLine::try_parse_from(words).unwrap_err().to_string();
-        assert!(message.contains("not in this version"), "{message}");
+    fn the_mode_of_close_is_verified_unless_it_is_asked_for() {
+        let mode = |words: &[&str]| options(words).unwrap().close;
+        assert_eq!(mode(&["filescomfs", "s", "/"]), Close::Verified);
+        assert_eq!(mode(&["filescomfs", "s", "/", "-o", "close=journaled"]), Close::Journaled);
     }
 }

@@ -52,21 +52,20 @@ fn table(state: &Value) -> String {
     };
     let owed = &state["owed"];
     row("close", text("close"));
-    let mut debt = match number(&owed["files"]) {
-        0 => "nothing".to_owned(),
-        files => format!("{files} files, {}", show_size(number(&owed["bytes"]))),
-    };
-    if let Some(seconds) = owed["oldest_seconds"].as_u64() {
-        debt.push_str(&format!(", oldest {seconds} s"));
+    let mut debts = Vec::new();
+    if number(&owed["files"]) > 0 {
+        debts.push(format!("{} files, {}", number(&owed["files"]), show_size(number(&owed["bytes"]))));
     }
     if number(&owed["attributes"]) > 0 {
-        debt.push_str(&format!(", attributes of {}", number(&owed["attributes"])));
+        debts.push(format!("attributes of {}", number(&owed["attributes"])));
     }
-    if debt != "nothing"
-        && let Some(seconds) = owed["next_retry_seconds"].as_u64()
-    {
-        debt.push_str(&format!(", tried again in {seconds} s"));
+    if let Some(seconds) = owed["oldest_seconds"].as_u64() {
+        debts.push(format!("oldest {seconds} s"));
     }
+    if let (false, Some(seconds)) = (debts.is_empty(), owed["next_retry_seconds"].as_u64()) {
+        debts.push(format!("tried again in {seconds} s"));
+    }
+    let debt = if debts.is_empty() { "nothing".to_owned() } else { debts.join(", ") };
     row("owed", debt);
     row("verified", number(&state["verified"]).to_string());
     if number(&state["weak"]) > 0 {

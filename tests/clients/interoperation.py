@@ -169,18 +169,31 @@ def _():
          (True, False, False))
 
 
-@check("names that only rclone's encoding can store are shown as it stored them, and can be read")
+@check("names that the service does not store as they are: filescomfs and rclone read what the other wrote")
 def _():
-    odd = os.path.join(WORK, "odd")
-    names = {"back\\slash": "back＼slash", "tail ": "tail␠", "bell\x07": "bell␇", "line\nfeed": "line␊feed"}
+    odd = os.path.join(WORK, "odd").encode()
+    names = [b"back\\slash", b"tail ", b"bell\x07", b"line\nfeed", b"raw\xff", "full＼width".encode(),
+             b"delete\x7f", "picture␠".encode(), b"two  "]
+    expected = {name: name for name in names}
+    os.makedirs(odd, exist_ok=True)
     for name in names:
-        os.makedirs(odd, exist_ok=True)
         with open(os.path.join(odd, name), "wb") as out:
-            out.write(name.encode())
-    rclone("copy", odd, "emu:odd-names")
-    with Mount("odd-names") as point:
-        same({name: open(os.path.join(point, name), "rb").read() for name in os.listdir(point)},
-             {shown: name.encode() for name, shown in names.items()})
+            out.write(name)
+
+    def content(folder):
+        return {name: open(os.path.join(folder, name), "rb").read() for name in os.listdir(folder)}
+
+    rclone("copy", odd.decode(), "emu:odd-by-rclone")
+    with Mount("odd-by-rclone") as point:
+        same(content(os.fsencode(point)), expected)
+    with Mount("odd-by-filescomfs") as point:
+        for name in names:
+            with open(os.path.join(os.fsencode(point), name), "wb") as out:
+                out.write(name)
+    back = os.path.join(WORK, "odd-back")
+    rclone("copy", "emu:odd-by-filescomfs", back)
+    same(content(os.fsencode(back)), expected)
+    rclone("check", odd.decode(), "emu:odd-by-filescomfs")
 
 
 @check("raw blanks and control characters that others stored: what is shown can be read")

@@ -62,7 +62,7 @@ impl Filesystem {
     async fn publish_now(&self, ino: Ino) -> Result<(), crate::model::failure::Failure> {
         let is_folder = {
             let mut core = self.core();
-            let is_open = core.is_being_written(ino);
+            let is_open = core.has_writer(ino);
             let Ok(node) = core.tree.node_mut(ino) else { return Ok(()) };
             if node.parent.is_none() {
                 return Ok(());

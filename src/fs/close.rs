@@ -67,15 +67,9 @@ impl Filesystem {
         if self.rules.close == Close::Verified {
             return self.publish(ino).await;
         }
-        let failure = {
-            let mut core = self.core();
-            let file = core.tree.file_mut(ino)?;
-            file.content.seal();
-            file.failure.clone()
-        };
-        self.make_durable(ino).await?;
+        let durable = self.fsync(ino).await;
         self.schedule(Errand::Publish(ino), Duration::ZERO);
-        failure.map_or(Ok(()), Err)
+        durable
     }
 
     /// Is there anything to do at the close of this descriptor?

@@ -122,7 +122,7 @@ impl Core {
     }
 
     /// Is a descriptor open that may write to `ino`? Then its close publishes.
-    pub fn is_being_written(&self, ino: Ino) -> bool {
+    pub fn has_writer(&self, ino: Ino) -> bool {
         let is_open = self.tree.file(ino).is_ok_and(|file| file.handles > 0);
         is_open && self.handles.values().any(|handle| handle.ino == ino && handle.writable)
     }

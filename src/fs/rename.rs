@@ -141,7 +141,7 @@ impl Filesystem {
             let core = self.core();
             let Ok(file) = core.tree.file(ino) else { return Ok(()) };
             // Still being written: its close publishes.
-            let whole = file.content.owed().is_some() || !core.is_being_written(ino);
+            let whole = file.content.owed().is_some() || !core.has_writer(ino);
             (file.content.is_owed() && whole, core.may_publish(ino))
         };
         if !whole {

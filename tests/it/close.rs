@@ -24,7 +24,7 @@ pub fn close(file: File) -> io::Result<()> {
 }
 
 /// Writes a file and answers with the outcome of close(2).
-fn write_and_close(path: &Path, bytes: &[u8]) -> io::Result<()> {
+pub fn write_and_close(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let mut file = File::create(path)?;
     file.write_all(bytes)?;
     close(file)

@@ -3,29 +3,14 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
-use std::os::fd::IntoRawFd;
 use std::path::Path;
 
 use filescomfs::emulator::{Effect, Fault};
 
+use crate::close::{close, write_and_close};
 use crate::stage::{FOLDER, Stage, noise, wait_until};
 
 const MIB: usize = 1 << 20;
-
-/// close(2), with its answer.
-fn close(file: File) -> io::Result<()> {
-    // SAFETY: the descriptor was just given up by `file`, and is closed exactly once.
-    match unsafe { libc::close(file.into_raw_fd()) } {
-        0 => Ok(()),
-        _ => Err(io::Error::last_os_error()),
-    }
-}
-
-fn write_and_close(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let mut file = File::create(path)?;
-    file.write_all(bytes)?;
-    close(file)
-}
 
 /// truncate(2), without a descriptor.
 fn truncate(path: &Path, size: i64) -> io::Result<()> {

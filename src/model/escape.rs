@@ -73,9 +73,10 @@ pub fn encode(name: &[u8]) -> String {
 /// know encodes the answer again.
 pub fn decode(text: &str) -> Vec<u8> {
     let (text, tail) = match text.strip_suffix(BLANK) {
+        // Quotes come in pairs, so an odd one quotes the blank itself.
         Some(rest) => match rest.strip_suffix(QUOTE) {
-            Some(rest) => (rest, BLANK),
-            None => (rest, ' '),
+            Some(before) if ends_in_pairs(before) => (before, BLANK),
+            _ => (rest, ' '),
         },
         None => (text, '\0'),
     };
@@ -108,6 +109,11 @@ pub fn decode(text: &str) -> Vec<u8> {
     bytes
 }
 
+/// Whether the quotes at the end of `text` are an even number.
+fn ends_in_pairs(text: &str) -> bool {
+    text.chars().rev().take_while(|c| *c == QUOTE).count() % 2 == 0
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -132,6 +138,9 @@ mod tests {
             ("．".as_bytes(), "‛．"),
             ("．．".as_bytes(), "‛．‛．"),
             (b" leading", " leading"),
+            ("‛ ".as_bytes(), "‛‛␠"),
+            ("‛‛ ".as_bytes(), "‛‛‛‛␠"),
+            ("‛␠".as_bytes(), "‛‛‛␠"),
         ] {
             assert_eq!(encode(name), text);
             assert_eq!(decode(text), name, "{text}");

@@ -55,10 +55,10 @@ pub async fn assemble(options: &Options) -> Result<Assembled, MountError> {
         .map_err(|error| local(&options.state_dir, error))?;
     let path = options.state_dir.join("journal.sqlite");
     let (journal, facts) = Journal::open(&path).map_err(|error| MountError::Journal { path, error })?;
-    if let Some(last) = facts.iter().map(|fact| fact.id).max() {
+    if let Some(last) = facts.owed.iter().map(|owed| owed.id).max() {
         store.start_after(last);
     }
-    let plan = Recovery::plan(facts, spool);
+    let plan = Recovery::plan(facts.owed, spool);
     let (fs, stale) = Filesystem::new(rules(options), client.clone(), store, journal);
     if let Some(entry) = root {
         fs.describe_root(entry)?;

@@ -1,54 +1,32 @@
-//! Facts that must survive a crash: which files are whole in the spool and owed, under which path and
-//! with which attributes.
+//! Facts that must survive a crash: which files are whole in the spool and owed, which folders and
+//! attributes, and which changes of names Files.com must still make.
 //!
-//! SQLite keeps them (write-ahead log, `synchronous=FULL`), written by one thread that takes all facts
+//! SQLite keeps them, a table for each kind (write-ahead log, `synchronous=FULL`), written by one thread that takes all facts
 //! that wait into one transaction. A fact is true for the next mount once [`Journal::commit`] has
 //! answered. After a write that failed nothing here can be believed, so every later one fails too.
+
+mod entries;
+mod fact;
+mod owed;
+mod steps;
 
 use std::path::Path;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::JoinHandle;
 
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::{Connection, OptionalExtension, Transaction};
 use tokio::sync::oneshot;
 
-use crate::model::attributes::Attributes;
+pub use self::fact::{EntryDebt, Fact, Facts, Owed, OwedEntry};
 use crate::model::failure::Failure;
-use crate::model::ino::ContentId;
-use crate::model::moment::Moment;
-use crate::model::path::RemotePath;
 
 /// Version of the tables; kept in SQLite's `user_version`.
-const VERSION: i64 = 1;
-
-/// A file that is whole in the spool and owed.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Owed {
-    /// Its bytes.
-    pub id: ContentId,
-    /// Where they belong.
-    pub path: RemotePath,
-    /// How many bytes.
-    pub size: u64,
-    /// Mode, owner, times.
-    pub attributes: Attributes,
-    /// The bytes are the target of a symbolic link.
-    pub is_link: bool,
-}
-
-/// What became true.
-#[derive(Debug, Clone)]
-pub enum Fact {
-    /// These bytes are whole in the spool, and owed under this path; replaces what was said of the
-    /// same bytes before.
-    Owed(Owed),
-    /// These bytes are owed no more: proven, superseded, or deleted.
-    Settled(ContentId),
-}
+const VERSION: i64 = 2;
 
 struct Order {
-    /// `None` only asks to be told when all that came before is written.
-    fact: Option<Fact>,
+    /// Become true together, or not at all. None at all only asks to be told when what came before is
+    /// written.
+    facts: Vec<Fact>,
     answer: Option<oneshot::Sender<Result<(), Failure>>>,
 }
 
@@ -60,8 +38,8 @@ pub struct Journal {
 }
 
 impl Journal {
-    /// Opens or creates the journal and tells what is owed.
-    pub fn open(path: &Path) -> rusqlite::Result<(Self, Vec<Owed>)> {
+    /// Opens or creates the journal and tells what an earlier mount left true.
+    pub fn open(path: &Path) -> rusqlite::Result<(Self, Facts)> {
         let connection = Connection::open(path)?;
         connection.pragma_update(None, "journal_mode", "WAL")?;
         connection.pragma_update(None, "synchronous", "FULL")?;
@@ -72,39 +50,43 @@ impl Journal {
             Some(0) | None => create(&connection)?,
             Some(_) => return Err(rusqlite::Error::InvalidQuery),
         }
-        let owed = read(&connection)?;
+        let facts = Facts {
+            owed: owed::read(&connection)?,
+            entries: entries::read(&connection)?,
+            steps: steps::read(&connection)?,
+        };
         let (orders, inbox) = channel();
         let writer = std::thread::Builder::new()
             .name("journal".into())
             .spawn(move || write(connection, &inbox))
             .map_err(|_| rusqlite::Error::InvalidQuery)?;
-        Ok((Self { orders: Some(orders), writer: Some(writer) }, owed))
+        Ok((Self { orders: Some(orders), writer: Some(writer) }, facts))
     }
 
     /// Writes a fact without waiting for it: it survives a crash of the process soon, and a power
     /// loss once a later fact was committed.
     pub fn note(&self, fact: Fact) {
-        if let Some(orders) = &self.orders {
-            let _ = orders.send(Order { fact: Some(fact), answer: None });
+        self.note_all(vec![fact]);
+    }
+
+    /// The same for several that become true together.
+    pub fn note_all(&self, facts: Vec<Fact>) {
+        if let Some(orders) = self.orders.as_ref().filter(|_| !facts.is_empty()) {
+            let _ = orders.send(Order { facts, answer: None });
         }
     }
 
     /// Writes a fact and waits until it is on the disk.
     pub async fn commit(&self, fact: Fact) -> Result<(), Failure> {
-        self.order(Some(fact)).await
+        self.note(fact);
+        self.flush().await
     }
 
     /// Waits until every fact that was noted before is on the disk.
     pub async fn flush(&self) -> Result<(), Failure> {
-        self.order(None).await
-    }
-
-    async fn order(&self, fact: Option<Fact>) -> Result<(), Failure> {
         let (answer, outcome) = oneshot::channel();
-        let sent = self
-            .orders
-            .as_ref()
-            .is_some_and(|orders| orders.send(Order { fact, answer: Some(answer) }).is_ok());
+        let order = Order { facts: Vec::new(), answer: Some(answer) };
+        let sent = self.orders.as_ref().is_some_and(|orders| orders.send(order).is_ok());
         let gone = || Failure::new(libc::EIO, "the journal is closed");
         if !sent {
             return Err(gone());
@@ -123,35 +105,12 @@ impl Drop for Journal {
 }
 
 fn create(connection: &Connection) -> rusqlite::Result<()> {
-    connection.execute_batch(
-        "BEGIN;
-         CREATE TABLE owed (
-            id INTEGER PRIMARY KEY, path TEXT NOT NULL, size INTEGER NOT NULL,
-            mode INTEGER NOT NULL, uid INTEGER NOT NULL, gid INTEGER NOT NULL,
-            seconds INTEGER NOT NULL, nanos INTEGER NOT NULL, link INTEGER NOT NULL
-         ) STRICT;",
-    )?;
+    connection.execute_batch("BEGIN;")?;
+    for table in [owed::TABLE, entries::TABLE, steps::TABLE] {
+        connection.execute_batch(table)?;
+    }
     connection.pragma_update(None, "user_version", VERSION)?;
     connection.execute_batch("COMMIT;")
-}
-
-fn read(connection: &Connection) -> rusqlite::Result<Vec<Owed>> {
-    let mut query = connection
-        .prepare("SELECT id, path, size, mode, uid, gid, seconds, nanos, link FROM owed ORDER BY id")?;
-    let rows = query.query_map([], |row| {
-        let mtime = Moment { seconds: row.get(6)?, nanos: row.get(7)? };
-        let path: String = row.get(1)?;
-        let attributes =
-            Attributes { mode: row.get(3)?, uid: row.get(4)?, gid: row.get(5)?, mtime, ctime: mtime };
-        Ok((row.get::<_, i64>(0)?, path, row.get::<_, i64>(2)?, attributes, row.get(8)?))
-    })?;
-    let mut owed = Vec::new();
-    for row in rows {
-        let (id, path, size, attributes, is_link) = row?;
-        let Some(path) = RemotePath::parse(&path) else { continue };
-        owed.push(Owed { id: ContentId(id as u64), path, size: size as u64, attributes, is_link });
-    }
-    Ok(owed)
 }
 
 /// Until the last sender is gone: everything that waits becomes one transaction.
@@ -177,38 +136,33 @@ fn write(mut connection: Connection, inbox: &Receiver<Order>) {
 
 fn apply(connection: &mut Connection, orders: &[Order]) -> rusqlite::Result<()> {
     let transaction = connection.transaction()?;
-    for order in orders {
-        match &order.fact {
-            None => {}
-            Some(Fact::Owed(owed)) => {
-                let Attributes { mode, uid, gid, mtime, .. } = owed.attributes;
-                transaction
-                    .prepare_cached(
-                        "INSERT OR REPLACE INTO owed VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
-                    )?
-                    .execute(params![
-                        owed.id.0 as i64,
-                        owed.path.as_str(),
-                        owed.size as i64,
-                        mode,
-                        uid,
-                        gid,
-                        mtime.seconds,
-                        mtime.nanos,
-                        owed.is_link
-                    ])?;
-            }
-            Some(Fact::Settled(id)) => {
-                transaction.prepare_cached("DELETE FROM owed WHERE id = ?1")?.execute([id.0 as i64])?;
-            }
-        }
+    for fact in orders.iter().flat_map(|order| &order.facts) {
+        write_down(&transaction, fact)?;
     }
     transaction.commit()
+}
+
+fn write_down(to: &Transaction<'_>, fact: &Fact) -> rusqlite::Result<()> {
+    match fact {
+        Fact::Owed(owed) => owed::insert(to, owed),
+        Fact::Settled(id) => owed::remove(to, *id),
+        Fact::Entry(entry) => entries::insert(to, entry),
+        Fact::EntrySettled(path) => entries::remove(to, path),
+        Fact::Planned(number, step) => steps::insert(to, *number, step),
+        Fact::Taken(number) => steps::remove(to, *number),
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::attributes::Attributes;
+    use crate::model::backlog::Step;
+    use crate::model::digest::Md5;
+    use crate::model::ino::ContentId;
+    use crate::model::moment::Moment;
+    use crate::model::path::RemotePath;
+    use crate::model::proof::Fingerprint;
 
     fn owed(id: u64, path: &str) -> Owed {
         let mtime = Moment { seconds: -5, nanos: 7 };
@@ -227,14 +181,43 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("journal.sqlite");
         let (journal, before) = Journal::open(&path).unwrap();
-        assert!(before.is_empty());
+        assert_eq!(before, Facts::default());
         journal.commit(Fact::Owed(owed(1, "a/.f.tmp"))).await.unwrap();
         journal.note(Fact::Owed(owed(2, "b")));
         journal.note(Fact::Owed(owed(1, "a/f")));
         journal.commit(Fact::Settled(ContentId(2))).await.unwrap();
         drop(journal);
         let (_journal, after) = Journal::open(&path).unwrap();
-        assert_eq!(after, [owed(1, "a/f")]);
+        assert_eq!(after.owed, [owed(1, "a/f")]);
+    }
+
+    #[tokio::test]
+    async fn every_kind_of_fact_comes_back_and_goes() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("journal.sqlite");
+        let at = |text| RemotePath::parse(text).unwrap();
+        let entry = |path, what| OwedEntry { path: at(path), what, attributes: owed(1, "x").attributes };
+        let entries = [entry("d", EntryDebt::Folder), entry("d/e", EntryDebt::Attributes)];
+        let created = Some(Moment { seconds: 7, nanos: 8 });
+        let version = Fingerprint { size: 5, created, changed: None, md5: Some(Md5::of(b"x")), crc32: None };
+        let steps = [
+            (1, Step::Make(at("m"))),
+            (2, Step::Delete { path: at("f"), version }),
+            (3, Step::RemoveFolder(at("g"))),
+            (4, Step::Move { from: at("a"), to: at("b"), overwrite: false }),
+            (5, Step::Move { from: at("b"), to: at("c"), overwrite: true }),
+        ];
+        let (journal, _) = Journal::open(&path).unwrap();
+        journal.note_all(entries.iter().cloned().map(Fact::Entry).collect());
+        journal.note_all(steps.iter().cloned().map(|(number, step)| Fact::Planned(number, step)).collect());
+        journal.flush().await.unwrap();
+        drop(journal);
+        let (journal, facts) = Journal::open(&path).unwrap();
+        assert_eq!((&facts.entries[..], &facts.steps[..]), (&entries[..], &steps[..]));
+        journal.note_all(entries.iter().map(|entry| Fact::EntrySettled(entry.path.clone())).collect());
+        journal.note_all(steps.iter().map(|(number, _)| Fact::Taken(*number)).collect());
+        drop(journal);
+        assert_eq!(Journal::open(&path).unwrap().1, Facts::default());
     }
 
     #[test]

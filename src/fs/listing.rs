@@ -46,7 +46,18 @@ impl Filesystem {
                 let path = core.tree.path(folder).ok_or(Failure::plain(libc::ENOENT))?;
                 (path.clone(), core.backlog.origin(&path), core.backlog.ended(), Instant::now())
             };
-            let answer = self.list_there(origin).await;
+            let answer = match self.list_there(origin).await {
+                Ok(Some(entries)) => Ok(entries),
+                // Something was on its way.
+                Ok(None) => {
+                    self.names_settle(ended).await;
+                    continue;
+                }
+                Err(error) if error.kind() == ErrorKind::NotFound && self.names_settle(ended).await => {
+                    continue;
+                }
+                Err(error) => Err(error),
+            };
             // Renamed meanwhile: the answer may be about another folder that has its old name now.
             let core = self.core();
             if core.tree.path(folder).as_ref() == Some(&path) && core.backlog.ended() == ended {
@@ -82,8 +93,9 @@ impl Filesystem {
         Ok(())
     }
 
-    /// What a folder holds once all steps are taken, whatever Files.com lists now.
-    async fn list_there(&self, origin: Origin) -> Result<Vec<Entry>, Error> {
+    /// What a folder holds once all steps are taken, whatever Files.com lists now. `None` when a rename
+    /// into the folder is under way, and neither end of it has the entry at this moment.
+    async fn list_there(&self, origin: Origin) -> Result<Option<Vec<Entry>>, Error> {
         let listed = match &origin {
             Origin::There(path) => self.remote.list(path).await?,
             // Files.com has not been asked to make it yet.
@@ -92,21 +104,27 @@ impl Filesystem {
         let seen = {
             let core = self.core();
             if core.backlog.is_empty() {
-                return Ok(listed);
+                return Ok(Some(listed));
             }
             core.backlog.replay(origin, listed)
         };
         let mut entries = Vec::with_capacity(seen.len());
         for seen in seen {
-            entries.extend(match seen {
-                Seen::Listed(entry) => Some(entry),
-                Seen::Made(name) => Some(Entry::folder(name)),
+            match seen {
+                Seen::Listed(entry) => entries.push(entry),
+                Seen::Made(name) => entries.push(Entry::folder(name)),
                 Seen::Elsewhere { from, name, listed } => {
-                    self.remote.stat(&from).await?.map(|entry| Entry { name, ..entry }).or(listed)
+                    let there = self.remote.stat(&from).await?.map(|entry| Entry { name, ..entry });
+                    match there.or(listed) {
+                        Some(entry) => entries.push(entry),
+                        None if self.core().backlog.under_way() > 0 => return Ok(None),
+                        // Somebody else took it away.
+                        None => {}
+                    }
                 }
-            });
+            }
         }
-        Ok(entries)
+        Ok(Some(entries))
     }
 
     /// What `name` in `parent` is, if that can be told without asking Files.com; counts as a look-up

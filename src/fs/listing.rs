@@ -6,12 +6,13 @@ use std::time::Instant;
 
 use super::core::Digests;
 use super::{Attr, Filesystem, told};
+use crate::local::journal::Fact;
 use crate::model::attributes::Shape;
 use crate::model::backlog::{Origin, Seen};
 use crate::model::entry::Entry;
 use crate::model::failure::Failure;
 use crate::model::ino::Ino;
-use crate::remote::{Error, ErrorKind};
+use crate::remote::{Error, ErrorKind, is_out_of_reach};
 
 /// One line of a directory.
 #[derive(Debug, Clone)]
@@ -32,10 +33,16 @@ impl Filesystem {
             return Ok(());
         }
         let _turn = self.listings.take(folder).await;
-        if self.core().is_fresh(folder, self.rules.dir_ttl, Instant::now())? {
+        if self.core().is_fresh(folder, self.rules.dir_ttl, Instant::now())? || self.only_known(folder)? {
             return Ok(());
         }
         self.list_anew(folder).await
+    }
+
+    /// Files.com cannot be reached, and the folder was listed before: nobody waits to find that out
+    /// again.
+    fn only_known(&self, folder: Ino) -> Result<bool, Failure> {
+        Ok(!*self.reach.borrow() && self.core().tree.folder(folder)?.listed.is_some())
     }
 
     /// Asks for the listing of `folder` now, however new the last one is.
@@ -71,7 +78,7 @@ impl Filesystem {
             Ok(entries) => entries,
             Err(error) => {
                 let known = self.core().tree.folder(folder)?.listed.is_some();
-                if known && matches!(error.kind(), ErrorKind::Network | ErrorKind::Timeout) {
+                if known && is_out_of_reach(error.kind()) {
                     // What is known stays readable; that it cannot be refreshed is not "gone".
                     tracing::warn!("{path} is shown as it was before: {error}");
                     return Ok(());
@@ -84,7 +91,13 @@ impl Filesystem {
             if entries.iter().any(|entry| entry.md5.is_some()) {
                 core.habits.digests = Digests::Stated;
             }
-            core.tree.merge(folder, entries, asked)?
+            let changes = core.tree.merge(folder, entries, asked)?;
+            for (ino, before) in &changes.renamed {
+                let mut facts = vec![Fact::EntrySettled(path.join(before))];
+                facts.extend(self.facts_of(&core, *ino));
+                self.journal.note_all(facts);
+            }
+            changes
         };
         for name in &changes.hidden {
             tracing::warn!("{path} has an entry that no folder of Linux can hold, it is not shown: {name:?}");

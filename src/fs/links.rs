@@ -8,6 +8,7 @@ use std::sync::Arc;
 use super::core::Errand;
 use super::make::{room_for, touch};
 use super::{Attr, Filesystem, Maker, Metadata};
+use crate::model::attributes::Shape;
 use crate::model::failure::Failure;
 use crate::model::ino::{ContentId, Ino};
 use crate::model::node::{Body, File, Link};
@@ -80,6 +81,7 @@ impl Filesystem {
         file.size = target.len() as u64;
         file.content.seal();
         let attributes = Maker { mode: 0o777, ..maker }.attributes();
+        let attributes = attributes.made_in(&core.tree.node(parent)?.attributes, Shape::Link);
         let ino = core.tree.insert(parent, name.to_owned(), remote, attributes, Body::File(file))?;
         core.tree.node_mut(ino)?.link = Some(Link::To(target.to_owned()));
         touch(&mut core, parent, ino)?;

@@ -33,6 +33,7 @@ mod steps;
 mod turns;
 mod upload;
 mod write;
+mod xattrs;
 
 use std::collections::HashMap;
 use std::ffi::OsString;

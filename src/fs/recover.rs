@@ -169,6 +169,7 @@ impl Filesystem {
         let local = name::from_remote(&name).ok_or(Failure::plain(libc::EINVAL))?;
         let known = core.tree.child(at, &local);
         let published = known.and_then(|ino| core.tree.file(ino).ok()?.published);
+        let foreign = known.and_then(|ino| core.tree.node(ino).ok()).map(|node| node.foreign.clone());
         if let Some(old) = known {
             core.tree.detach(old);
             core.tree.reap(old);
@@ -184,6 +185,8 @@ impl Filesystem {
         let ino = core.tree.insert(at, local, name, owed.attributes, Body::File(file))?;
         let node = core.tree.node_mut(ino)?;
         node.touched = Some(Instant::now());
+        node.xattrs = owed.xattrs;
+        node.foreign = foreign.unwrap_or_default();
         node.link = owed.is_link.then_some(Link::InContent);
         drop(core);
         self.schedule(Errand::Publish(ino), Duration::ZERO);
@@ -205,7 +208,9 @@ impl Filesystem {
             (None, EntryDebt::Folder) => {
                 let body = Body::Folder(Folder { listed: Some(Instant::now()), ..Folder::default() });
                 let ino = core.tree.insert(at, local, name, entry.attributes, body)?;
-                core.tree.node_mut(ino)?.touched = Some(Instant::now());
+                let node = core.tree.node_mut(ino)?;
+                node.touched = Some(Instant::now());
+                node.xattrs = entry.xattrs;
                 core.queue.schedule(Errand::Publish(ino), Instant::now());
             }
             (None, EntryDebt::Attributes) => {
@@ -220,6 +225,7 @@ impl Filesystem {
     fn owe_attributes(core: &mut Core, ino: Ino, entry: &OwedEntry) -> Result<(), Failure> {
         let node = core.tree.node_mut(ino)?;
         node.attributes = entry.attributes;
+        node.xattrs = entry.xattrs.clone();
         node.attributes_owed = true;
         core.queue.schedule(Errand::Attributes(ino), Instant::now());
         Ok(())
@@ -251,7 +257,8 @@ mod tests {
     fn fact(id: u64, size: u64) -> Owed {
         let attributes =
             Attributes { mode: 0o644, uid: 0, gid: 0, mtime: Moment::default(), ctime: Moment::default() };
-        Owed { id: ContentId(id), path: RemotePath::parse("f").unwrap(), size, attributes, is_link: false }
+        let (id, path) = (ContentId(id), RemotePath::parse("f").unwrap());
+        Owed { id, path, size, attributes, xattrs: Default::default(), is_link: false }
     }
 
     #[test]

@@ -20,6 +20,7 @@ use super::convert::{attr, errno, ino, kind, moment};
 use crate::fs::{Attr, Change, DirEntry, Filesystem, Maker};
 use crate::model::failure::Failure;
 use crate::model::name::LONGEST_NAME;
+use crate::model::xattrs::Expects;
 
 /// Bytes of one write request.
 const MAX_WRITE: u32 = 1 << 20;
@@ -28,8 +29,6 @@ const MAX_BACKGROUND: u16 = 64;
 /// A number of blocks that no quota is known for: 1 PiB in blocks of 4 KiB.
 const BLOCKS: u64 = 1 << 38;
 const BLOCK_SIZE: u32 = 4096;
-/// `user.filescomfs.NAME`: answered when asked for by name, and never listed.
-const STATE_PREFIX: &str = "user.filescomfs.";
 const GENERATION: Generation = Generation(0);
 
 /// Takes requests, converts them, replies.
@@ -53,6 +52,23 @@ impl Door {
         Fut: Future<Output = ()> + Send + 'static,
     {
         self.runtime.spawn(work(self.fs.clone()));
+    }
+
+    /// Answers a change of attributes; true: once it is on the local disk.
+    fn when_durable(&self, reply: ReplyEmpty, changed: Result<bool, Failure>) {
+        match changed {
+            Ok(true) => self.later(|fs| async move { empty(reply, fs.facts_are_durable().await) }),
+            changed => empty(reply, changed.map(drop)),
+        }
+    }
+}
+
+fn xattr(reply: ReplyXattr, size: u32, outcome: Result<Vec<u8>, Failure>) {
+    match (outcome, size) {
+        (Ok(value), 0) => reply.size(value.len() as u32),
+        (Ok(value), room) if (room as usize) < value.len() => reply.error(Errno::ERANGE),
+        (Ok(value), _) => reply.data(&value),
+        (Err(failure), _) => reply.error(errno(&failure)),
     }
 }
 
@@ -443,27 +459,34 @@ impl fuser::Filesystem for Door {
     }
 
     fn getxattr(&self, _: &Request, node: INodeNo, name: &OsStr, size: u32, reply: ReplyXattr) {
-        let asked = name.to_str().and_then(|name| name.strip_prefix(STATE_PREFIX));
-        let Some(value) = asked.and_then(|name| self.fs.told_of(ino(node), name)) else {
-            return reply.error(Errno::ENODATA);
+        xattr(reply, size, self.fs.xattr(ino(node), name));
+    }
+
+    fn listxattr(&self, _: &Request, node: INodeNo, size: u32, reply: ReplyXattr) {
+        xattr(reply, size, self.fs.xattr_names(ino(node)));
+    }
+
+    fn setxattr(
+        &self,
+        _: &Request,
+        node: INodeNo,
+        name: &OsStr,
+        value: &[u8],
+        flags: i32,
+        _: u32,
+        reply: ReplyEmpty,
+    ) {
+        let expects = match flags {
+            0 => Expects::Nothing,
+            libc::XATTR_CREATE => Expects::Absence,
+            libc::XATTR_REPLACE => Expects::Presence,
+            _ => return reply.error(Errno::EINVAL),
         };
-        match size {
-            0 => reply.size(value.len() as u32),
-            room if (room as usize) < value.len() => reply.error(Errno::ERANGE),
-            _ => reply.data(value.as_bytes()),
-        }
+        self.when_durable(reply, self.fs.set_xattr(ino(node), name, value, expects));
     }
 
-    fn listxattr(&self, _: &Request, _: INodeNo, size: u32, reply: ReplyXattr) {
-        if size == 0 { reply.size(0) } else { reply.data(&[]) }
-    }
-
-    fn setxattr(&self, _: &Request, _: INodeNo, _: &OsStr, _: &[u8], _: i32, _: u32, reply: ReplyEmpty) {
-        reply.error(Errno::EOPNOTSUPP);
-    }
-
-    fn removexattr(&self, _: &Request, _: INodeNo, _: &OsStr, reply: ReplyEmpty) {
-        reply.error(Errno::EOPNOTSUPP);
+    fn removexattr(&self, _: &Request, node: INodeNo, name: &OsStr, reply: ReplyEmpty) {
+        self.when_durable(reply, self.fs.remove_xattr(ino(node), name));
     }
 
     fn fallocate(

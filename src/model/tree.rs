@@ -19,6 +19,7 @@ use super::node::{Body, File, Folder, Node};
 use super::path::RemotePath;
 use super::policy::Names;
 use super::siblings::Siblings;
+use super::xattrs::Xattrs;
 
 /// All nodes of a mount.
 #[derive(Debug)]
@@ -41,6 +42,7 @@ impl Tree {
             name: OsString::new(),
             remote: String::new(),
             attributes: defaults.new_entry(Shape::Folder, now),
+            xattrs: Xattrs::default(),
             attributes_owed: false,
             permissions: Permissions::ALL,
             foreign: BTreeMap::new(),
@@ -242,6 +244,7 @@ impl Tree {
             name,
             remote,
             attributes,
+            xattrs: Xattrs::default(),
             attributes_owed: false,
             permissions: Permissions::ALL,
             foreign: BTreeMap::new(),

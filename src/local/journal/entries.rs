@@ -3,21 +3,31 @@
 use rusqlite::{Connection, Transaction, params};
 
 use super::fact::{EntryDebt, OwedEntry};
-use super::owed::{attributes, path};
+use super::owed::{attributes, path, xattrs};
 use crate::model::attributes::Attributes;
 use crate::model::path::RemotePath;
 
 pub(super) const TABLE: &str = "CREATE TABLE entries (
     path TEXT PRIMARY KEY, folder INTEGER NOT NULL,
     mode INTEGER NOT NULL, uid INTEGER NOT NULL, gid INTEGER NOT NULL,
-    seconds INTEGER NOT NULL, nanos INTEGER NOT NULL
+    seconds INTEGER NOT NULL, nanos INTEGER NOT NULL, xattrs TEXT NOT NULL DEFAULT ''
 ) STRICT;";
 
 pub(super) fn insert(to: &Transaction<'_>, entry: &OwedEntry) -> rusqlite::Result<()> {
     let Attributes { mode, uid, gid, mtime, .. } = entry.attributes;
     let is_folder = entry.what == EntryDebt::Folder;
-    to.prepare_cached("INSERT OR REPLACE INTO entries VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)")?
-        .execute(params![entry.path.as_str(), is_folder, mode, uid, gid, mtime.seconds, mtime.nanos])?;
+    to.prepare_cached("INSERT OR REPLACE INTO entries VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)")?.execute(
+        params![
+            entry.path.as_str(),
+            is_folder,
+            mode,
+            uid,
+            gid,
+            mtime.seconds,
+            mtime.nanos,
+            entry.xattrs.to_text()
+        ],
+    )?;
     Ok(())
 }
 
@@ -29,10 +39,11 @@ pub(super) fn remove(from: &Transaction<'_>, path: &RemotePath) -> rusqlite::Res
 /// In the order of their paths: folders before what is in them.
 pub(super) fn read(connection: &Connection) -> rusqlite::Result<Vec<OwedEntry>> {
     let mut query = connection
-        .prepare("SELECT path, folder, mode, uid, gid, seconds, nanos FROM entries ORDER BY path")?;
+        .prepare("SELECT path, folder, mode, uid, gid, seconds, nanos, xattrs FROM entries ORDER BY path")?;
     let rows = query.query_map([], |row| {
         let what = if row.get(1)? { EntryDebt::Folder } else { EntryDebt::Attributes };
-        Ok(OwedEntry { path: path(row, 0)?, what, attributes: attributes(row, 2)? })
+        let (attributes, xattrs) = (attributes(row, 2)?, xattrs(row, 7)?);
+        Ok(OwedEntry { path: path(row, 0)?, what, attributes, xattrs })
     })?;
     rows.collect()
 }

@@ -5,6 +5,7 @@ use crate::model::attributes::Attributes;
 use crate::model::backlog::Step;
 use crate::model::ino::ContentId;
 use crate::model::path::RemotePath;
+use crate::model::xattrs::Xattrs;
 
 /// A file that is whole in the spool and owed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -17,6 +18,8 @@ pub struct Owed {
     pub size: u64,
     /// Mode, owner, times.
     pub attributes: Attributes,
+    /// Extended attributes.
+    pub xattrs: Xattrs,
     /// The bytes are the target of a symbolic link.
     pub is_link: bool,
 }
@@ -30,6 +33,8 @@ pub struct OwedEntry {
     pub what: EntryDebt,
     /// Mode, owner, times.
     pub attributes: Attributes,
+    /// Extended attributes.
+    pub xattrs: Xattrs,
 }
 
 /// What is owed of an entry without bytes.

@@ -23,7 +23,7 @@ pub use self::place::Place;
 use crate::model::failure::Failure;
 
 /// Version of the tables; kept in SQLite's `user_version`.
-const VERSION: i64 = 2;
+const VERSION: i64 = 3;
 
 struct Order {
     /// Become true together, or not at all. None at all only asks to be told when what came before is
@@ -49,6 +49,7 @@ impl Journal {
             connection.query_row("PRAGMA user_version", [], |row| row.get(0)).optional()?;
         match version {
             Some(VERSION) => {}
+            Some(2) => add_xattrs(&connection)?,
             Some(0) | None => create(&connection)?,
             Some(_) => return Err(rusqlite::Error::InvalidQuery),
         }
@@ -116,6 +117,17 @@ fn create(connection: &Connection) -> rusqlite::Result<()> {
     connection.execute_batch("COMMIT;")
 }
 
+/// From version 2 to 3: extended attributes.
+fn add_xattrs(connection: &Connection) -> rusqlite::Result<()> {
+    connection.execute_batch(
+        "BEGIN;
+        ALTER TABLE owed ADD COLUMN xattrs TEXT NOT NULL DEFAULT '';
+        ALTER TABLE entries ADD COLUMN xattrs TEXT NOT NULL DEFAULT '';",
+    )?;
+    connection.pragma_update(None, "user_version", VERSION)?;
+    connection.execute_batch("COMMIT;")
+}
+
 /// Until the last sender is gone: everything that waits becomes one transaction.
 fn write(mut connection: Connection, inbox: &Receiver<Order>) {
     let mut broken: Option<Failure> = None;
@@ -159,6 +171,8 @@ fn write_down(to: &Transaction<'_>, fact: &Fact) -> rusqlite::Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use std::ffi::OsStr;
+
     use super::*;
     use crate::model::attributes::Attributes;
     use crate::model::backlog::Step;
@@ -167,6 +181,12 @@ mod tests {
     use crate::model::moment::Moment;
     use crate::model::path::RemotePath;
     use crate::model::proof::Fingerprint;
+    use crate::model::xattrs::{Expects, Xattrs};
+
+    fn xattrs() -> Xattrs {
+        let (name, value) = (OsStr::new("user.of bytes"), [0, 255, b' ']);
+        Xattrs::default().with(name, &value, Expects::Nothing, 0).unwrap()
+    }
 
     fn owed(id: u64, path: &str) -> Owed {
         let mtime = Moment { seconds: -5, nanos: 7 };
@@ -177,6 +197,7 @@ mod tests {
             size: 10,
             attributes,
             is_link: true,
+            xattrs: xattrs(),
         }
     }
 
@@ -200,7 +221,12 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("journal.sqlite");
         let at = |text| RemotePath::parse(text).unwrap();
-        let entry = |path, what| OwedEntry { path: at(path), what, attributes: owed(1, "x").attributes };
+        let entry = |path, what| OwedEntry {
+            path: at(path),
+            what,
+            attributes: owed(1, "x").attributes,
+            xattrs: xattrs(),
+        };
         let entries = [entry("d", EntryDebt::Folder), entry("d/e", EntryDebt::Attributes)];
         let created = Some(Moment { seconds: 7, nanos: 8 });
         let version = Fingerprint { size: 5, created, changed: None, md5: Some(Md5::of(b"x")), crc32: None };
@@ -226,6 +252,25 @@ mod tests {
         drop(journal);
         let facts = Journal::open(&path).unwrap().1;
         assert!(facts.is_empty() && facts.place == Some(place));
+    }
+
+    #[test]
+    fn a_journal_of_the_version_before_is_read_and_brought_up_to_date() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("journal.sqlite");
+        drop(Journal::open(&path).unwrap());
+        let connection = Connection::open(&path).unwrap();
+        connection
+            .execute_batch(
+                "ALTER TABLE owed DROP COLUMN xattrs; ALTER TABLE entries DROP COLUMN xattrs;
+                 INSERT INTO owed VALUES (1, 'a/f', 10, 416, 1, 2, -5, 7, 1); PRAGMA user_version = 2;",
+            )
+            .unwrap();
+        drop(connection);
+        for _ in 0..2 {
+            let owed = Owed { xattrs: Xattrs::default(), ..owed(1, "a/f") };
+            assert_eq!(Journal::open(&path).unwrap().1.owed, [owed]);
+        }
     }
 
     #[test]

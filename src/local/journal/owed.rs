@@ -7,17 +7,19 @@ use crate::model::attributes::Attributes;
 use crate::model::ino::ContentId;
 use crate::model::moment::Moment;
 use crate::model::path::RemotePath;
+use crate::model::xattrs::Xattrs;
 
 pub(super) const TABLE: &str = "CREATE TABLE owed (
     id INTEGER PRIMARY KEY, path TEXT NOT NULL, size INTEGER NOT NULL,
     mode INTEGER NOT NULL, uid INTEGER NOT NULL, gid INTEGER NOT NULL,
-    seconds INTEGER NOT NULL, nanos INTEGER NOT NULL, link INTEGER NOT NULL
+    seconds INTEGER NOT NULL, nanos INTEGER NOT NULL, link INTEGER NOT NULL,
+    xattrs TEXT NOT NULL DEFAULT ''
 ) STRICT;";
 
 pub(super) fn insert(to: &Transaction<'_>, owed: &Owed) -> rusqlite::Result<()> {
     let Attributes { mode, uid, gid, mtime, .. } = owed.attributes;
-    to.prepare_cached("INSERT OR REPLACE INTO owed VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)")?.execute(
-        params![
+    to.prepare_cached("INSERT OR REPLACE INTO owed VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)")?
+        .execute(params![
             owed.id.0 as i64,
             owed.path.as_str(),
             owed.size as i64,
@@ -26,9 +28,9 @@ pub(super) fn insert(to: &Transaction<'_>, owed: &Owed) -> rusqlite::Result<()> 
             gid,
             mtime.seconds,
             mtime.nanos,
-            owed.is_link
-        ],
-    )?;
+            owed.is_link,
+            owed.xattrs.to_text()
+        ])?;
     Ok(())
 }
 
@@ -38,27 +40,36 @@ pub(super) fn remove(from: &Transaction<'_>, id: ContentId) -> rusqlite::Result<
 }
 
 pub(super) fn read(connection: &Connection) -> rusqlite::Result<Vec<Owed>> {
-    let mut query = connection
-        .prepare("SELECT id, path, size, mode, uid, gid, seconds, nanos, link FROM owed ORDER BY id")?;
+    let mut query = connection.prepare(
+        "SELECT id, path, size, mode, uid, gid, seconds, nanos, link, xattrs FROM owed ORDER BY id",
+    )?;
     let rows = query.query_map([], |row| {
-        let owed = (row.get::<_, i64>(0)?, row.get::<_, i64>(2)?, attributes(row, 3)?, row.get(8)?);
-        Ok((path(row, 1)?, owed))
+        Ok(Owed {
+            id: ContentId(row.get::<_, i64>(0)? as u64),
+            path: path(row, 1)?,
+            size: row.get::<_, i64>(2)? as u64,
+            attributes: attributes(row, 3)?,
+            is_link: row.get(8)?,
+            xattrs: xattrs(row, 9)?,
+        })
     })?;
-    let mut owed = Vec::new();
-    for row in rows {
-        let (path, (id, size, attributes, is_link)) = row?;
-        owed.push(Owed { id: ContentId(id as u64), path, size: size as u64, attributes, is_link });
-    }
-    Ok(owed)
+    rows.collect()
 }
 
 /// A path, or an error: a fact whose path is none must not be skipped in silence.
 pub(super) fn path(row: &Row<'_>, at: usize) -> rusqlite::Result<RemotePath> {
     let text: String = row.get(at)?;
-    RemotePath::parse(&text).ok_or_else(|| {
-        let what = format!("{text:?} is no path").into();
-        rusqlite::Error::FromSqlConversionFailure(at, rusqlite::types::Type::Text, what)
-    })
+    RemotePath::parse(&text).ok_or_else(|| misread(at, format!("{text:?} is no path")))
+}
+
+/// Extended attributes, as one text.
+pub(super) fn xattrs(row: &Row<'_>, at: usize) -> rusqlite::Result<Xattrs> {
+    let text: String = row.get(at)?;
+    Xattrs::from_text(&text).ok_or_else(|| misread(at, format!("{text:?} are no extended attributes")))
+}
+
+pub(super) fn misread(at: usize, what: String) -> rusqlite::Error {
+    rusqlite::Error::FromSqlConversionFailure(at, rusqlite::types::Type::Text, what.into())
 }
 
 /// Mode, owner, group, and the time in two columns.

@@ -1,9 +1,8 @@
 //! The table of steps: changes of names that Files.com must still make, in order.
 
-use rusqlite::types::Type;
 use rusqlite::{Connection, Row, Transaction, params};
 
-use super::owed::path;
+use super::owed::{misread, path};
 use crate::model::backlog::Step;
 use crate::model::digest::Md5;
 use crate::model::moment::Moment;
@@ -74,8 +73,4 @@ fn version(row: &Row<'_>) -> rusqlite::Result<Fingerprint> {
         md5: md5.transpose()?,
         crc32: None,
     })
-}
-
-fn misread(at: usize, what: String) -> rusqlite::Error {
-    rusqlite::Error::FromSqlConversionFailure(at, Type::Text, what.into())
 }

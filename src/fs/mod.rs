@@ -32,6 +32,7 @@ mod status;
 mod steps;
 mod turns;
 mod upload;
+mod usage;
 mod write;
 mod xattrs;
 
@@ -51,6 +52,7 @@ pub use self::status::{OwedFile, Remainder};
 
 use self::core::{Core, Errand};
 use self::turns::Turns;
+use self::usage::Usage;
 use crate::local::journal::Journal;
 use crate::local::store::Store;
 use crate::model::entry::Entry;
@@ -107,6 +109,8 @@ pub struct Filesystem {
     stale: mpsc::UnboundedSender<Stale>,
     /// Can Files.com be reached?
     reach: watch::Receiver<bool>,
+    /// What the site holds.
+    usage: Mutex<Usage>,
 }
 
 impl Filesystem {
@@ -142,6 +146,7 @@ impl Filesystem {
             stepping: Semaphore::new(STEPS),
             stale,
             reach,
+            usage: Mutex::default(),
         };
         (Arc::new(filesystem), forgets)
     }

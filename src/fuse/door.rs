@@ -26,7 +26,7 @@ use crate::model::xattrs::Expects;
 const MAX_WRITE: u32 = 1 << 20;
 /// Requests that the kernel may have under way by itself: read-ahead, mostly.
 const MAX_BACKGROUND: u16 = 64;
-/// A number of blocks that no quota is known for: 1 PiB in blocks of 4 KiB.
+/// Free room where no quota is known: 1 PiB in blocks of 4 KiB.
 const BLOCKS: u64 = 1 << 38;
 const BLOCK_SIZE: u32 = 4096;
 const GENERATION: Generation = Generation(0);
@@ -449,8 +449,12 @@ impl fuser::Filesystem for Door {
     }
 
     fn statfs(&self, _: &Request, _: INodeNo, reply: ReplyStatfs) {
-        // Files.com states neither a quota nor free space.
-        reply.statfs(BLOCKS, BLOCKS, BLOCKS, 0, u64::MAX >> 1, BLOCK_SIZE, LONGEST_NAME as u32, BLOCK_SIZE);
+        self.later(|fs| async move {
+            // Files.com states neither a quota nor free space.
+            let used = fs.stored_bytes().await.unwrap_or(0).div_ceil(BLOCK_SIZE.into());
+            let (all, name) = (used.saturating_add(BLOCKS), LONGEST_NAME as u32);
+            reply.statfs(all, BLOCKS, BLOCKS, 0, u64::MAX >> 1, BLOCK_SIZE, name, BLOCK_SIZE);
+        });
     }
 
     fn access(&self, _: &Request, node: INodeNo, _: AccessFlags, reply: ReplyEmpty) {

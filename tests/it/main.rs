@@ -5,6 +5,7 @@
 
 mod attributes;
 mod awkward;
+mod calls;
 mod close;
 mod failures;
 mod faults;

@@ -5,10 +5,9 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
-use super::core::Errand;
 use super::make::{room_for, touch};
 use super::{Attr, Filesystem, Maker, Metadata};
-use crate::model::attributes::Shape;
+use crate::model::attributes::{Attributes, Shape};
 use crate::model::failure::Failure;
 use crate::model::ino::{ContentId, Ino};
 use crate::model::node::{Body, File, Link};
@@ -26,32 +25,54 @@ impl Filesystem {
         target: &OsStr,
         maker: Maker,
     ) -> Result<Attr, Failure> {
+        let attributes = {
+            let core = self.core();
+            let folder = &core.tree.node(parent)?.attributes;
+            Maker { mode: 0o777, ..maker }.attributes().made_in(folder, Shape::Link)
+        };
+        self.make_link(parent, name, target, attributes).await
+    }
+
+    /// The same with attributes that are known already.
+    pub(super) async fn make_link(
+        &self,
+        parent: Ino,
+        name: &OsStr,
+        target: &OsStr,
+        attributes: Attributes,
+    ) -> Result<Attr, Failure> {
         self.may_link()?;
         self.list(parent).await?;
         let id = self.store.create()?;
         let written = self.store.file(id).and_then(|file| file.write_all_at(target.as_bytes(), 0));
-        let made =
-            written.map_err(Failure::from).and_then(|()| self.insert_link(parent, name, target, maker, id));
-        let (ino, may_publish) = match made {
+        let made = written
+            .map_err(Failure::from)
+            .and_then(|()| self.insert_link(parent, name, target, attributes, id));
+        let ino = match made {
             Ok(made) => made,
             Err(failure) => {
                 self.store.remove(id);
                 return Err(failure);
             }
         };
-        if !may_publish {
-            self.make_durable(ino).await?;
-            self.schedule(Errand::Publish(ino), self.rules.temporary_hold);
-            return self.look_at(ino);
-        }
-        if let Err(failure) = self.answer(ino).await {
-            // Nobody was told that there is a link, so there is none.
-            self.unlink_here(ino);
-            return Err(failure);
-        }
+        let made = self.publish_new(ino).await?;
         if let Err(failure) = self.may_link() {
             // Learned just now: what arrived is a plain file.
             self.unlink(parent, name).await?;
+            return Err(failure);
+        }
+        Ok(made)
+    }
+
+    /// Answers for a file that was made whole: a close, so to speak. When that fails nobody was told that
+    /// there is a file, so there is none.
+    pub(super) async fn publish_new(&self, ino: Ino) -> Result<Attr, Failure> {
+        if !self.core().may_publish(ino) {
+            self.hold_back(ino).await?;
+            return self.look_at(ino);
+        }
+        if let Err(failure) = self.answer(ino).await {
+            self.unlink_here(ino);
             return Err(failure);
         }
         self.look_at(ino)
@@ -69,9 +90,9 @@ impl Filesystem {
         parent: Ino,
         name: &OsStr,
         target: &OsStr,
-        maker: Maker,
+        attributes: Attributes,
         id: ContentId,
-    ) -> Result<(Ino, bool), Failure> {
+    ) -> Result<Ino, Failure> {
         let mut core = self.core();
         if core.tree.child(parent, name).is_some() {
             return Err(Failure::plain(libc::EEXIST));
@@ -80,12 +101,10 @@ impl Filesystem {
         let mut file = File::created(id, self.rules.temporary.matches_link(name));
         file.size = target.len() as u64;
         file.content.seal();
-        let attributes = Maker { mode: 0o777, ..maker }.attributes();
-        let attributes = attributes.made_in(&core.tree.node(parent)?.attributes, Shape::Link);
         let ino = core.tree.insert(parent, name.to_owned(), remote, attributes, Body::File(file))?;
         core.tree.node_mut(ino)?.link = Some(Link::To(target.to_owned()));
         touch(&mut core, parent, ino)?;
-        Ok((ino, core.may_publish(ino)))
+        Ok(ino)
     }
 
     /// readlink(2).

@@ -250,8 +250,9 @@ impl fuser::Filesystem for Door {
         });
     }
 
-    fn link(&self, _: &Request, _: INodeNo, _: INodeNo, _: &OsStr, reply: ReplyEntry) {
-        reply.error(Errno::EPERM);
+    fn link(&self, _: &Request, node: INodeNo, parent: INodeNo, name: &OsStr, reply: ReplyEntry) {
+        let (node, parent, name) = (ino(node), ino(parent), name.to_owned());
+        self.later(move |fs| async move { entry(reply, fs.link(node, parent, &name).await) });
     }
 
     fn rename(

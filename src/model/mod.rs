@@ -6,6 +6,7 @@
 pub mod attributes;
 pub mod backlog;
 pub mod content;
+pub mod copied;
 pub mod digest;
 pub mod entry;
 pub mod escape;

@@ -1,4 +1,4 @@
-//! Renames, which may go on at the service after the call was answered.
+//! Renames and copies, which may go on at the service after the call was answered.
 
 use std::time::Duration;
 
@@ -42,6 +42,40 @@ impl Client {
             }
             // The source is still there: it did not arrive, or is not done yet. Asking again does
             // what was asked, once.
+            let wait = retry::pause(tries, rand::random());
+            if error.kind() != ErrorKind::OutcomeUnknown || Instant::now() + wait >= end {
+                return Err(error);
+            }
+            sleep(wait).await;
+        }
+    }
+
+    /// Copies a file to a name that is free, and waits until the service has done it. After a lost answer the
+    /// destination is looked at: whoever calls compares it with the source in any case. Times and metadata of
+    /// the copy may be others.
+    ///
+    /// # Errors
+    /// As of [`Self::rename`].
+    pub async fn copy(&self, from: &RemotePath, to: &RemotePath) -> Result<(), Error> {
+        let end = Instant::now() + self.0.options.network_timeout;
+        let mut tries = 0;
+        loop {
+            tries += 1;
+            let parameters = json!({ "destination": to.as_str(), "overwrite": false });
+            let call = Call::post("copy", "/file_actions/copy", parameters).path(from).only_once();
+            let outcome = match self.call(call).await {
+                Ok(answer) => self.wait(&answer).await,
+                Err(error) => Err(error),
+            };
+            let error = match outcome {
+                Err(error) if error.kind() == ErrorKind::OutcomeUnknown => error,
+                // What a second attempt meets when the first one was carried out after all.
+                Err(error) if tries > 1 && error.kind() == ErrorKind::Exists => error,
+                settled => return settled,
+            };
+            if matches!(self.stat(to).await, Ok(Some(_))) {
+                return Ok(());
+            }
             let wait = retry::pause(tries, rand::random());
             if error.kind() != ErrorKind::OutcomeUnknown || Instant::now() + wait >= end {
                 return Err(error);
@@ -101,7 +135,7 @@ impl Client {
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
-/// How far a move, which the service calls a migration, has come.
+/// How far a move or copy, which the service calls a migration, has come.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Migration {
     id: Option<u64>,
@@ -120,7 +154,7 @@ impl Migration {
         match self.status.as_str() {
             "failed" | "cancelled" | "canceled" => {
                 let why = self.failure.as_deref().unwrap_or("no reason given");
-                let happened = format!("the service ended the move as {}: {why}", self.status);
+                let happened = format!("the service ended it as {}: {why}", self.status);
                 Some(Err(Error::new(ErrorKind::Refused, asked, happened)))
             }
             _ => self.is_done().then_some(Ok(())),

@@ -236,6 +236,7 @@ mod tests {
             (3, Step::RemoveFolder(at("g"))),
             (4, Step::Move { from: at("a"), to: at("b"), overwrite: false }),
             (5, Step::Move { from: at("b"), to: at("c"), overwrite: true }),
+            (6, Step::Copy { from: at("c"), to: at("e"), version }),
         ];
         let place = Place { site: "https://mysite.files.com".into(), folder: at("backups") };
         let (journal, _) = Journal::open(&path).unwrap();

@@ -20,6 +20,7 @@ pub(super) fn insert(to: &Transaction<'_>, number: u64, step: &Step) -> rusqlite
         Step::RemoveFolder(path) => ("rmdir", path, None, None),
         Step::Move { from, to, overwrite: false } => ("move", from, Some(to), None),
         Step::Move { from, to, overwrite: true } => ("replace", from, Some(to), None),
+        Step::Copy { from, to, version } => ("copy", from, Some(to), Some(version)),
     };
     let created = version.and_then(|version| version.created);
     to.prepare_cached("INSERT OR REPLACE INTO steps VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)")?.execute(
@@ -54,6 +55,7 @@ pub(super) fn read(connection: &Connection) -> rusqlite::Result<Vec<(u64, Step)>
             "rmdir" => Step::RemoveFolder(from),
             "move" => Step::Move { from, to: path(row, 3)?, overwrite: false },
             "replace" => Step::Move { from, to: path(row, 3)?, overwrite: true },
+            "copy" => Step::Copy { from, to: path(row, 3)?, version: version(row)? },
             _ => return Err(misread(1, format!("{what:?} is no step"))),
         };
         Ok((number as u64, step))

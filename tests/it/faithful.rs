@@ -1,0 +1,256 @@
+//! Whole trees with everything that a file can have, through tools, as root and as an ordinary user, and back
+//! through a mount that knows nothing.
+
+use std::ffi::OsString;
+use std::fs;
+use std::os::unix::ffi::OsStringExt;
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::stage::{KEY, Stage, is_mounted, noise, run, sh, told};
+
+/// Somebody without any rights of his own: nobody and nogroup.
+const ORDINARY: u32 = 65_534;
+
+fn is_root() -> bool {
+    // SAFETY: only reads the identity of this process.
+    unsafe { libc::geteuid() == 0 }
+}
+
+/// Names, modes, owners, times, targets and extended attributes that tools must bring back.
+fn plant(root: &Path, as_root: bool) {
+    fs::create_dir_all(root.join("deep/er")).unwrap();
+    for (n, mode) in [0o644, 0o600, 0o755, 0o4755, 0o2755, 0o1644, 0o444, 0o640].into_iter().enumerate() {
+        let file = root.join(format!("deep/file {n:o} ü"));
+        fs::write(&file, noise(n as u64, n * 1000)).unwrap();
+        if as_root {
+            std::os::unix::fs::chown(&file, Some(1000 + n as u32), Some(2000 + n as u32)).unwrap();
+        }
+        sh(&format!("setfattr -n user.n -v {n} '{}'", file.display()));
+        fs::set_permissions(&file, fs::Permissions::from_mode(mode)).unwrap();
+        sh(&format!("touch -d '20{:02}-03-04 05:06:07.{n}23456789' '{}'", n + 1, file.display()));
+    }
+    let odd = OsString::from_vec(b"deep/er/back\\slash \xff tail ".to_vec());
+    fs::write(root.join(odd), "odd").unwrap();
+    fs::write(root.join("deep/er/README"), "upper").unwrap();
+    fs::write(root.join("deep/er/readme"), "lower").unwrap();
+    fs::hard_link(root.join("deep/er/README"), root.join("second name")).unwrap();
+    symlink("../nowhere", root.join("deep/er/dangling")).unwrap();
+    symlink("/etc/hostname", root.join("absolute")).unwrap();
+    sh(&format!("setfattr -n user.of.folder -v 0sAAECAwT/ '{}'", root.join("deep").display()));
+    sh(&format!("head -c 3000 /dev/urandom | base64 -w0 > {0}.value", root.display()));
+    let value = fs::read_to_string(format!("{}.value", root.display())).unwrap();
+    sh(&format!("setfattr -n user.large -v 0s{value} '{}'", root.join("deep/er/README").display()));
+    if as_root {
+        sh(&format!(
+            "cd {} && chown -h 7:8 deep/er/dangling && chown 9:10 deep/er && chmod 3770 deep/er",
+            root.display()
+        ));
+    }
+    sh(&format!(
+        "cd {} && touch -h -d '2003-03-03 03:03:03.333333333' absolute deep/er/dangling",
+        root.display()
+    ));
+    sh(&format!(
+        "cd {} && touch -d '1969-12-31 12:00:00.5' deep/er && touch -d 2010-10-10 deep .",
+        root.display()
+    ));
+}
+
+/// One line for each entry: everything but its links and its place on the disk.
+fn told_of(root: &Path) -> String {
+    let found = sh(&format!(
+        "cd {} && find . -printf '%p|%y|%m|%U|%G|%s|%T@|%l\\n' | sed 's/|d|\\([^|]*|[^|]*|[^|]*|\\)[0-9]*|/|d|\\1|/' \
+         | LC_ALL=C sort && find . -type f -exec md5sum {{}} + | LC_ALL=C sort \
+         && find . ! -type l -print0 | LC_ALL=C sort -z | xargs -0 getfattr -d -m - -e hex",
+        root.display()
+    ));
+    String::from_utf8_lossy(&found.stdout).into_owned()
+}
+
+fn same(left: &Path, right: &Path) {
+    let (left_told, right_told) = (told_of(left), told_of(right));
+    for (left, right) in left_told.lines().zip(right_told.lines()) {
+        assert_eq!(left, right);
+    }
+    assert_eq!(left_told.lines().count(), right_told.lines().count());
+    let mut command = Command::new("rsync");
+    command.args(["-aAXicn", "--delete"]);
+    let compared = run(command.args([left, right].map(|path| format!("{}/", path.display()))));
+    assert_eq!(String::from_utf8_lossy(&compared.stdout), "", "the trees differ");
+}
+
+#[test]
+fn root_brings_everything_there_and_back() {
+    if !is_root() {
+        // The test below is the one for ordinary users.
+        return;
+    }
+    for options in [&["--hard-links", "copy"][..], &["--hard-links", "copy", "--close", "journaled"]] {
+        let mut stage = Stage::new();
+        let source = stage.path("source");
+        plant(&source, true);
+        let mount = stage.mount(options);
+        let (from, to) = (source.display(), mount.point.display());
+        sh(&format!("rsync -aAXH {from}/ {to}/rsync/"));
+        sh(&format!("cp -a {from} {to}/cp"));
+        sh(&format!(
+            "mkdir {to}/tar && tar -C {from} --xattrs --acls -cf - . | tar -C {to}/tar --xattrs --acls -xpf -"
+        ));
+        let again = sh(&format!("rsync -aAXi {from}/ {to}/rsync/"));
+        assert_eq!(String::from_utf8_lossy(&again.stdout), "", "a second run finds nothing to do");
+        mount.umount();
+        let mount = stage.mount(&[]);
+        for tool in ["rsync", "cp", "tar"] {
+            same(&source, &mount.path(tool));
+        }
+        sh(&format!("rsync -aAXH {}/rsync/ {}/", mount.point.display(), stage.path("back").display()));
+        same(&source, &stage.path("back"));
+        mount.umount();
+    }
+}
+
+/// What an ordinary user does, in a folder that is open to all: the tests of a build run as root.
+struct Ordinary {
+    folder: PathBuf,
+    program: PathBuf,
+}
+
+impl Ordinary {
+    fn new(stage: &Stage) -> Self {
+        let folder = stage.path("ordinary");
+        fs::create_dir(&folder).unwrap();
+        let open = |path: &Path, mode| fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+        open(folder.parent().unwrap(), 0o755);
+        open(&folder, 0o777);
+        // Where it was built, nobody else may look.
+        let program = folder.join("filescomfs");
+        fs::copy(env!("CARGO_BIN_EXE_filescomfs"), &program).unwrap();
+        Self { folder, program }
+    }
+
+    fn command(&self, line: &str) -> Command {
+        let mut command = Command::new("sh");
+        if is_root() {
+            command = Command::new("setpriv");
+            let id = ORDINARY;
+            command.args([
+                format!("--reuid={id}"),
+                format!("--regid={id}"),
+                "--clear-groups".into(),
+                "sh".into(),
+            ]);
+        }
+        command.args(["-ec", line]).current_dir(&self.folder).env("HOME", &self.folder);
+        command.env("FILES_API_KEY", KEY).env_remove("FILES_USERNAME").env_remove("FILES_PASSWORD");
+        command
+    }
+
+    fn sh(&self, line: &str) -> String {
+        let told = run(&mut self.command(line));
+        String::from_utf8_lossy(&told.stdout).into_owned()
+    }
+
+    fn mount(&self, stage: &Stage, state: &str, options: &str) {
+        self.sh(&format!(
+            "mkdir -p mnt && {} mount {options} --cache-dir {state} {} mnt",
+            self.program.display(),
+            stage.source()
+        ));
+        assert!(is_mounted(&self.folder.join("mnt")));
+    }
+
+    fn umount(&self) {
+        let done = self.command(&format!("{} umount mnt", self.program.display())).output().unwrap();
+        assert!(done.status.success(), "{}", told(&done));
+    }
+}
+
+impl Drop for Ordinary {
+    fn drop(&mut self) {
+        let _ = Command::new("fusermount3").arg("-uqz").arg(self.folder.join("mnt")).output();
+    }
+}
+
+#[test]
+fn an_ordinary_user_brings_everything_there_and_back() {
+    let stage = Stage::new();
+    let user = Ordinary::new(&stage);
+    let source = user.folder.join("source");
+    plant(&source, false);
+    if is_root() {
+        sh(&format!(
+            "chown -hR {ORDINARY}:{ORDINARY} {0} && chmod u+s '{0}/deep/file 3 ü'",
+            source.display()
+        ));
+        sh(&format!("chmod g+s '{}/deep/file 4 ü'", source.display()));
+    }
+    user.mount(&stage, "state1", "--hard-links copy");
+    user.sh("rsync -aAXH source/ mnt/rsync/ && cp -a source mnt/cp");
+    assert_eq!(user.sh("rsync -aAXi source/ mnt/rsync/"), "", "a second run finds nothing to do");
+    user.umount();
+    user.mount(&stage, "state2", "");
+    user.sh("rsync -aAXH mnt/rsync/ rsync/ && cp -a mnt/cp cp");
+    // Owners as the user sees them: all his own, and nothing of it was stored.
+    assert_eq!(user.sh("find mnt/rsync ! -user $(id -u)"), "");
+    user.umount();
+    for back in ["rsync", "cp"] {
+        same(&source, &user.folder.join(back));
+    }
+    let stored = stage.site.files();
+    assert!(stored.values().all(|file| !format!("{:?}", file.custom_metadata).contains("uid=")));
+}
+
+#[test]
+fn an_ordinary_user_may_do_what_the_modes_allow() {
+    let stage = Stage::new();
+    let user = Ordinary::new(&stage);
+    user.mount(&stage, "state", "--uid 1234 --gid 1235 --umask 027");
+    stage.site.put("backups/theirs", b"x");
+    stage.site.mkdir("backups/folder");
+    assert_eq!(user.sh("stat -c '%u %g %a' mnt/theirs mnt/folder"), "1234 1235 640\n1234 1235 750\n");
+    // The owner that is shown is another: the mode has no bit for us, although we have mounted it.
+    let refused = user.command("cat mnt/theirs").output().unwrap();
+    if !is_root() || ORDINARY != 1234 {
+        assert!(!refused.status.success() && told(&refused).contains("denied"), "{}", told(&refused));
+    }
+    user.umount();
+    user.mount(&stage, "state", "");
+    user.sh("cat mnt/theirs && echo mine > mnt/mine && chmod 600 mnt/mine");
+    let refused = user.command("chown 0 mnt/mine").output().unwrap();
+    assert!(told(&refused).contains("not permitted"), "{}", told(&refused));
+    if is_root() {
+        // Not even root looks into it, unless the user lets others in.
+        assert!(fs::read_dir(user.folder.join("mnt")).is_err());
+    }
+    user.umount();
+}
+
+#[test]
+fn others_are_let_in_by_their_modes_alone() {
+    if !is_root() {
+        // Only root may do that without /etc/fuse.conf.
+        return;
+    }
+    let mut stage = Stage::new();
+    let user = Ordinary::new(&stage);
+    let mount = stage.mount_at("ordinary/open", "state", &["--allow-other"]);
+    fs::write(mount.path("secret"), "x").unwrap();
+    fs::set_permissions(mount.path("secret"), fs::Permissions::from_mode(0o600)).unwrap();
+    fs::create_dir(mount.path("drop")).unwrap();
+    fs::set_permissions(mount.path("drop"), fs::Permissions::from_mode(0o1777)).unwrap();
+    fs::write(mount.path("drop/roots"), "x").unwrap();
+    let refused = |line: &str| {
+        let told = user.command(line).output().unwrap();
+        assert!(!told.status.success(), "{line}");
+    };
+    refused("cat open/secret");
+    refused("echo x > open/new");
+    refused("rm -f open/drop/roots");
+    assert_eq!(user.sh("echo mine > open/drop/mine && setfattr -n user.a -v b open/drop/mine && stat -c '%u %g' open/drop/mine"), "65534 65534\n");
+    mount.umount();
+    let mount = stage.mount_at("ordinary/open", "state2", &["--allow-other"]);
+    assert_eq!(user.sh("stat -c '%u %g' open/drop/mine && cat open/drop/mine"), "65534 65534\nmine\n");
+    mount.umount();
+}

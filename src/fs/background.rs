@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use super::Filesystem;
 use super::core::Errand;
 use super::status::Remainder;
+use crate::local::failpoint;
 use crate::model::content::State;
 use crate::model::ino::Ino;
 
@@ -36,10 +37,12 @@ impl Filesystem {
 
     async fn carry_out(&self, errand: Errand) {
         let _room = self.background.acquire().await;
+        failpoint::reach("errand.begun");
         let outcome = match errand {
             Errand::Publish(ino) => self.publish_now(ino).await,
             Errand::Attributes(ino) => self.push_attributes(ino).await,
         };
+        failpoint::reach("errand.done");
         let mut core = self.core();
         match (outcome, errand) {
             (Ok(()), _) => core.queue.done(errand),

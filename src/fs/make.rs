@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::core::{Errand, Handle};
 use super::{Attr, Filesystem, now, told};
+use crate::local::failpoint;
 use crate::model::attributes::{Attributes, Shape};
 use crate::model::failure::Failure;
 use crate::model::ino::Ino;
@@ -99,6 +100,7 @@ impl Filesystem {
                 self.list_anew(parent).await?;
                 return Err(Failure::plain(libc::EEXIST));
             }
+            failpoint::reach("make.there");
         }
         let mut core = self.core();
         if core.tree.child(parent, name).is_some() {

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::Filesystem;
 use super::core::Errand;
+use crate::local::failpoint;
 use crate::local::journal::{Fact, Owed};
 use crate::model::attributes::Shape;
 use crate::model::content::Content;
@@ -45,8 +46,10 @@ impl Filesystem {
     /// Carries a recovery out: what is owed is published in the background, what is not understood is
     /// set aside and named in the log.
     pub async fn recover(&self, plan: Recovery) -> Result<(), Failure> {
+        failpoint::reach("recover.planned");
         for id in plan.unknown {
             let aside = self.store.set_aside(id)?;
+            failpoint::reach("recover.aside");
             tracing::warn!(
                 "an earlier mount ended before this file was complete; it is kept at {}",
                 aside.display()
@@ -63,6 +66,7 @@ impl Filesystem {
         let count = plan.owed.len();
         for owed in plan.owed {
             let path = owed.path.clone();
+            failpoint::reach("recover.taken-up");
             if let Err(failure) = self.take_up(owed).await {
                 tracing::error!(
                     "{path} is owed and could not be taken up yet: {failure}; it stays in the spool"

@@ -7,6 +7,7 @@ use tokio::time::Instant;
 
 use super::core::Errand;
 use super::{Filesystem, told};
+use crate::local::failpoint;
 use crate::local::journal::Fact;
 use crate::model::failure::Failure;
 use crate::model::ino::Ino;
@@ -34,6 +35,7 @@ impl Filesystem {
         };
         if let Some(path) = published {
             self.remote.delete(&path).await.map_err(|error| told(&error))?;
+            failpoint::reach("remove.there");
         }
         let owed = {
             let core = self.core();
@@ -42,6 +44,7 @@ impl Filesystem {
         if let Some(id) = owed {
             // Before anybody is told that it is gone: a crash must not bring it back.
             self.journal.commit(Fact::Settled(id)).await?;
+            failpoint::reach("remove.settled");
         }
         self.unlink_here(ino);
         Ok(())
@@ -109,6 +112,7 @@ impl Filesystem {
         };
         if let Some(path) = published {
             self.delete_folder(&path).await?;
+            failpoint::reach("remove.there");
         }
         let mut core = self.core();
         core.tree.remove(ino, std::time::Instant::now());

@@ -9,6 +9,7 @@ use tokio::sync::{RwLockReadGuard, RwLockWriteGuard};
 use super::core::Errand;
 use super::turns::Turn;
 use super::{Filesystem, told};
+use crate::local::failpoint;
 use crate::local::journal::Fact;
 use crate::model::failure::Failure;
 use crate::model::ino::Ino;
@@ -87,11 +88,14 @@ impl Filesystem {
             }
             if *clear {
                 self.delete_folder(to).await?;
+                failpoint::reach("rename.cleared");
             }
             self.move_there(from, to, *overwrite).await?;
+            failpoint::reach("rename.there");
         }
         // What is owed belongs under the new path, whatever happens next.
         self.change_name_here(plan, folder, name)?;
+        failpoint::reach("rename.here");
         self.journal.flush().await
     }
 
@@ -173,6 +177,7 @@ impl Filesystem {
             let _shape = self.shape.read().await;
             let Some(path) = self.core().tree.path(ino) else { continue };
             self.remote.create_folder(&path, None).await.map_err(|error| told(&error))?;
+            failpoint::reach("folder.there");
             let mut core = self.core();
             core.tree.folder_mut(ino)?.published = true;
             core.queue.forget(Errand::Publish(ino));

@@ -14,7 +14,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use lru::LruCache;
 
-use super::durable;
+use super::{durable, failpoint};
 use crate::model::ino::ContentId;
 
 /// Open files that are kept for the next call.
@@ -71,6 +71,7 @@ impl Store {
         let mut options = OpenOptions::new();
         let file = options.read(true).write(true).create_new(true).mode(0o600).open(place(folder, id))?;
         self.keep(id, Arc::new(file));
+        failpoint::reach("store.created");
         Ok(id)
     }
 
@@ -104,7 +105,10 @@ impl Store {
     /// different disks and it is cheaper to fetch it again than to copy it.
     pub fn to_cache(&self, id: ContentId) -> io::Result<bool> {
         match fs::rename(place(&self.spool, id), place(&self.cache, id)) {
-            Ok(()) => Ok(true),
+            Ok(()) => {
+                failpoint::reach("store.moved-to-cache");
+                Ok(true)
+            }
             Err(error) if error.kind() == io::ErrorKind::CrossesDevices => Ok(false),
             Err(error) => Err(error),
         }
@@ -114,6 +118,10 @@ impl Store {
     pub fn to_spool(&self, id: ContentId) -> io::Result<()> {
         let (from, to) = (place(&self.cache, id), place(&self.spool, id));
         match fs::rename(&from, &to) {
+            Ok(()) => {
+                failpoint::reach("store.moved-to-spool");
+                Ok(())
+            }
             Err(error) if error.kind() == io::ErrorKind::CrossesDevices => {
                 fs::copy(&from, &to)?;
                 self.open.lock().unwrap_or_else(PoisonError::into_inner).pop(&id);
@@ -130,7 +138,7 @@ impl Store {
         self.open.lock().unwrap_or_else(PoisonError::into_inner).pop(&id);
         for folder in [&self.spool, &self.cache] {
             match fs::remove_file(place(folder, id)) {
-                Ok(()) => return,
+                Ok(()) => return failpoint::reach("store.removed"),
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                 Err(error) => tracing::warn!("cannot remove {}: {error}", place(folder, id).display()),
             }
@@ -144,6 +152,7 @@ impl Store {
             .find(|path| !path.exists())
             .ok_or(io::ErrorKind::AlreadyExists)?;
         fs::rename(place(&self.spool, id), &to)?;
+        failpoint::reach("store.set-aside");
         durable::sync_names(&self.quarantine)?;
         durable::sync_names(&self.spool)?;
         Ok(to)

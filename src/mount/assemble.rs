@@ -9,6 +9,7 @@ use super::error::MountError;
 use super::options::Options;
 use crate::fs::{Filesystem, Recovery, Rules, Stale};
 use crate::local::durable;
+use crate::local::failpoint;
 use crate::local::journal::Journal;
 use crate::local::lock::StateLock;
 use crate::local::store::Store;
@@ -58,6 +59,7 @@ pub async fn assemble(options: &Options) -> Result<Assembled, MountError> {
     if let Some(last) = facts.owed.iter().map(|owed| owed.id).max() {
         store.start_after(last);
     }
+    failpoint::reach("recover.journal-open");
     let plan = Recovery::plan(facts.owed, spool);
     let (fs, stale) = Filesystem::new(rules(options), client.clone(), store, journal);
     if let Some(entry) = root {

@@ -7,7 +7,9 @@ use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use super::cached::Cached;
+use super::recover::Untaken;
 use crate::model::attributes::Attributes;
+use crate::model::backlog::{Backlog, Origin};
 use crate::model::failure::Failure;
 use crate::model::ino::{ContentId, Ino};
 use crate::model::node::{Body, File, Local};
@@ -15,12 +17,16 @@ use crate::model::queue::Queue;
 use crate::model::tree::Tree;
 
 /// What waits to be done in the background.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum Errand {
     /// Publish a file, or a folder that is only here.
     Publish(Ino),
     /// Send attributes that changed after publication.
     Attributes(Ino),
+    /// Make a change of names on Files.com.
+    Step(u64),
+    /// Put what an earlier mount left back into the tree.
+    TakeUp,
 }
 
 /// An open descriptor, or several that share it.
@@ -73,6 +79,14 @@ pub(crate) struct Core {
     pub handles: HashMap<u64, Handle>,
     next_handle: u64,
     pub queue: Queue<Errand>,
+    /// Changes of names that Files.com must still make.
+    pub backlog: Backlog,
+    /// What waits for a step to be taken, by the number of the step.
+    pub waiting: HashMap<u64, Vec<Errand>>,
+    /// The same, by errand.
+    pub blocked: HashMap<Errand, u64>,
+    /// What an earlier mount left and could not be put back into the tree, and why not.
+    pub untaken: Vec<(Untaken, Failure)>,
     pub habits: Habits,
     pub counts: Counts,
     pub uploading: HashMap<Ino, Progress>,
@@ -86,6 +100,10 @@ impl Core {
             handles: HashMap::new(),
             next_handle: 1,
             queue: Queue::default(),
+            backlog: Backlog::default(),
+            waiting: HashMap::new(),
+            blocked: HashMap::new(),
+            untaken: Vec::new(),
             habits: Habits {
                 digests: Digests::Unknown,
                 takes_metadata_at_completion: true,
@@ -98,10 +116,18 @@ impl Core {
         }
     }
 
-    /// May the listing of `folder` still be believed? A folder that is only here needs none.
+    /// May the listing of `folder` still be believed? A folder that is only here needs none; one whose
+    /// names Files.com is still to be told of is known better here.
     pub fn is_fresh(&self, folder: Ino, ttl: Duration, now: Instant) -> Result<bool, Failure> {
-        let folder = self.tree.folder(folder)?;
-        Ok(!folder.published || folder.listed.is_some_and(|asked| now.duration_since(asked) < ttl))
+        let known = self.tree.folder(folder)?;
+        let Some(asked) = known.listed else { return Ok(!known.published) };
+        Ok(!known.published || now.duration_since(asked) < ttl || self.is_ahead(folder))
+    }
+
+    /// Do steps wait that touch the folder, or what is in it?
+    fn is_ahead(&self, folder: Ino) -> bool {
+        let Some(path) = self.tree.path(folder).filter(|_| !self.backlog.is_empty()) else { return false };
+        self.backlog.touches_within(&path) || self.backlog.origin(&path) != Origin::There(path)
     }
 
     /// Opens a descriptor.
@@ -137,13 +163,14 @@ impl Core {
     pub fn set_attributes(&mut self, ino: Ino, attributes: Attributes) -> Result<bool, Failure> {
         let node = self.tree.node_mut(ino)?;
         node.attributes = attributes;
-        let travels = match &node.body {
-            Body::File(file) => file.published.is_none() || file.content.is_owed(),
-            Body::Folder(folder) => !folder.published,
+        let (travels, is_there) = match &node.body {
+            Body::File(file) => (file.published.is_none() || file.content.is_owed(), true),
+            // Files.com makes folders without attributes.
+            Body::Folder(folder) => (false, folder.published),
         };
         let owed = !travels && (node.parent.is_some() || ino == Ino::ROOT);
         node.attributes_owed |= owed;
-        Ok(owed)
+        Ok(owed && is_there)
     }
 
     /// Files with something that Files.com does not hold, and how many bytes that is.

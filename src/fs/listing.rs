@@ -7,9 +7,11 @@ use std::time::Instant;
 use super::core::Digests;
 use super::{Attr, Filesystem, told};
 use crate::model::attributes::Shape;
+use crate::model::backlog::{Origin, Seen};
+use crate::model::entry::Entry;
 use crate::model::failure::Failure;
 use crate::model::ino::Ino;
-use crate::remote::ErrorKind;
+use crate::remote::{Error, ErrorKind};
 
 /// One line of a directory.
 #[derive(Debug, Clone)]
@@ -39,12 +41,19 @@ impl Filesystem {
     /// Asks for the listing of `folder` now, however new the last one is.
     pub(super) async fn list_anew(&self, folder: Ino) -> Result<(), Failure> {
         let (path, asked, answer) = loop {
-            let path = self.path(folder)?;
-            let asked = Instant::now();
-            let answer = self.remote.list(&path).await;
+            let (path, origin, ended, asked) = {
+                let core = self.core();
+                let path = core.tree.path(folder).ok_or(Failure::plain(libc::ENOENT))?;
+                (path.clone(), core.backlog.origin(&path), core.backlog.ended(), Instant::now())
+            };
+            let answer = self.list_there(origin).await;
             // Renamed meanwhile: the answer may be about another folder that has its old name now.
-            if self.path(folder)? == path {
+            let core = self.core();
+            if core.tree.path(folder).as_ref() == Some(&path) && core.backlog.ended() == ended {
                 break (path, asked, answer);
+            }
+            if core.tree.path(folder).is_none() {
+                return Err(Failure::plain(libc::ENOENT));
             }
         };
         let entries = match answer {
@@ -71,6 +80,33 @@ impl Filesystem {
         }
         self.spread(changes);
         Ok(())
+    }
+
+    /// What a folder holds once all steps are taken, whatever Files.com lists now.
+    async fn list_there(&self, origin: Origin) -> Result<Vec<Entry>, Error> {
+        let listed = match &origin {
+            Origin::There(path) => self.remote.list(path).await?,
+            // Files.com has not been asked to make it yet.
+            Origin::MadeBy(..) => Vec::new(),
+        };
+        let seen = {
+            let core = self.core();
+            if core.backlog.is_empty() {
+                return Ok(listed);
+            }
+            core.backlog.replay(origin, listed)
+        };
+        let mut entries = Vec::with_capacity(seen.len());
+        for seen in seen {
+            entries.extend(match seen {
+                Seen::Listed(entry) => Some(entry),
+                Seen::Made(name) => Some(Entry::folder(name)),
+                Seen::Elsewhere { from, name, listed } => {
+                    self.remote.stat(&from).await?.map(|entry| Entry { name, ..entry }).or(listed)
+                }
+            });
+        }
+        Ok(entries)
     }
 
     /// What `name` in `parent` is, if that can be told without asking Files.com; counts as a look-up

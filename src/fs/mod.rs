@@ -14,6 +14,7 @@ mod background;
 mod cached;
 mod close;
 mod core;
+mod facts;
 mod fetch;
 mod job;
 mod links;
@@ -28,6 +29,7 @@ mod remove;
 mod rename;
 mod rules;
 mod status;
+mod steps;
 mod turns;
 mod upload;
 mod write;
@@ -63,6 +65,9 @@ use crate::remote::{self, Client, Download, ErrorKind};
 /// Memory for parts that are on their way, in MiB.
 const PART_MEMORY: usize = 256;
 
+/// Changes of names that are made on Files.com at the same time.
+const STEPS: usize = 16;
+
 /// What the kernel should forget.
 #[derive(Debug)]
 pub enum Stale {
@@ -96,6 +101,8 @@ pub struct Filesystem {
     memory: Arc<Semaphore>,
     /// Publications in the background: whoever waits for an answer finds room beside them.
     background: Semaphore,
+    /// Changes of names in the background.
+    stepping: Semaphore,
     stale: mpsc::UnboundedSender<Stale>,
 }
 
@@ -128,6 +135,7 @@ impl Filesystem {
             outcomes: Notify::new(),
             memory: Arc::new(Semaphore::new(PART_MEMORY)),
             background,
+            stepping: Semaphore::new(STEPS),
             stale,
         };
         (Arc::new(filesystem), forgets)

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Instant;
 
 use super::core::{Errand, Progress};
-use super::{Filesystem, on_disk, told};
+use super::{Close, Filesystem, on_disk, told};
 use crate::local::failpoint;
 use crate::local::journal::Fact;
 use crate::model::attributes::{Attributes, METADATA_KEY, on_the_wire};
@@ -39,6 +39,17 @@ impl Filesystem {
             self.core().uploading.remove(&ino);
             match outcome {
                 Ok(()) => return Ok(()),
+                Err(Trouble::Behind) if self.rules.close == Close::Verified => {
+                    self.until_clear(&[&job.path]).await?;
+                }
+                Err(Trouble::Behind) => {
+                    let mut core = self.core();
+                    if let Some(path) = core.tree.path(ino)
+                        && !self.is_clear(&mut core, &path, Errand::Publish(ino))
+                    {
+                        return Ok(());
+                    }
+                }
                 Err(Trouble::Overtaken) if chases < CHASES => chases += 1,
                 Err(Trouble::Overtaken) => {
                     break (Failure::new(libc::EBUSY, "it changes faster than it can be sent"), false);
@@ -95,6 +106,9 @@ impl Filesystem {
     }
 
     async fn attempt(&self, job: &Job) -> Result<(), Trouble> {
+        if self.core().backlog.last_at(&job.path).is_some() {
+            return Err(Trouble::Behind);
+        }
         let parcel = self.send(job).await?;
         failpoint::reach("publish.sent");
         let (entry, path, attributes) = self.complete(job, &parcel).await?;
@@ -125,6 +139,9 @@ impl Filesystem {
             let core = self.core();
             let node = core.tree.node(job.ino).map_err(|_| Trouble::Overtaken)?;
             let path = core.tree.path(job.ino).ok_or(Trouble::Overtaken)?;
+            if core.backlog.last_at(&path).is_some() {
+                return Err(Trouble::Behind);
+            }
             let etags = (1..).zip(parcel.sent.parts.iter().map(|part| part.etag.clone())).collect();
             let completion = Completion {
                 reference: parcel.reference.clone(),
@@ -174,7 +191,7 @@ impl Filesystem {
 
     /// The file is proven: its bytes may go to the cache, its fact may go from the journal.
     async fn settle(&self, job: &Job, proof: &Verified, entry: Entry, sent: Attributes) {
-        let settled = {
+        let (settled, older) = {
             let mut core = self.core();
             core.counts.verified += 1;
             if proof.basis().is_weak() {
@@ -188,14 +205,16 @@ impl Filesystem {
             file.published = Some(entry.fingerprint());
             file.proven = (!proof.basis().is_weak()).then_some(proof.digest().md5);
             let settled = file.content.verified(job.revision);
+            let mut older = None;
             if settled {
+                older = file.noted.take().filter(|older| *older != job.id);
                 file.failure = None;
                 file.owed_since = None;
                 file.local = Local::Cached(job.id, ReadAhead::whole(job.size));
                 core.cached.note(job.ino, job.size);
                 core.queue.forget(Errand::Publish(job.ino));
             }
-            settled
+            (settled, older)
         };
         tracing::debug!("{} is verified by {}", job.path, proof.basis().name());
         if !settled {
@@ -217,6 +236,7 @@ impl Filesystem {
         failpoint::reach("publish.cached");
         self.journal.note(Fact::Settled(job.id));
         failpoint::reach("publish.settled");
+        older.into_iter().for_each(|older| self.drop_content(older));
         self.make_room();
     }
 
@@ -238,13 +258,17 @@ impl Filesystem {
             core.habits.takes_metadata_at_completion = false;
             tracing::info!("this site does not take metadata with an upload; each file costs one more call");
         }
-        if let Ok(node) = core.tree.node_mut(ino) {
-            node.attributes_owed = !metadata_arrived || node.attributes != sent;
-            if node.attributes_owed {
-                core.queue.schedule(Errand::Attributes(ino), Instant::now());
-                self.errands.notify_one();
-            }
+        let Ok(node) = core.tree.node(ino) else { return };
+        if metadata_arrived && node.attributes == sent {
+            self.attributes_arrived(core, ino);
+            return;
         }
+        if let Ok(node) = core.tree.node_mut(ino) {
+            node.attributes_owed = true;
+        }
+        self.journal.note_all(self.entry_fact(core, ino).map(Fact::Entry).into_iter().collect());
+        core.queue.schedule(Errand::Attributes(ino), Instant::now());
+        self.errands.notify_one();
     }
 
     /// Publication failed: the debt is kept durably, told at the next close, and tried again unless it

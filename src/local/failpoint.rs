@@ -9,7 +9,7 @@
 //!   points that ask for it ([`broken`]).
 
 /// Every point, in the order of the life of a file. Tests walk over them.
-pub const POINTS: [&str; 33] = [
+pub const POINTS: [&str; 37] = [
     "store.created",
     "store.moved-to-spool",
     "durable.bytes",
@@ -29,12 +29,16 @@ pub const POINTS: [&str; 33] = [
     "store.moved-to-cache",
     "store.removed",
     "make.there",
+    "make.here",
     "rename.cleared",
     "rename.there",
     "rename.here",
     "remove.there",
-    "remove.settled",
+    "remove.here",
     "folder.there",
+    "step.begun",
+    "step.there",
+    "step.noted",
     "attributes.there",
     "errand.begun",
     "errand.done",

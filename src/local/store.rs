@@ -3,7 +3,7 @@
 //! A file keeps its number when it moves from one to the other; one rename lies between. Whoever
 //! calls decides which of the two it belongs to: this room does not know what is owed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::num::NonZeroUsize;
@@ -30,23 +30,34 @@ pub struct Store {
     open: Mutex<LruCache<ContentId, Arc<File>>>,
 }
 
+/// What an earlier mount left.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub struct Left {
+    /// In the spool, with its size.
+    pub spooled: BTreeMap<ContentId, u64>,
+    /// In the cache: it came from Files.com, or was proven to be there.
+    pub cached: BTreeSet<ContentId>,
+}
+
 impl Store {
     /// Opens the spool in `state_dir` and the cache in `cache_dir`. What an earlier mount left in
-    /// the cache is thrown away; what it left in the spool is returned with its size.
-    pub fn open(state_dir: &Path, cache_dir: &Path) -> io::Result<(Self, BTreeMap<ContentId, u64>)> {
+    /// the cache is thrown away; what it left in the spool is told.
+    pub fn open(state_dir: &Path, cache_dir: &Path) -> io::Result<(Self, Left)> {
         let [spool, quarantine] = ["spool", "quarantine"].map(|name| state_dir.join(name));
         let cache = cache_dir.join("content");
         for folder in [&spool, &quarantine, &cache] {
             durable::make_private_folder(folder)?;
         }
-        for (path, _) in numbered(&cache)? {
+        let mut left = Left::default();
+        for (path, id) in numbered(&cache)? {
             fs::remove_file(path)?;
+            left.cached.insert(id);
         }
-        let mut left = BTreeMap::new();
         for (path, id) in numbered(&spool)? {
-            left.insert(id, fs::metadata(path)?.len());
+            left.spooled.insert(id, fs::metadata(path)?.len());
         }
-        let next = left.last_key_value().map_or(0, |(id, _)| id.0) + 1;
+        let last = left.spooled.keys().chain(&left.cached).map(|id| id.0).max();
+        let next = last.unwrap_or(0) + 1;
         let open = Mutex::new(LruCache::new(OPEN_FILES));
         Ok((Self { spool, cache, quarantine, next: AtomicU64::new(next), open }, left))
     }
@@ -187,7 +198,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let (state, cache) = (dir.path().join("state"), dir.path().join("cache"));
         let (store, left) = Store::open(&state, &cache).unwrap();
-        assert!(left.is_empty());
+        assert_eq!(left, Left::default());
         let [owed, proven] = [(); 2].map(|()| store.create().unwrap());
         for id in [owed, proven] {
             store.file(id).unwrap().write_all_at(b"bytes", 0).unwrap();
@@ -195,7 +206,7 @@ mod tests {
         assert!(store.to_cache(proven).unwrap());
         drop(store);
         let (store, left) = Store::open(&state, &cache).unwrap();
-        assert_eq!(left, BTreeMap::from([(owed, 5)]));
+        assert_eq!((left.spooled, left.cached), (BTreeMap::from([(owed, 5)]), BTreeSet::from([proven])));
         assert!(store.file(proven).is_err());
         let aside = store.set_aside(owed).unwrap();
         assert_eq!(fs::read(aside).unwrap(), b"bytes");

@@ -11,6 +11,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
+use super::entry::Entry;
 use super::failure::Failure;
 use super::name::Keys;
 use super::path::RemotePath;
@@ -42,6 +43,14 @@ pub enum Step {
 }
 
 impl Step {
+    /// The path by which people know it.
+    pub fn path(&self) -> &RemotePath {
+        match self {
+            Self::Make(path) | Self::Delete { path, .. } | Self::RemoveFolder(path) => path,
+            Self::Move { to, .. } => to,
+        }
+    }
+
     /// The paths that it touches.
     pub fn paths(&self) -> impl Iterator<Item = &RemotePath> {
         let (one, two) = match self {
@@ -86,6 +95,55 @@ pub struct Pending {
     pub standing: Standing,
     /// It may have been taken already: an answer was lost, or the mount that began it ended.
     pub doubtful: bool,
+    /// How many earlier steps must be taken first.
+    blockers: usize,
+    /// Later steps that wait for this one.
+    followers: Vec<u64>,
+}
+
+/// Where something of the tree comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Origin {
+    /// Files.com has it here now.
+    There(RemotePath),
+    /// This step makes it, or a folder above it; then it is here.
+    MadeBy(u64, RemotePath),
+}
+
+/// An entry of a folder as the tree should have it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Seen {
+    /// As Files.com lists it, perhaps under another name.
+    Listed(Entry),
+    /// A folder that is still to be made.
+    Made(String),
+    /// Comes here from another folder.
+    Elsewhere {
+        /// Files.com has it here now, unless it was moved already.
+        from: RemotePath,
+        /// What it will be called.
+        name: String,
+        /// What is listed under that name: the thing itself, if it was moved already.
+        listed: Option<Entry>,
+    },
+}
+
+impl Seen {
+    fn name(&self) -> &str {
+        match self {
+            Self::Listed(entry) => &entry.name,
+            Self::Made(name) | Self::Elsewhere { name, .. } => name,
+        }
+    }
+
+    fn renamed(mut self, to: &str) -> Self {
+        let name = match &mut self {
+            Self::Listed(entry) => &mut entry.name,
+            Self::Made(name) | Self::Elsewhere { name, .. } => name,
+        };
+        to.clone_into(name);
+        self
+    }
 }
 
 /// All steps that were not taken yet, by number.
@@ -144,13 +202,21 @@ impl Backlog {
     }
 
     fn put(&mut self, number: u64, step: Step, doubtful: bool) {
-        for place in step.paths().flat_map(Place::of) {
+        let places: Vec<Place> = step.paths().flat_map(Place::of).collect();
+        let earlier: BTreeSet<u64> = places.iter().flat_map(|place| self.touching(place)).collect();
+        for before in &earlier {
+            if let Some(pending) = self.pending.get_mut(before) {
+                pending.followers.push(number);
+            }
+        }
+        for place in places {
             for above in place.above() {
                 self.below.entry(above).or_default().insert(number);
             }
             self.at.entry(place).or_default().insert(number);
         }
-        self.pending.insert(number, Pending { step, standing: Standing::Waiting, doubtful });
+        let (standing, blockers, followers) = (Standing::Waiting, earlier.len(), Vec::new());
+        self.pending.insert(number, Pending { step, standing, doubtful, blockers, followers });
     }
 
     /// How many there are.
@@ -178,16 +244,20 @@ impl Backlog {
         self.pending.get(&number)
     }
 
-    /// The first step that touches `path`, or a path above or below it.
-    pub fn first_at(&self, path: &RemotePath) -> Option<u64> {
+    /// The steps that touch a place, or one above or below it; some of them twice.
+    fn touching(&self, place: &Place) -> impl Iterator<Item = u64> {
+        let own = self.at.get(place).into_iter().chain(self.below.get(place));
+        let above = place.above().filter_map(|place| self.at.get(&place));
+        own.chain(above).flatten().copied()
+    }
+
+    /// The last step that touches `path`, or a path above or below it: whatever is done to the path
+    /// waits for it.
+    pub fn last_at(&self, path: &RemotePath) -> Option<u64> {
         if self.is_empty() {
             return None;
         }
-        let first = |numbers: &BTreeSet<u64>| numbers.first().copied();
-        let places = Place::of(path);
-        let own = places.iter().flat_map(|place| self.at.get(place).into_iter().chain(self.below.get(place)));
-        let above = places.iter().flat_map(Place::above).filter_map(|place| first(self.at.get(&place)?));
-        own.filter_map(first).chain(above).min()
+        Place::of(path).iter().flat_map(|place| self.touching(place)).max()
     }
 
     /// Does a step touch `path` or something below it?
@@ -200,7 +270,24 @@ impl Backlog {
     pub fn is_ready(&self, number: u64) -> bool {
         let Some(pending) = self.pending.get(&number) else { return false };
         let standing = matches!(pending.standing, Standing::Waiting | Standing::Failed(_));
-        standing && pending.step.paths().all(|path| self.first_at(path).is_none_or(|first| first >= number))
+        standing && pending.blockers == 0
+    }
+
+    /// How many steps are being taken at this moment.
+    pub fn under_way(&self) -> usize {
+        self.pending.values().filter(|pending| pending.standing == Standing::Running).count()
+    }
+
+    /// The steps that wait for a person, or for a step that does.
+    pub fn stuck(&self) -> BTreeSet<u64> {
+        let mut held: BTreeSet<u64> = BTreeSet::new();
+        for (number, pending) in &self.pending {
+            if held.contains(number) || matches!(pending.standing, Standing::Held(_)) {
+                held.insert(*number);
+                held.extend(&pending.followers);
+            }
+        }
+        held
     }
 
     /// The steps that may be begun now.
@@ -235,15 +322,20 @@ impl Backlog {
         }
     }
 
-    /// The step was taken, or is given up.
-    pub fn remove(&mut self, number: u64) -> Option<Step> {
-        let Pending { step, .. } = self.pending.remove(&number)?;
+    /// The step was taken, or is given up. Returns those that may be begun now.
+    pub fn remove(&mut self, number: u64) -> Vec<u64> {
+        let Some(Pending { step, followers, .. }) = self.pending.remove(&number) else { return Vec::new() };
         self.ended += 1;
         for place in step.paths().flat_map(Place::of) {
             take(&mut self.at, &place, number);
             place.above().for_each(|above| take(&mut self.below, &above, number));
         }
-        Some(step)
+        for follower in &followers {
+            if let Some(pending) = self.pending.get_mut(follower) {
+                pending.blockers -= 1;
+            }
+        }
+        followers.into_iter().filter(|follower| self.is_ready(*follower)).collect()
     }
 
     /// The number of the step that makes this folder, if Files.com was not asked yet and nothing else
@@ -260,22 +352,87 @@ impl Backlog {
         (makes && untouched && empty).then_some(number)
     }
 
-    /// Where Files.com has now what the tree has at `path`; `None` for what it has not at all, since the
-    /// folder is still to be made.
-    pub fn origin(&self, path: &RemotePath) -> Option<RemotePath> {
+    /// Where Files.com has now what the tree has at `path`.
+    pub fn origin(&self, path: &RemotePath) -> Origin {
+        self.origin_before(u64::MAX, path)
+    }
+
+    /// The same for a path as it was when step `number` was about to be taken.
+    fn origin_before(&self, number: u64, path: &RemotePath) -> Origin {
         let mut path = path.clone();
-        for pending in self.pending.values().rev() {
+        for (number, pending) in self.pending.range(..number).rev() {
             match &pending.step {
                 Step::Move { from, to, .. } => {
                     if let Some(rest) = path.below(to) {
                         path = from.descend(rest);
                     }
                 }
-                Step::Make(made) if path.below(made).is_some() => return None,
+                Step::Make(made) if path.below(made).is_some() => return Origin::MadeBy(*number, path),
                 Step::Make(_) | Step::Delete { .. } | Step::RemoveFolder(_) => {}
             }
         }
-        Some(path)
+        Origin::There(path)
+    }
+
+    /// What a folder of the tree holds, given what Files.com lists at its [`Self::origin`]: the listing
+    /// of the beginning, led through all steps to the end.
+    pub fn replay(&self, origin: Origin, listed: Vec<Entry>) -> Vec<Seen> {
+        let (mut at, from) = match origin {
+            Origin::There(path) => (path, 0),
+            Origin::MadeBy(number, path) => (path, number + 1),
+        };
+        let mut seen: Vec<Seen> = listed.into_iter().map(Seen::Listed).collect();
+        let is_here = |path: &RemotePath, at: &RemotePath| path.parent().as_ref() == Some(at);
+        let leave = |seen: &mut Vec<Seen>, path: &RemotePath| {
+            let place = seen.iter().position(|entry| entry.name() == path.name());
+            place.map(|place| seen.swap_remove(place))
+        };
+        for (number, pending) in self.pending.range(from..) {
+            match &pending.step {
+                Step::Make(path) if is_here(path, &at) => {
+                    // Taken meanwhile, perhaps: then it was listed.
+                    if !seen.iter().any(|entry| entry.name() == path.name()) {
+                        seen.push(Seen::Made(path.name().to_owned()));
+                    }
+                }
+                Step::Delete { path, .. } | Step::RemoveFolder(path) if is_here(path, &at) => {
+                    leave(&mut seen, path);
+                }
+                Step::Move { from, to, .. } => {
+                    let was_here = is_here(from, &at);
+                    let moved = if was_here { leave(&mut seen, from) } else { None };
+                    if let Some(rest) = at.below(from) {
+                        at = to.descend(rest);
+                    }
+                    // From here and not listed: it was moved already, to where the listing shows it.
+                    if !is_here(to, &at) || (was_here && moved.is_none()) {
+                        continue;
+                    }
+                    let replaced = leave(&mut seen, to);
+                    seen.push(match moved {
+                        Some(entry) => entry.renamed(to.name()),
+                        None => self.comes_from(*number, from, to.name(), replaced),
+                    });
+                }
+                Step::Make(_) | Step::Delete { .. } | Step::RemoveFolder(_) => {}
+            }
+        }
+        seen
+    }
+
+    /// What step `number` brings from another folder.
+    fn comes_from(&self, number: u64, from: &RemotePath, name: &str, replaced: Option<Seen>) -> Seen {
+        let name = name.to_owned();
+        match self.origin_before(number, from) {
+            Origin::MadeBy(..) => Seen::Made(name),
+            Origin::There(from) => {
+                let listed = match replaced {
+                    Some(Seen::Listed(entry)) => Some(entry),
+                    _ => None,
+                };
+                Seen::Elsewhere { from, name, listed }
+            }
+        }
     }
 }
 
@@ -293,6 +450,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::model::entry::{Kind, Permissions};
 
     fn at(text: &str) -> RemotePath {
         RemotePath::parse(text).unwrap()
@@ -327,8 +485,8 @@ mod tests {
     fn names_that_files_com_takes_for_one_are_one_place() {
         let mut backlog = Backlog::default();
         let first = backlog.push(delete("Docs/README"));
-        assert_eq!(backlog.first_at(&at("docs/readme")), Some(first));
-        assert_eq!(backlog.first_at(&at("DÓCS")), Some(first));
+        assert_eq!(backlog.last_at(&at("docs/readme")), Some(first));
+        assert_eq!(backlog.last_at(&at("DÓCS")), Some(first));
         let second = backlog.push(rename("docs", "other"));
         assert!(!backlog.is_ready(second));
     }
@@ -352,12 +510,63 @@ mod tests {
         backlog.push(rename("a", "b"));
         backlog.push(Step::Make(at("new")));
         let last = backlog.push(rename("b/x", "c"));
-        assert_eq!(backlog.origin(&at("c/f")), Some(at("a/x/f")));
-        assert_eq!(backlog.origin(&at("b/y")), Some(at("a/y")));
-        assert_eq!(backlog.origin(&at("bb")), Some(at("bb")));
-        assert_eq!(backlog.origin(&at("new/f")), None);
+        let there = |path| Origin::There(at(path));
+        assert_eq!(backlog.origin(&at("c/f")), there("a/x/f"));
+        assert_eq!(backlog.origin(&at("b/y")), there("a/y"));
+        assert_eq!(backlog.origin(&at("bb")), there("bb"));
+        assert_eq!(backlog.origin(&at("new/f")), Origin::MadeBy(2, at("new/f")));
         backlog.remove(last);
-        assert_eq!(backlog.origin(&at("c")), Some(at("c")));
+        assert_eq!(backlog.origin(&at("c")), there("c"));
+    }
+
+    #[test]
+    fn a_listing_is_led_through_the_steps() {
+        let entry = |name: &str| Entry {
+            name: name.to_owned(),
+            kind: Kind::File,
+            size: 1,
+            created: None,
+            changed: None,
+            provided: None,
+            md5: None,
+            crc32: None,
+            permissions: Permissions::ALL,
+            metadata: Default::default(),
+        };
+        let mut backlog = Backlog::default();
+        for step in [
+            delete("old/gone"),
+            rename("old/a", "old/b"),
+            Step::Make(at("old/new")),
+            rename("old", "d"),
+            rename("other/x", "d/x"),
+            rename("d/b", "d/c"),
+            Step::Make(at("made")),
+            rename("d/away", "made/away"),
+        ] {
+            backlog.push(step);
+        }
+        let origin = backlog.origin(&at("d"));
+        assert_eq!(origin, Origin::There(at("old")));
+        let listed = ["gone", "a", "stays", "away"].map(entry).to_vec();
+        let seen = backlog.replay(origin.clone(), listed);
+        let listing = ["c", "stays"].map(|name| Seen::Listed(entry(name)));
+        let elsewhere =
+            |from, name: &str| Seen::Elsewhere { from: at(from), name: name.into(), listed: None };
+        let others = [Seen::Made("new".into()), elsewhere("other/x", "x")];
+        assert!(
+            seen.len() == 4 && listing.iter().chain(&others).all(|entry| seen.contains(entry)),
+            "{seen:?}"
+        );
+        // The first two were taken while the question was under way.
+        let seen = backlog.replay(origin, ["b", "x"].map(entry).to_vec());
+        let moved = Seen::Elsewhere { from: at("other/x"), name: "x".into(), listed: Some(entry("x")) };
+        assert!(
+            seen.len() == 3 && seen.contains(&Seen::Listed(entry("c"))) && seen.contains(&moved),
+            "{seen:?}"
+        );
+        let made = backlog.replay(backlog.origin(&at("made")), Vec::new());
+        assert_eq!(made, [elsewhere("old/away", "away")]);
     }
 
     #[test]
@@ -366,13 +575,14 @@ mod tests {
         let step = backlog.push(delete("f"));
         backlog.begin(step);
         backlog.failed(step, Failure::plain(libc::EACCES), true);
-        assert_eq!((backlog.ready(), backlog.first_at(&at("f"))), (vec![], Some(step)));
+        assert_eq!((backlog.ready(), backlog.last_at(&at("f"))), (vec![], Some(step)));
         backlog.release(step);
         assert_eq!(backlog.begin(step).map(|(_, doubtful)| doubtful), Some(true));
     }
 
     proptest! {
-        /// The index answers what a look at all steps would.
+        /// The index answers what a look at all steps would, and a step is ready when no earlier one is
+        /// in its way.
         #[test]
         fn the_index_agrees_with_a_walk(
             paths in prop::collection::vec(("[ab](/[ab]){0,2}", "[ab](/[ab]){0,2}", any::<bool>()), 1..12),
@@ -388,8 +598,15 @@ mod tests {
             }
             let question = at(&question);
             let relates = |path: &RemotePath| path.below(&question).is_some() || question.below(path).is_some();
-            let walked = backlog.iter().find(|(_, pending)| pending.step.paths().any(relates));
-            prop_assert_eq!(backlog.first_at(&question), walked.map(|(number, _)| number));
+            let walked = backlog.iter().filter(|(_, pending)| pending.step.paths().any(relates)).last();
+            for (number, pending) in backlog.iter() {
+                let touches = |path: &RemotePath| {
+                    let relates = |other: &RemotePath| path.below(other).or(other.below(path)).is_some();
+                    backlog.iter().any(|(other, step)| other < number && step.step.paths().any(relates))
+                };
+                prop_assert_eq!(backlog.is_ready(number), !pending.step.paths().any(touches));
+            }
+            prop_assert_eq!(backlog.last_at(&question), walked.map(|(number, _)| number));
         }
     }
 }

@@ -52,7 +52,7 @@ pub async fn assemble(options: &Options) -> Result<Assembled, MountError> {
         durable::make_private_folder(folder).map_err(|error| local(folder, error))?;
     }
     let lock = StateLock::take(&options.state_dir)?;
-    let (store, spool) = Store::open(&options.state_dir, &options.cache_dir)
+    let (store, left) = Store::open(&options.state_dir, &options.cache_dir)
         .map_err(|error| local(&options.state_dir, error))?;
     let path = options.state_dir.join("journal.sqlite");
     let (journal, facts) = Journal::open(&path).map_err(|error| MountError::Journal { path, error })?;
@@ -60,7 +60,7 @@ pub async fn assemble(options: &Options) -> Result<Assembled, MountError> {
         store.start_after(last);
     }
     failpoint::reach("recover.journal-open");
-    let plan = Recovery::plan(facts.owed, spool);
+    let plan = Recovery::plan(facts, left);
     let (fs, stale) = Filesystem::new(rules(options), client.clone(), store, journal);
     if let Some(entry) = root {
         fs.describe_root(entry)?;

@@ -108,6 +108,15 @@ impl Daemon {
         let _ = fs::remove_file(&self.notify);
     }
 
+    /// Nothing goes wrong in these histories but the death of the daemon: an error in its log is one too many.
+    pub fn complained(&self) -> Result<(), String> {
+        let log = fs::read_to_string(&self.log).unwrap_or_default();
+        match log.lines().find(|line| line.contains(" ERROR ") || line.contains("panicked")) {
+            Some(line) => Err(format!("the log complains: {line}")),
+            None => Ok(()),
+        }
+    }
+
     /// The end of its log.
     pub fn told(&self) -> String {
         let log = fs::read_to_string(&self.log).unwrap_or_default();

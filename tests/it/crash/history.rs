@@ -86,7 +86,7 @@ impl Stand<'_> {
         if let (Ok(Ended::Dead), Kill::At { point, .. }) = (&lived, &life.kill) {
             self.report.died_at.insert(point);
         }
-        lived.map(drop).map_err(|why| format!("{why}\nlog:\n{}", daemon.told()))
+        lived.and_then(|_| daemon.complained()).map_err(|why| format!("{why}\nlog:\n{}", daemon.told()))
     }
 
     fn use_it(&mut self, life: &Life, daemon: &mut Daemon) -> Result<Ended, String> {
@@ -231,7 +231,7 @@ impl Stand<'_> {
     fn judge(&mut self) -> Result<(), String> {
         self.transcript.push("the end".to_owned());
         let mut daemon = Daemon::start(&self.stage, "mnt", STATE, self.options, &[]);
-        let judged = self.send_everything(&mut daemon);
+        let judged = self.send_everything(&mut daemon).and_then(|()| daemon.complained());
         judged.map_err(|why| format!("{why}\nlog:\n{}", daemon.told()))?;
         self.umount(daemon)?;
         let mut fresh = Daemon::start(&self.stage, "fresh", "fresh-state", &[], &[]);

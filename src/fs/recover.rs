@@ -1,5 +1,6 @@
 //! What an earlier mount left behind: owed again, or set aside. Nothing is deleted.
 
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use super::Filesystem;
@@ -31,6 +32,8 @@ pub struct Recovery {
     pub broken: Vec<Owed>,
     /// Facts of bytes that were proven when the mount ended, and had left the spool: forgotten.
     pub proven: Vec<ContentId>,
+    /// In the cache of the mount that ended: let go, once no fact speaks of them any more.
+    pub cached: BTreeSet<ContentId>,
 }
 
 impl Recovery {
@@ -47,6 +50,7 @@ impl Recovery {
             }
         }
         plan.unknown.extend(left.spooled.into_keys());
+        plan.cached = left.cached;
         plan
     }
 }
@@ -100,6 +104,12 @@ impl Filesystem {
             self.journal.note(Fact::Settled(fact.id));
         }
         plan.proven.into_iter().for_each(|id| self.journal.note(Fact::Settled(id)));
+        // A crash in between must find both, or no fact: a fact without its bytes is a loss.
+        self.journal.flush().await?;
+        for id in plan.cached {
+            self.store.remove_cached(id)?;
+            failpoint::reach("recover.uncached");
+        }
         let count = plan.steps.len() + plan.entries.len() + plan.owed.len();
         {
             let mut core = self.core();
@@ -246,7 +256,7 @@ impl Filesystem {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::{BTreeMap, BTreeSet};
+    use std::collections::BTreeMap;
 
     use super::*;
     use crate::model::attributes::Attributes;
@@ -268,5 +278,6 @@ mod tests {
         assert_eq!(plan.unknown, [ContentId(9)]);
         assert_eq!(plan.broken, [fact(3, 5)]);
         assert_eq!(plan.proven, [ContentId(4)]);
+        assert_eq!(plan.cached, BTreeSet::from([ContentId(4), ContentId(5)]));
     }
 }

@@ -9,7 +9,7 @@
 //!   points that ask for it ([`broken`]).
 
 /// Every point, in the order of the life of a file. Tests walk over them.
-pub const POINTS: [&str; 37] = [
+pub const POINTS: [&str; 38] = [
     "store.created",
     "store.moved-to-spool",
     "durable.bytes",
@@ -46,6 +46,7 @@ pub const POINTS: [&str; 37] = [
     "recover.planned",
     "store.set-aside",
     "recover.aside",
+    "recover.uncached",
     "recover.taken-up",
 ];
 

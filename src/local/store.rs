@@ -40,8 +40,8 @@ pub struct Left {
 }
 
 impl Store {
-    /// Opens the spool in `state_dir` and the cache in `cache_dir`. What an earlier mount left in
-    /// the cache is thrown away; what it left in the spool is told.
+    /// Opens the spool in `state_dir` and the cache in `cache_dir`, and tells what an earlier mount left.
+    /// What is in the cache goes with [`Self::remove_cached`], once no fact speaks of it any more.
     pub fn open(state_dir: &Path, cache_dir: &Path) -> io::Result<(Self, Left)> {
         let [spool, quarantine] = ["spool", "quarantine"].map(|name| state_dir.join(name));
         let cache = cache_dir.join("content");
@@ -49,10 +49,7 @@ impl Store {
             durable::make_private_folder(folder)?;
         }
         let mut left = Left::default();
-        for (path, id) in numbered(&cache)? {
-            fs::remove_file(path)?;
-            left.cached.insert(id);
-        }
+        left.cached.extend(numbered(&cache)?.into_iter().map(|(_, id)| id));
         for (path, id) in numbered(&spool)? {
             left.spooled.insert(id, fs::metadata(path)?.len());
         }
@@ -156,6 +153,11 @@ impl Store {
         }
     }
 
+    /// Lets go of what an earlier mount left in the cache.
+    pub fn remove_cached(&self, id: ContentId) -> io::Result<()> {
+        fs::remove_file(place(&self.cache, id))
+    }
+
     /// Sets a spooled file aside that nothing is known of, and says where it is now.
     pub fn set_aside(&self, id: ContentId) -> io::Result<PathBuf> {
         let to = (0u32..)
@@ -207,6 +209,7 @@ mod tests {
         drop(store);
         let (store, left) = Store::open(&state, &cache).unwrap();
         assert_eq!((left.spooled, left.cached), (BTreeMap::from([(owed, 5)]), BTreeSet::from([proven])));
+        store.remove_cached(proven).unwrap();
         assert!(store.file(proven).is_err());
         let aside = store.set_aside(owed).unwrap();
         assert_eq!(fs::read(aside).unwrap(), b"bytes");

@@ -5,7 +5,6 @@ use std::fs;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use filescomfs::local::failpoint;
 use filescomfs::model::name;
 
 use super::daemon::{Daemon, ask};
@@ -311,9 +310,4 @@ pub fn shortened(mut history: History, options: &[&str], attempts: usize) -> Opt
         }
     }
     found.map(|violation| (history, violation))
-}
-
-/// Is every fail point among those where a daemon died?
-pub fn never_reached(died_at: &BTreeSet<&'static str>) -> Vec<&'static str> {
-    failpoint::POINTS.iter().copied().filter(|point| !died_at.contains(point)).collect()
 }

@@ -140,6 +140,8 @@ impl<'a> Program<'a> {
                 Ok("0")
             }
             (Answer::Refused(_), None) => Ok("refused, as it must be"),
+            // Into a folder that Files.com does not have yet, since it goes by a temporary name.
+            (Answer::Refused(libc::EXDEV), Some(_)) => Ok("refused: copy it"),
             (Answer::Done(()), None) => Err(Broken::Wrong(format!("{change:?} was answered with 0"))),
             (Answer::Refused(errno), Some(_)) => Err(wrong(&format!("{change:?}"), errno)),
             (Answer::Dead { maybe }, planned) => {

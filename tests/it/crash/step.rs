@@ -9,9 +9,21 @@ use super::world::{Change, World};
 use crate::reference::Dice;
 
 /// Names that collide on Files.com, temporary names, and folders to move them between.
-const FILES: [&str; 12] =
-    ["a", "A", "b", "data.bin", "w.tmp", "pack-tmp-1", "d/x", "d/X", "d/z.partial", "e/x", "e/s/q", "f/x"];
-const FOLDERS: [&str; 5] = ["d", "e", "e/s", "f", "g"];
+const FILES: [&str; 12] = [
+    "a",
+    "A",
+    "b",
+    "data.bin",
+    "w.tmp",
+    "pack-tmp-1",
+    "d/x",
+    "d/X",
+    "d/z.partial",
+    "e/x",
+    "e/s/q",
+    "g.tmp/x",
+];
+const FOLDERS: [&str; 6] = ["d", "e", "e/s", "f", "g", "g.tmp"];
 const LINKS: [&str; 3] = ["link", "d/link", "b"];
 /// Descriptors that one program holds open at the same time.
 pub const SLOTS: usize = 3;
@@ -112,6 +124,8 @@ pub enum Kill {
     At { point: &'static str, nth: u64 },
     /// That many microseconds after the beginning of a step.
     During { step: usize, micros: u64 },
+    /// After the last step.
+    InTheEnd,
     /// That many microseconds after the start of the daemon, mounted or not.
     Starting { micros: u64 },
 }
@@ -123,6 +137,7 @@ impl fmt::Display for Kill {
             Self::During { step, micros } => {
                 write!(f, "killed {micros} us after the beginning of step {step}")
             }
+            Self::InTheEnd => write!(f, "killed after its last step"),
             Self::Starting { micros } => write!(f, "killed {micros} us after its start"),
         }
     }

@@ -188,11 +188,17 @@ impl Place {
 }
 
 impl Backlog {
+    /// A number that no step has, for one that is taken at once.
+    pub fn number(&mut self) -> u64 {
+        self.next += 1;
+        self.next
+    }
+
     /// Adds a step behind all others and returns its number.
     pub fn push(&mut self, step: Step) -> u64 {
-        self.next += 1;
-        self.put(self.next, step, false);
-        self.next
+        let number = self.number();
+        self.put(number, step, false);
+        number
     }
 
     /// Adds a step that an earlier mount left, perhaps taken already.

@@ -11,6 +11,7 @@ use crate::model::backlog::{Origin, Seen};
 use crate::model::entry::Entry;
 use crate::model::failure::Failure;
 use crate::model::ino::Ino;
+use crate::model::path::RemotePath;
 use crate::remote::{Error, ErrorKind};
 
 /// One line of a directory.
@@ -46,7 +47,7 @@ impl Filesystem {
                 let path = core.tree.path(folder).ok_or(Failure::plain(libc::ENOENT))?;
                 (path.clone(), core.backlog.origin(&path), core.backlog.ended(), Instant::now())
             };
-            let answer = self.list_there(origin).await;
+            let answer = self.list_there(&path, origin).await;
             // Renamed meanwhile: the answer may be about another folder that has its old name now.
             let core = self.core();
             if core.tree.path(folder).as_ref() == Some(&path) && core.backlog.ended() == ended {
@@ -82,19 +83,34 @@ impl Filesystem {
         Ok(())
     }
 
-    /// What a folder holds once all steps are taken, whatever Files.com lists now.
-    async fn list_there(&self, origin: Origin) -> Result<Vec<Entry>, Error> {
-        let listed = match &origin {
-            Origin::There(path) => self.remote.list(path).await?,
-            // Files.com has not been asked to make it yet.
-            Origin::MadeBy(..) => Vec::new(),
-        };
-        let seen = {
-            let core = self.core();
-            if core.backlog.is_empty() {
-                return Ok(listed);
+    /// The same where the folder is not where it was: a move may have been made that was not noted yet, now or
+    /// by an earlier mount.
+    async fn list_elsewhere(&self, path: &RemotePath) -> Result<Option<Vec<Seen>>, Error> {
+        let places = self.core().backlog.later_places(path);
+        for (from, place) in places {
+            match self.remote.list(&place).await {
+                Ok(listed) => return Ok(Some(self.core().backlog.replay_from(from, place, listed))),
+                Err(error) if error.kind() == ErrorKind::NotFound => {}
+                Err(error) => return Err(error),
             }
-            core.backlog.replay(origin, listed)
+        }
+        Ok(None)
+    }
+
+    /// What a folder holds once all steps are taken, whatever Files.com lists now.
+    async fn list_there(&self, path: &RemotePath, origin: Origin) -> Result<Vec<Entry>, Error> {
+        let listed = match &origin {
+            Origin::There(there) => self.remote.list(there).await,
+            // Files.com has not been asked to make it yet.
+            Origin::MadeBy(..) => Ok(Vec::new()),
+        };
+        let seen = match listed {
+            Ok(listed) if self.core().backlog.is_empty() => return Ok(listed),
+            Ok(listed) => self.core().backlog.replay(origin, listed),
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                self.list_elsewhere(path).await?.ok_or(error)?
+            }
+            Err(error) => return Err(error),
         };
         let mut entries = Vec::with_capacity(seen.len());
         for seen in seen {

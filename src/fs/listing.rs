@@ -92,20 +92,35 @@ impl Filesystem {
                 Ok(listed) => return Ok(Some(self.core().backlog.replay_from(from, place, listed))),
                 Err(error) if error.kind() == ErrorKind::NotFound => {}
                 Err(error) => return Err(error),
+=======
+    /// What a folder holds once all steps are taken, whatever Files.com lists now. `None` when a rename
+    /// into the folder is under way, and neither end of it has the entry at this moment.
+    async fn list_there(&self, origin: Origin) -> Result<Option<Vec<Entry>>, Error> {
+        let listed = match &origin {
+            Origin::There(path) => self.remote.list(path).await?,
+            // Files.com has not been asked to make it yet.
+            Origin::MadeBy(..) => Vec::new(),
+        };
+        let seen = {
+            let core = self.core();
+            if core.backlog.is_empty() {
+                return Ok(Some(listed));
+>>>>>>> main
             }
         }
         Ok(None)
     }
 
-    /// What a folder holds once all steps are taken, whatever Files.com lists now.
-    async fn list_there(&self, path: &RemotePath, origin: Origin) -> Result<Vec<Entry>, Error> {
+    /// What a folder holds once all steps are taken, whatever Files.com lists now. `None` when a rename
+    /// into the folder is under way, and neither end of it has the entry at this moment.
+    async fn list_there(&self, path: &RemotePath, origin: Origin) -> Result<Option<Vec<Entry>>, Error> {
         let listed = match &origin {
             Origin::There(there) => self.remote.list(there).await,
             // Files.com has not been asked to make it yet.
             Origin::MadeBy(..) => Ok(Vec::new()),
         };
         let seen = match listed {
-            Ok(listed) if self.core().backlog.is_empty() => return Ok(listed),
+            Ok(listed) if self.core().backlog.is_empty() => return Ok(Some(listed)),
             Ok(listed) => self.core().backlog.replay(origin, listed),
             Err(error) if error.kind() == ErrorKind::NotFound => {
                 self.list_elsewhere(path).await?.ok_or(error)?
@@ -114,15 +129,21 @@ impl Filesystem {
         };
         let mut entries = Vec::with_capacity(seen.len());
         for seen in seen {
-            entries.extend(match seen {
-                Seen::Listed(entry) => Some(entry),
-                Seen::Made(name) => Some(Entry::folder(name)),
+            match seen {
+                Seen::Listed(entry) => entries.push(entry),
+                Seen::Made(name) => entries.push(Entry::folder(name)),
                 Seen::Elsewhere { from, name, listed } => {
-                    self.remote.stat(&from).await?.map(|entry| Entry { name, ..entry }).or(listed)
+                    let there = self.remote.stat(&from).await?.map(|entry| Entry { name, ..entry });
+                    match there.or(listed) {
+                        Some(entry) => entries.push(entry),
+                        None if self.core().backlog.under_way() > 0 => return Ok(None),
+                        // Somebody else took it away.
+                        None => {}
+                    }
                 }
-            });
+            }
         }
-        Ok(entries)
+        Ok(Some(entries))
     }
 
     /// What `name` in `parent` is, if that can be told without asking Files.com; counts as a look-up

@@ -47,7 +47,18 @@ impl Filesystem {
                 let path = core.tree.path(folder).ok_or(Failure::plain(libc::ENOENT))?;
                 (path.clone(), core.backlog.origin(&path), core.backlog.ended(), Instant::now())
             };
-            let answer = self.list_there(&path, origin).await;
+            let answer = match self.list_there(&path, origin).await {
+                Ok(Some(entries)) => Ok(entries),
+                // Something was on its way.
+                Ok(None) => {
+                    self.names_settle(ended).await;
+                    continue;
+                }
+                Err(error) if error.kind() == ErrorKind::NotFound && self.names_settle(ended).await => {
+                    continue;
+                }
+                Err(error) => Err(error),
+            };
             // Renamed meanwhile: the answer may be about another folder that has its old name now.
             let core = self.core();
             if core.tree.path(folder).as_ref() == Some(&path) && core.backlog.ended() == ended {
@@ -83,8 +94,8 @@ impl Filesystem {
         Ok(())
     }
 
-    /// The same where the folder is not where it was: a move may have been made that was not noted yet, now or
-    /// by an earlier mount.
+    /// The same where the folder is not where it was: an earlier mount may have made a move that it could not
+    /// note any more.
     async fn list_elsewhere(&self, path: &RemotePath) -> Result<Option<Vec<Seen>>, Error> {
         let places = self.core().backlog.later_places(path);
         for (from, place) in places {
@@ -92,20 +103,6 @@ impl Filesystem {
                 Ok(listed) => return Ok(Some(self.core().backlog.replay_from(from, place, listed))),
                 Err(error) if error.kind() == ErrorKind::NotFound => {}
                 Err(error) => return Err(error),
-=======
-    /// What a folder holds once all steps are taken, whatever Files.com lists now. `None` when a rename
-    /// into the folder is under way, and neither end of it has the entry at this moment.
-    async fn list_there(&self, origin: Origin) -> Result<Option<Vec<Entry>>, Error> {
-        let listed = match &origin {
-            Origin::There(path) => self.remote.list(path).await?,
-            // Files.com has not been asked to make it yet.
-            Origin::MadeBy(..) => Vec::new(),
-        };
-        let seen = {
-            let core = self.core();
-            if core.backlog.is_empty() {
-                return Ok(Some(listed));
->>>>>>> main
             }
         }
         Ok(None)

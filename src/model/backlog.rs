@@ -546,7 +546,7 @@ mod tests {
         let places = [(first + 1, at("b/x")), (second + 1, at("c/x"))];
         assert_eq!(backlog.later_places(&at("c/x")), places);
         assert_eq!(backlog.later_places(&at("d")), []);
-        let listed = vec![Entry::folder("kept"), Entry::folder("moved")];
+        let listed = vec![Entry::folder("kept".into()), Entry::folder("moved".into())];
         backlog.push(rename("c/x/moved", "elsewhere"));
         let seen = backlog.replay_from(second + 1, at("c/x"), listed);
         assert_eq!(seen.iter().map(Seen::name).collect::<Vec<_>>(), ["kept"]);

@@ -92,6 +92,12 @@ impl Daemon {
         self.child.try_wait().expect("a child can be waited for").is_some()
     }
 
+    /// SIGKILL, if it is not dead already.
+    pub fn kill(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+
     /// Waits until it has ended by itself.
     pub fn ended(mut self) -> Result<(), String> {
         let status = self.child.wait().expect("a child can be waited for");
@@ -128,10 +134,7 @@ impl Daemon {
 /// SIGKILL, unless it is dead, and the dead mount taken away.
 impl Drop for Daemon {
     fn drop(&mut self) {
-        if !self.is_dead() {
-            let _ = self.child.kill();
-            let _ = self.child.wait();
-        }
+        self.kill();
         self.clear();
     }
 }

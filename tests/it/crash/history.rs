@@ -134,6 +134,8 @@ impl Stand<'_> {
         if let Some(killer) = killer {
             killer.join().expect("the killer does not panic");
         }
+        // What the program has open is open to the end, and never closed.
+        daemon.kill();
         outcome
     }
 

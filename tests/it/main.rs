@@ -5,6 +5,7 @@
 
 mod awkward;
 mod close;
+mod crash;
 mod failures;
 mod faults;
 mod hostile;

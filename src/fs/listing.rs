@@ -180,8 +180,16 @@ impl Filesystem {
     }
 
     /// The entries of a folder, as one snapshot for one reader.
-    pub async fn read_dir(&self, folder: Ino) -> Result<Arc<Vec<DirEntry>>, Failure> {
+    pub async fn read_dir(self: &Arc<Self>, folder: Ino) -> Result<Arc<Vec<DirEntry>>, Failure> {
+        self.look_ahead(folder);
         self.list(folder).await?;
+        let entries = self.entries(folder)?;
+        let below = entries.iter().skip(2).filter(|entry| entry.shape == Shape::Folder);
+        self.may_be_walked(folder, below.map(|entry| entry.ino).collect());
+        Ok(Arc::new(entries))
+    }
+
+    fn entries(&self, folder: Ino) -> Result<Vec<DirEntry>, Failure> {
         let core = self.core();
         let parent = core.tree.node(folder)?.parent.unwrap_or(Ino::ROOT);
         let known = core.tree.folder(folder)?;
@@ -196,7 +204,7 @@ impl Filesystem {
         entries.sort_by(|a, b| a.name.cmp(&b.name));
         let dots = [(folder, "."), (parent, "..")];
         let dots = dots.map(|(ino, name)| DirEntry { ino, name: name.into(), shape: Shape::Folder });
-        Ok(Arc::new(dots.into_iter().chain(entries).collect()))
+        Ok(dots.into_iter().chain(entries).collect())
     }
 
     /// The attributes that go with a line of a directory; counts as a look-up of the kernel.

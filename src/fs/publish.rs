@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use super::core::{Core, Errand, Progress};
 use super::{Close, Filesystem, on_disk, told};
+use crate::local::failpoint;
 use crate::local::journal::Fact;
 use crate::model::attributes::{Attributes, is_ours, on_the_wire};
 use crate::model::entry::Entry;
@@ -127,7 +128,9 @@ impl Filesystem {
             return Err(Trouble::Behind);
         }
         let parcel = self.send(job).await?;
+        failpoint::reach("publish.sent");
         let (entry, path, attributes) = self.complete(job, &parcel).await?;
+        failpoint::reach("publish.completed");
         if entry.name != path.name() {
             return Err(Trouble::Refused(Failure::new(
                 libc::EIO,
@@ -138,6 +141,7 @@ impl Filesystem {
             )));
         }
         let proof = self.prove(&path, &parcel.sent, &entry).await?;
+        failpoint::reach("publish.proven");
         self.settle(job, &proof, entry, attributes).await;
         Ok(())
     }
@@ -247,7 +251,9 @@ impl Filesystem {
                 self.store.remove(job.id);
             }
         }
+        failpoint::reach("publish.cached");
         self.journal.note(Fact::Settled(job.id));
+        failpoint::reach("publish.settled");
         older.into_iter().for_each(|older| self.drop_content(older));
         self.make_room();
     }

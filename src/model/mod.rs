@@ -27,4 +27,5 @@ pub mod rename;
 pub mod siblings;
 pub mod temporary;
 pub mod tree;
+pub mod walk;
 pub mod xattrs;

@@ -233,7 +233,7 @@ fn others_are_let_in_by_their_modes_alone() {
         // Only root may do that without /etc/fuse.conf.
         return;
     }
-    let mut stage = Stage::new();
+    let stage = Stage::new();
     let user = Ordinary::new(&stage);
     let mount = stage.mount_at("ordinary/open", "state", &["--allow-other"]);
     fs::write(mount.path("secret"), "x").unwrap();

@@ -7,6 +7,7 @@ mod attributes;
 mod awkward;
 mod calls;
 mod close;
+mod crash;
 mod failures;
 mod faithful;
 mod faults;

@@ -20,6 +20,7 @@ use tokio::sync::oneshot;
 
 pub use self::fact::{EntryDebt, Fact, Facts, Owed, OwedEntry};
 pub use self::place::Place;
+use super::failpoint;
 use crate::model::failure::Failure;
 
 /// Version of the tables; kept in SQLite's `user_version`.
@@ -151,10 +152,16 @@ fn write(mut connection: Connection, inbox: &Receiver<Order>) {
 
 fn apply(connection: &mut Connection, orders: &[Order]) -> rusqlite::Result<()> {
     let transaction = connection.transaction()?;
+    failpoint::broken("journal.before")
+        .map_err(|error| rusqlite::Error::ToSqlConversionFailure(error.into()))?;
+    failpoint::reach("journal.before");
     for fact in orders.iter().flat_map(|order| &order.facts) {
         write_down(&transaction, fact)?;
     }
-    transaction.commit()
+    failpoint::reach("journal.written");
+    transaction.commit()?;
+    failpoint::reach("journal.after");
+    Ok(())
 }
 
 fn write_down(to: &Transaction<'_>, fact: &Fact) -> rusqlite::Result<()> {

@@ -55,7 +55,35 @@ pub(super) fn attr(attr: &Attr) -> FileAttr {
 
 pub(super) fn moment(time: TimeOrNow) -> Moment {
     match time {
-        TimeOrNow::SpecificTime(time) => Moment::from(time),
+        TimeOrNow::SpecificTime(time) => given(time),
         TimeOrNow::Now => Moment::from(SystemTime::now()),
+    }
+}
+
+/// The kernel's nanoseconds count forward, also before 1970; fuser 0.18 reads them backward there.
+fn given(time: SystemTime) -> Moment {
+    match time.duration_since(SystemTime::UNIX_EPOCH) {
+        Ok(_) => Moment::from(time),
+        Err(before) => {
+            let read = before.duration();
+            Moment { seconds: 0i64.saturating_sub_unsigned(read.as_secs()), nanos: read.subsec_nanos() }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn times_before_1970_are_what_the_kernel_said() {
+        // What fuser makes of 12 seconds before 1970 and half a second after that.
+        let time = SystemTime::UNIX_EPOCH - Duration::new(12, 500_000_000);
+        let expected = Moment { seconds: -12, nanos: 500_000_000 };
+        assert_eq!(moment(TimeOrNow::SpecificTime(time)), expected);
+        assert_eq!(given(SystemTime::UNIX_EPOCH - Duration::from_secs(1)), Moment::from_seconds(-1));
+        assert_eq!(given(SystemTime::UNIX_EPOCH + Duration::from_secs(1)), Moment::from_seconds(1));
     }
 }

@@ -3,12 +3,13 @@
 
 use std::ffi::OsString;
 use std::fs;
+use std::io::Read;
 use std::os::unix::ffi::OsStringExt;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Child, Command, Stdio};
 
-use crate::stage::{KEY, Stage, is_mounted, noise, run, sh, told};
+use crate::stage::{KEY, Stage, noise, run, sh, told};
 
 /// Somebody without any rights of his own: nobody and nogroup.
 const ORDINARY: u32 = 65_534;
@@ -111,14 +112,18 @@ fn root_brings_everything_there_and_back() {
     }
 }
 
-/// What an ordinary user does, in a folder that is open to all: the tests of a build run as root.
+/// What an ordinary user does, in a folder that is open to all: the tests of a build run as root. `/dev/fuse` is
+/// open to all, too, as udev makes it; where it is not, in containers, in a mount namespace of his own.
 struct Ordinary {
     folder: PathBuf,
     program: PathBuf,
+    /// Keeps the namespace.
+    home: Option<Child>,
 }
 
 impl Ordinary {
-    fn new(stage: &Stage) -> Self {
+    /// Who mounts for himself, or uses what root has mounted.
+    fn new(stage: &Stage, mounts: bool) -> Self {
         let folder = stage.path("ordinary");
         fs::create_dir(&folder).unwrap();
         let open = |path: &Path, mode| fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
@@ -127,23 +132,38 @@ impl Ordinary {
         // Where it was built, nobody else may look.
         let program = folder.join("filescomfs");
         fs::copy(env!("CARGO_BIN_EXE_filescomfs"), &program).unwrap();
-        Self { folder, program }
+        let home = (mounts && is_root()).then(|| {
+            let line = "mkdir dev && mount -t tmpfs none dev && mknod dev/fuse c 10 229 && chmod 666 dev/fuse \
+                        && mount --bind dev/fuse /dev/fuse && echo && exec sleep 600";
+            let mut command = Command::new("unshare");
+            command.args(["--mount", "--propagation", "private", "sh", "-ec", line]).current_dir(&folder);
+            let mut home = command.stdout(Stdio::piped()).spawn().unwrap();
+            let ready = home.stdout.as_mut().map(|told| told.read(&mut [0]).unwrap());
+            assert_eq!(ready, Some(1), "there is no namespace with a /dev/fuse for all");
+            home
+        });
+        Self { folder, program, home }
+    }
+
+    /// Inside of the namespace, as root.
+    fn inside(&self, words: &[&str]) -> Command {
+        let mut command = Command::new("env");
+        if let Some(home) = &self.home {
+            command.args(["nsenter", &format!("--mount=/proc/{}/ns/mnt", home.id())]);
+        }
+        command.args(words);
+        command
     }
 
     fn command(&self, line: &str) -> Command {
-        let mut command = Command::new("sh");
-        if is_root() {
-            command = Command::new("setpriv");
-            let id = ORDINARY;
-            command.args([
-                format!("--reuid={id}"),
-                format!("--regid={id}"),
-                "--clear-groups".into(),
-                "sh".into(),
-            ]);
-        }
-        command.args(["-ec", line]).current_dir(&self.folder).env("HOME", &self.folder);
-        command.env("FILES_API_KEY", KEY).env_remove("FILES_USERNAME").env_remove("FILES_PASSWORD");
+        let ids = [format!("--reuid={ORDINARY}"), format!("--regid={ORDINARY}")];
+        let mut words = vec!["setpriv", &ids[0], &ids[1], "--clear-groups"];
+        words.truncate(if is_root() { words.len() } else { 0 });
+        let line = format!("cd {} && {line}", self.folder.display());
+        words.extend(["sh", "-ec", &line]);
+        let mut command = self.inside(&words);
+        command.env("HOME", &self.folder).env("FILES_API_KEY", KEY);
+        command.env_remove("FILES_USERNAME").env_remove("FILES_PASSWORD");
         command
     }
 
@@ -154,29 +174,32 @@ impl Ordinary {
 
     fn mount(&self, stage: &Stage, state: &str, options: &str) {
         self.sh(&format!(
-            "mkdir -p mnt && {} mount {options} --cache-dir {state} {} mnt",
+            "mkdir -p mnt && {} mount {options} --cache-dir {state} {} mnt && findmnt mnt",
             self.program.display(),
             stage.source()
         ));
-        assert!(is_mounted(&self.folder.join("mnt")));
     }
 
     fn umount(&self) {
-        let done = self.command(&format!("{} umount mnt", self.program.display())).output().unwrap();
-        assert!(done.status.success(), "{}", told(&done));
+        self.sh(&format!("{} umount mnt", self.program.display()));
     }
 }
 
 impl Drop for Ordinary {
     fn drop(&mut self) {
-        let _ = Command::new("fusermount3").arg("-uqz").arg(self.folder.join("mnt")).output();
+        let point = self.folder.join("mnt");
+        let _ = self.inside(&["fusermount3", "-uqz"]).arg(&point).output();
+        if let Some(home) = &mut self.home {
+            let _ = home.kill();
+            let _ = home.wait();
+        }
     }
 }
 
 #[test]
 fn an_ordinary_user_brings_everything_there_and_back() {
     let stage = Stage::new();
-    let user = Ordinary::new(&stage);
+    let user = Ordinary::new(&stage, true);
     let source = user.folder.join("source");
     plant(&source, false);
     if is_root() {
@@ -205,16 +228,14 @@ fn an_ordinary_user_brings_everything_there_and_back() {
 #[test]
 fn an_ordinary_user_may_do_what_the_modes_allow() {
     let stage = Stage::new();
-    let user = Ordinary::new(&stage);
-    user.mount(&stage, "state", "--uid 1234 --gid 1235 --umask 027");
+    let user = Ordinary::new(&stage, true);
+    user.mount(&stage, "state", "--uid 1234 --gid 1235 --umask 022");
     stage.site.put("backups/theirs", b"x");
     stage.site.mkdir("backups/folder");
-    assert_eq!(user.sh("stat -c '%u %g %a' mnt/theirs mnt/folder"), "1234 1235 640\n1234 1235 750\n");
+    assert_eq!(user.sh("stat -c '%u %g %a' mnt/theirs mnt/folder"), "1234 1235 644\n1234 1235 755\n");
     // The owner that is shown is another: the mode has no bit for us, although we have mounted it.
-    let refused = user.command("cat mnt/theirs").output().unwrap();
-    if !is_root() || ORDINARY != 1234 {
-        assert!(!refused.status.success() && told(&refused).contains("denied"), "{}", told(&refused));
-    }
+    let refused = user.command("echo x > mnt/theirs").output().unwrap();
+    assert!(!refused.status.success() && told(&refused).contains("denied"), "{}", told(&refused));
     user.umount();
     user.mount(&stage, "state", "");
     user.sh("cat mnt/theirs && echo mine > mnt/mine && chmod 600 mnt/mine");
@@ -222,7 +243,8 @@ fn an_ordinary_user_may_do_what_the_modes_allow() {
     assert!(told(&refused).contains("not permitted"), "{}", told(&refused));
     if is_root() {
         // Not even root looks into it, unless the user lets others in.
-        assert!(fs::read_dir(user.folder.join("mnt")).is_err());
+        let refused = user.inside(&["ls"]).arg(user.folder.join("mnt")).output().unwrap();
+        assert!(told(&refused).contains("denied"), "{}", told(&refused));
     }
     user.umount();
 }
@@ -234,7 +256,7 @@ fn others_are_let_in_by_their_modes_alone() {
         return;
     }
     let stage = Stage::new();
-    let user = Ordinary::new(&stage);
+    let user = Ordinary::new(&stage, false);
     let mount = stage.mount_at("ordinary/open", "state", &["--allow-other"]);
     fs::write(mount.path("secret"), "x").unwrap();
     fs::set_permissions(mount.path("secret"), fs::Permissions::from_mode(0o600)).unwrap();

@@ -6,13 +6,14 @@ use std::time::Instant;
 
 use super::core::Digests;
 use super::{Attr, Filesystem, told};
+use crate::local::journal::Fact;
 use crate::model::attributes::Shape;
 use crate::model::backlog::{Origin, Seen};
 use crate::model::entry::Entry;
 use crate::model::failure::Failure;
 use crate::model::ino::Ino;
 use crate::model::path::RemotePath;
-use crate::remote::{Error, ErrorKind};
+use crate::remote::{Error, ErrorKind, is_out_of_reach};
 
 /// One line of a directory.
 #[derive(Debug, Clone)]
@@ -33,10 +34,16 @@ impl Filesystem {
             return Ok(());
         }
         let _turn = self.listings.take(folder).await;
-        if self.core().is_fresh(folder, self.rules.dir_ttl, Instant::now())? {
+        if self.core().is_fresh(folder, self.rules.dir_ttl, Instant::now())? || self.only_known(folder)? {
             return Ok(());
         }
         self.list_anew(folder).await
+    }
+
+    /// Files.com cannot be reached, and the folder was listed before: nobody waits to find that out
+    /// again.
+    fn only_known(&self, folder: Ino) -> Result<bool, Failure> {
+        Ok(!*self.reach.borrow() && self.core().tree.folder(folder)?.listed.is_some())
     }
 
     /// Asks for the listing of `folder` now, however new the last one is.
@@ -72,7 +79,7 @@ impl Filesystem {
             Ok(entries) => entries,
             Err(error) => {
                 let known = self.core().tree.folder(folder)?.listed.is_some();
-                if known && matches!(error.kind(), ErrorKind::Network | ErrorKind::Timeout) {
+                if known && is_out_of_reach(error.kind()) {
                     // What is known stays readable; that it cannot be refreshed is not "gone".
                     tracing::warn!("{path} is shown as it was before: {error}");
                     return Ok(());
@@ -85,7 +92,13 @@ impl Filesystem {
             if entries.iter().any(|entry| entry.md5.is_some()) {
                 core.habits.digests = Digests::Stated;
             }
-            core.tree.merge(folder, entries, asked)?
+            let changes = core.tree.merge(folder, entries, asked)?;
+            for (ino, before) in &changes.renamed {
+                let mut facts = vec![Fact::EntrySettled(path.join(before))];
+                facts.extend(self.facts_of(&core, *ino));
+                self.journal.note_all(facts);
+            }
+            changes
         };
         for name in &changes.hidden {
             tracing::warn!("{path} has an entry that no folder of Linux can hold, it is not shown: {name:?}");
@@ -167,8 +180,16 @@ impl Filesystem {
     }
 
     /// The entries of a folder, as one snapshot for one reader.
-    pub async fn read_dir(&self, folder: Ino) -> Result<Arc<Vec<DirEntry>>, Failure> {
+    pub async fn read_dir(self: &Arc<Self>, folder: Ino) -> Result<Arc<Vec<DirEntry>>, Failure> {
+        self.look_ahead(folder);
         self.list(folder).await?;
+        let entries = self.entries(folder)?;
+        let below = entries.iter().skip(2).filter(|entry| entry.shape == Shape::Folder);
+        self.may_be_walked(folder, below.map(|entry| entry.ino).collect());
+        Ok(Arc::new(entries))
+    }
+
+    fn entries(&self, folder: Ino) -> Result<Vec<DirEntry>, Failure> {
         let core = self.core();
         let parent = core.tree.node(folder)?.parent.unwrap_or(Ino::ROOT);
         let known = core.tree.folder(folder)?;
@@ -183,7 +204,7 @@ impl Filesystem {
         entries.sort_by(|a, b| a.name.cmp(&b.name));
         let dots = [(folder, "."), (parent, "..")];
         let dots = dots.map(|(ino, name)| DirEntry { ino, name: name.into(), shape: Shape::Folder });
-        Ok(Arc::new(dots.into_iter().chain(entries).collect()))
+        Ok(dots.into_iter().chain(entries).collect())
     }
 
     /// The attributes that go with a line of a directory; counts as a look-up of the kernel.

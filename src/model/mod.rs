@@ -26,3 +26,4 @@ pub mod rename;
 pub mod siblings;
 pub mod temporary;
 pub mod tree;
+pub mod walk;

@@ -12,6 +12,7 @@ mod hostile;
 mod journaled;
 mod lifecycle;
 mod names;
+mod offline;
 mod races;
 mod reading;
 mod reference;

@@ -31,7 +31,11 @@ struct Order {
     /// written.
     facts: Vec<Fact>,
     answer: Option<oneshot::Sender<Result<(), Failure>>>,
+    then: Option<Then>,
 }
+
+/// What may be done once a fact is on the disk. Never done when it could not be written.
+struct Then(Box<dyn FnOnce() + Send>);
 
 /// The way to the one thread that writes.
 #[derive(Debug)]
@@ -76,7 +80,14 @@ impl Journal {
     /// The same for several that become true together.
     pub fn note_all(&self, facts: Vec<Fact>) {
         if let Some(orders) = self.orders.as_ref().filter(|_| !facts.is_empty()) {
-            let _ = orders.send(Order { facts, answer: None });
+            let _ = orders.send(Order { facts, answer: None, then: None });
+        }
+    }
+
+    /// The same, and `then` once it is on the disk: what a fact speaks of goes after the fact.
+    pub fn note_then(&self, fact: Fact, then: impl FnOnce() + Send + 'static) {
+        if let Some(orders) = &self.orders {
+            let _ = orders.send(Order { facts: vec![fact], answer: None, then: Some(Then(Box::new(then))) });
         }
     }
 
@@ -89,7 +100,7 @@ impl Journal {
     /// Waits until every fact that was noted before is on the disk.
     pub async fn flush(&self) -> Result<(), Failure> {
         let (answer, outcome) = oneshot::channel();
-        let order = Order { facts: Vec::new(), answer: Some(answer) };
+        let order = Order { facts: Vec::new(), answer: Some(answer), then: None };
         let sent = self.orders.as_ref().is_some_and(|orders| orders.send(order).is_ok());
         let gone = || Failure::new(libc::EIO, "the journal is closed");
         if !sent {
@@ -133,6 +144,9 @@ fn write(mut connection: Connection, inbox: &Receiver<Order>) {
         for order in orders {
             if let Some(answer) = order.answer {
                 let _ = answer.send(broken.clone().map_or(Ok(()), Err));
+            }
+            if let (Some(Then(then)), None) = (order.then, &broken) {
+                then();
             }
         }
     }
@@ -200,6 +214,21 @@ mod tests {
         drop(journal);
         let (_journal, after) = Journal::open(&path).unwrap();
         assert_eq!(after.owed, [owed(1, "a/f")]);
+    }
+
+    #[tokio::test]
+    async fn bytes_go_after_their_fact() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("journal.sqlite");
+        let (journal, _) = Journal::open(&path).unwrap();
+        journal.commit(Fact::Owed(owed(1, "a"))).await.unwrap();
+        let (tell, told) = channel();
+        let look = path.clone();
+        journal.note_then(Fact::Settled(ContentId(1)), move || {
+            let facts = owed::read(&Connection::open(&look).unwrap()).unwrap();
+            tell.send(facts.is_empty()).unwrap();
+        });
+        assert!(told.recv().unwrap(), "the fact is still there when its bytes may go");
     }
 
     #[tokio::test]

@@ -1,30 +1,35 @@
 //! Facts that must survive a crash: which files are whole in the spool and owed, which folders and
 //! attributes, and which changes of names Files.com must still make.
 //!
-//! SQLite keeps them, a table for each kind (write-ahead log, `synchronous=FULL`), written by one thread that takes all facts
-//! that wait into one transaction. A fact is true for the next mount once [`Journal::commit`] has
+//! SQLite keeps them, a table for each kind (write-ahead log, `synchronous=FULL`, a checksum in each row),
+//! written by one thread that takes all facts that wait into one transaction. A fact is true for the next mount once [`Journal::commit`] has
 //! answered. After a write that failed nothing here can be believed, so every later one fails too.
 
+#[cfg(test)]
+mod damage;
 mod entries;
 mod fact;
+mod open;
 mod owed;
 mod place;
+mod rows;
 mod steps;
 
 use std::path::Path;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::JoinHandle;
 
-use rusqlite::{Connection, OptionalExtension, Transaction};
+use rusqlite::{Connection, Transaction};
 use tokio::sync::oneshot;
 
 pub use self::fact::{EntryDebt, Fact, Facts, Owed, OwedEntry};
+pub use self::open::{OpenError, kept_aside, set_aside};
 pub use self::place::Place;
 use super::failpoint;
 use crate::model::failure::Failure;
 
 /// Version of the tables; kept in SQLite's `user_version`.
-const VERSION: i64 = 2;
+const VERSION: i64 = 3;
 
 struct Order {
     /// Become true together, or not at all. None at all only asks to be told when what came before is
@@ -46,28 +51,16 @@ pub struct Journal {
 
 impl Journal {
     /// Opens or creates the journal and tells what an earlier mount left true.
-    pub fn open(path: &Path) -> rusqlite::Result<(Self, Facts)> {
-        let connection = Connection::open(path)?;
-        connection.pragma_update(None, "journal_mode", "WAL")?;
-        connection.pragma_update(None, "synchronous", "FULL")?;
-        let version: Option<i64> =
-            connection.query_row("PRAGMA user_version", [], |row| row.get(0)).optional()?;
-        match version {
-            Some(VERSION) => {}
-            Some(0) | None => create(&connection)?,
-            Some(_) => return Err(rusqlite::Error::InvalidQuery),
-        }
-        let facts = Facts {
-            owed: owed::read(&connection)?,
-            entries: entries::read(&connection)?,
-            steps: steps::read(&connection)?,
-            place: place::read(&connection)?,
-        };
+    ///
+    /// # Errors
+    /// Nothing of the file was changed then.
+    pub fn open(path: &Path) -> Result<(Self, Facts), OpenError> {
+        let (connection, facts) = open::open(path)?;
         let (orders, inbox) = channel();
         let writer = std::thread::Builder::new()
             .name("journal".into())
             .spawn(move || write(connection, &inbox))
-            .map_err(|_| rusqlite::Error::InvalidQuery)?;
+            .map_err(|_| OpenError::Refused(rusqlite::Error::InvalidQuery))?;
         Ok((Self { orders: Some(orders), writer: Some(writer) }, facts))
     }
 
@@ -270,6 +263,8 @@ mod tests {
         let path = dir.path().join("journal.sqlite");
         drop(Journal::open(&path).unwrap());
         Connection::open(&path).unwrap().pragma_update(None, "user_version", 99).unwrap();
-        assert!(Journal::open(&path).is_err());
+        let before = std::fs::read(&path).unwrap();
+        assert!(matches!(Journal::open(&path), Err(OpenError::Version(99))));
+        assert!(std::fs::read(&path).unwrap() == before);
     }
 }

@@ -56,7 +56,7 @@ impl Filesystem {
             }
             let seconds = since.elapsed().as_secs();
             tracing::info!("Files.com can be reached again, after {seconds} s; what waited goes on");
-            self.core().queue.hurry_all(Instant::now());
+            self.core().queue.hurry_failed(Instant::now());
             self.errands.notify_one();
         }
     }

@@ -1,37 +1,46 @@
 //! Facts that must survive a crash: which files are whole in the spool and owed, which folders and
 //! attributes, and which changes of names Files.com must still make.
 //!
-//! SQLite keeps them, a table for each kind (write-ahead log, `synchronous=FULL`), written by one thread that takes all facts
-//! that wait into one transaction. A fact is true for the next mount once [`Journal::commit`] has
+//! SQLite keeps them, a table for each kind (write-ahead log, `synchronous=FULL`, a checksum in each row),
+//! written by one thread that takes all facts that wait into one transaction. A fact is true for the next mount once [`Journal::commit`] has
 //! answered. After a write that failed nothing here can be believed, so every later one fails too.
 
+#[cfg(test)]
+mod damage;
 mod entries;
 mod fact;
+mod open;
 mod owed;
 mod place;
+mod rows;
 mod steps;
 
 use std::path::Path;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::JoinHandle;
 
-use rusqlite::{Connection, OptionalExtension, Transaction};
+use rusqlite::{Connection, Transaction};
 use tokio::sync::oneshot;
 
 pub use self::fact::{EntryDebt, Fact, Facts, Owed, OwedEntry};
+pub use self::open::{OpenError, kept_aside, set_aside};
 pub use self::place::Place;
 use super::failpoint;
 use crate::model::failure::Failure;
 
 /// Version of the tables; kept in SQLite's `user_version`.
-const VERSION: i64 = 3;
+const VERSION: i64 = 4;
 
 struct Order {
     /// Become true together, or not at all. None at all only asks to be told when what came before is
     /// written.
     facts: Vec<Fact>,
     answer: Option<oneshot::Sender<Result<(), Failure>>>,
+    then: Option<Then>,
 }
+
+/// What may be done once a fact is on the disk. Never done when it could not be written.
+struct Then(Box<dyn FnOnce() + Send>);
 
 /// The way to the one thread that writes.
 #[derive(Debug)]
@@ -42,29 +51,16 @@ pub struct Journal {
 
 impl Journal {
     /// Opens or creates the journal and tells what an earlier mount left true.
-    pub fn open(path: &Path) -> rusqlite::Result<(Self, Facts)> {
-        let connection = Connection::open(path)?;
-        connection.pragma_update(None, "journal_mode", "WAL")?;
-        connection.pragma_update(None, "synchronous", "FULL")?;
-        let version: Option<i64> =
-            connection.query_row("PRAGMA user_version", [], |row| row.get(0)).optional()?;
-        match version {
-            Some(VERSION) => {}
-            Some(2) => add_xattrs(&connection)?,
-            Some(0) | None => create(&connection)?,
-            Some(_) => return Err(rusqlite::Error::InvalidQuery),
-        }
-        let facts = Facts {
-            owed: owed::read(&connection)?,
-            entries: entries::read(&connection)?,
-            steps: steps::read(&connection)?,
-            place: place::read(&connection)?,
-        };
+    ///
+    /// # Errors
+    /// Nothing of the file was changed then.
+    pub fn open(path: &Path) -> Result<(Self, Facts), OpenError> {
+        let (connection, facts) = open::open(path)?;
         let (orders, inbox) = channel();
         let writer = std::thread::Builder::new()
             .name("journal".into())
             .spawn(move || write(connection, &inbox))
-            .map_err(|_| rusqlite::Error::InvalidQuery)?;
+            .map_err(|_| OpenError::Refused(rusqlite::Error::InvalidQuery))?;
         Ok((Self { orders: Some(orders), writer: Some(writer) }, facts))
     }
 
@@ -77,7 +73,14 @@ impl Journal {
     /// The same for several that become true together.
     pub fn note_all(&self, facts: Vec<Fact>) {
         if let Some(orders) = self.orders.as_ref().filter(|_| !facts.is_empty()) {
-            let _ = orders.send(Order { facts, answer: None });
+            let _ = orders.send(Order { facts, answer: None, then: None });
+        }
+    }
+
+    /// The same, and `then` once it is on the disk: what a fact speaks of goes after the fact.
+    pub fn note_then(&self, fact: Fact, then: impl FnOnce() + Send + 'static) {
+        if let Some(orders) = &self.orders {
+            let _ = orders.send(Order { facts: vec![fact], answer: None, then: Some(Then(Box::new(then))) });
         }
     }
 
@@ -90,7 +93,7 @@ impl Journal {
     /// Waits until every fact that was noted before is on the disk.
     pub async fn flush(&self) -> Result<(), Failure> {
         let (answer, outcome) = oneshot::channel();
-        let order = Order { facts: Vec::new(), answer: Some(answer) };
+        let order = Order { facts: Vec::new(), answer: Some(answer), then: None };
         let sent = self.orders.as_ref().is_some_and(|orders| orders.send(order).is_ok());
         let gone = || Failure::new(libc::EIO, "the journal is closed");
         if !sent {
@@ -118,17 +121,6 @@ fn create(connection: &Connection) -> rusqlite::Result<()> {
     connection.execute_batch("COMMIT;")
 }
 
-/// From version 2 to 3: extended attributes.
-fn add_xattrs(connection: &Connection) -> rusqlite::Result<()> {
-    connection.execute_batch(
-        "BEGIN;
-        ALTER TABLE owed ADD COLUMN xattrs TEXT NOT NULL DEFAULT '';
-        ALTER TABLE entries ADD COLUMN xattrs TEXT NOT NULL DEFAULT '';",
-    )?;
-    connection.pragma_update(None, "user_version", VERSION)?;
-    connection.execute_batch("COMMIT;")
-}
-
 /// Until the last sender is gone: everything that waits becomes one transaction.
 fn write(mut connection: Connection, inbox: &Receiver<Order>) {
     let mut broken: Option<Failure> = None;
@@ -145,6 +137,9 @@ fn write(mut connection: Connection, inbox: &Receiver<Order>) {
         for order in orders {
             if let Some(answer) = order.answer {
                 let _ = answer.send(broken.clone().map_or(Ok(()), Err));
+            }
+            if let (Some(Then(then)), None) = (order.then, &broken) {
+                then();
             }
         }
     }
@@ -224,6 +219,21 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn bytes_go_after_their_fact() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("journal.sqlite");
+        let (journal, _) = Journal::open(&path).unwrap();
+        journal.commit(Fact::Owed(owed(1, "a"))).await.unwrap();
+        let (tell, told) = channel();
+        let look = path.clone();
+        journal.note_then(Fact::Settled(ContentId(1)), move || {
+            let facts = owed::read(&Connection::open(&look).unwrap()).unwrap();
+            tell.send(facts.is_empty()).unwrap();
+        });
+        assert!(told.recv().unwrap(), "the fact is still there when its bytes may go");
+    }
+
+    #[tokio::test]
     async fn every_kind_of_fact_comes_back_and_goes() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("journal.sqlite");
@@ -263,30 +273,13 @@ mod tests {
     }
 
     #[test]
-    fn a_journal_of_the_version_before_is_read_and_brought_up_to_date() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("journal.sqlite");
-        drop(Journal::open(&path).unwrap());
-        let connection = Connection::open(&path).unwrap();
-        connection
-            .execute_batch(
-                "ALTER TABLE owed DROP COLUMN xattrs; ALTER TABLE entries DROP COLUMN xattrs;
-                 INSERT INTO owed VALUES (1, 'a/f', 10, 416, 1, 2, -5, 7, 1); PRAGMA user_version = 2;",
-            )
-            .unwrap();
-        drop(connection);
-        for _ in 0..2 {
-            let owed = Owed { xattrs: Xattrs::default(), ..owed(1, "a/f") };
-            assert_eq!(Journal::open(&path).unwrap().1.owed, [owed]);
-        }
-    }
-
-    #[test]
     fn a_journal_of_another_version_is_not_touched() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("journal.sqlite");
         drop(Journal::open(&path).unwrap());
         Connection::open(&path).unwrap().pragma_update(None, "user_version", 99).unwrap();
-        assert!(Journal::open(&path).is_err());
+        let before = std::fs::read(&path).unwrap();
+        assert!(matches!(Journal::open(&path), Err(OpenError::Version(99))));
+        assert!(std::fs::read(&path).unwrap() == before);
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 
 use super::{help, quantities};
-use crate::model::policy::{Close, HardLinks, Metadata, Names, Verify};
+use crate::model::policy::{Close, HardLinks, Metadata, Names, Symlinks, Verify};
 
 /// Mount a Files.com folder as a backup target: when close(2) returns 0, Files.com holds exactly
 /// these bytes.
@@ -129,6 +129,10 @@ pub struct MountArguments {
     /// What link(2) does, since a file has one name on Files.com: refuse (EPERM), or make a copy there
     #[arg(long, value_name = "HOW", default_value = "refuse", help_heading = "Files")]
     pub hard_links: HardLinksChoice,
+    /// Symbolic links that lead out of the mount: keep them, or refuse to make and follow them (EPERM), where
+    /// others write to the folder
+    #[arg(long, value_name = "HOW", default_value = "keep", help_heading = "Files")]
+    pub symlinks: SymlinksChoice,
     /// How long a listing is believed
     #[arg(long, value_name = "TIME", default_value = "60s", value_parser = quantities::duration, help_heading = "Files")]
     pub dir_ttl: Duration,
@@ -282,6 +286,24 @@ impl From<HardLinksChoice> for HardLinks {
         match choice {
             HardLinksChoice::Refuse => Self::Refuse,
             HardLinksChoice::Copy => Self::Copy,
+        }
+    }
+}
+
+/// `--symlinks`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum SymlinksChoice {
+    /// Links like others
+    Keep,
+    /// EPERM for what leads out of the mount
+    Inside,
+}
+
+impl From<SymlinksChoice> for Symlinks {
+    fn from(choice: SymlinksChoice) -> Self {
+        match choice {
+            SymlinksChoice::Keep => Self::Keep,
+            SymlinksChoice::Inside => Self::Inside,
         }
     }
 }

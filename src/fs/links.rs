@@ -8,9 +8,11 @@ use std::sync::Arc;
 use super::make::{room_for, touch};
 use super::{Attr, Filesystem, Maker, Metadata};
 use crate::model::attributes::{Attributes, Shape};
+use crate::model::containment::stays_inside;
 use crate::model::failure::Failure;
 use crate::model::ino::{ContentId, Ino};
 use crate::model::node::{Body, File, Link};
+use crate::model::policy::Symlinks;
 
 /// The longest target that Linux takes, in bytes.
 const LONGEST_TARGET: u32 = 4096;
@@ -27,6 +29,8 @@ impl Filesystem {
     ) -> Result<Attr, Failure> {
         let attributes = {
             let core = self.core();
+            let depth = core.tree.local_path(parent).map_or(0, |path| path.components().count());
+            self.is_contained(target, depth)?;
             let folder = &core.tree.node(parent)?.attributes;
             Maker { mode: 0o777, ..maker }.attributes().made_in(folder, Shape::Link)
         };
@@ -78,6 +82,22 @@ impl Filesystem {
         self.look_at(ino)
     }
 
+    fn is_contained(&self, target: &OsStr, depth: usize) -> Result<(), Failure> {
+        if self.rules.symlinks == Symlinks::Keep || stays_inside(target, depth) {
+            return Ok(());
+        }
+        Err(Failure::new(libc::EPERM, "the link leads out of the mount, and symlinks=inside forbids that"))
+    }
+
+    /// readlink(2) of somebody who may be about to follow the link.
+    pub async fn follow_link(self: &Arc<Self>, ino: Ino) -> Result<OsString, Failure> {
+        let target = self.read_link(ino).await?;
+        let depth = self.core().tree.local_path(ino).map_or(0, |path| path.components().count());
+        // The folder of the link is one less deep than the link.
+        self.is_contained(&target, depth.saturating_sub(1))?;
+        Ok(target)
+    }
+
     fn may_link(&self) -> Result<(), Failure> {
         if self.rules.metadata == Metadata::Full && self.core().habits.takes_metadata {
             return Ok(());
@@ -107,8 +127,8 @@ impl Filesystem {
         Ok(ino)
     }
 
-    /// readlink(2).
-    pub async fn read_link(self: &Arc<Self>, ino: Ino) -> Result<OsString, Failure> {
+    /// Where a link leads.
+    pub(super) async fn read_link(self: &Arc<Self>, ino: Ino) -> Result<OsString, Failure> {
         let link = self.core().tree.node(ino)?.link.clone();
         match link {
             Some(Link::To(target)) => Ok(target),

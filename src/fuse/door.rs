@@ -246,7 +246,7 @@ impl fuser::Filesystem for Door {
     fn readlink(&self, _: &Request, node: INodeNo, reply: ReplyData) {
         let node = ino(node);
         self.later(move |fs| async move {
-            data(reply, fs.read_link(node).await.map(std::os::unix::ffi::OsStringExt::into_vec));
+            data(reply, fs.follow_link(node).await.map(std::os::unix::ffi::OsStringExt::into_vec));
         });
     }
 

@@ -5,6 +5,7 @@
 
 pub mod attributes;
 pub mod backlog;
+pub mod containment;
 pub mod content;
 pub mod copied;
 pub mod digest;

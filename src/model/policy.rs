@@ -60,3 +60,13 @@ pub enum HardLinks {
     /// The new name is a copy of its own.
     Copy,
 }
+
+/// What becomes of symbolic links that lead out of the mount.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Symlinks {
+    /// They are links like others.
+    #[default]
+    Keep,
+    /// EPERM for whoever makes or follows one.
+    Inside,
+}

@@ -217,23 +217,6 @@ impl Filesystem {
         self.store.remove(id);
         Err(failure)
     }
-
-    /// Lets cached bytes go until the cache is within its limit.
-    pub(super) fn make_room(&self) {
-        loop {
-            let victim = {
-                let mut core = self.core();
-                if core.cached.used() <= self.rules.cache_size {
-                    return;
-                }
-                core.evict()
-            };
-            match victim {
-                Some(id) => self.store.remove(id),
-                None => return,
-            }
-        }
-    }
 }
 
 /// Counts bytes as here, if `id` is still where they belong.

@@ -28,6 +28,7 @@ mod recover;
 mod remove;
 mod rename;
 mod rules;
+mod space;
 mod status;
 mod steps;
 mod turns;
@@ -49,6 +50,7 @@ pub use self::rules::Rules;
 pub use self::status::{OwedFile, Remainder};
 
 use self::core::{Core, Errand};
+use self::space::Space;
 use self::turns::Turns;
 use crate::local::journal::Journal;
 use crate::local::store::Store;
@@ -99,6 +101,8 @@ pub struct Filesystem {
     /// An errand ended, well or not.
     outcomes: Notify,
     memory: Arc<Semaphore>,
+    /// The limit of the local disk.
+    space: Space,
     /// Publications in the background: whoever waits for an answer finds room beside them.
     background: Semaphore,
     /// Changes of names in the background.
@@ -118,6 +122,7 @@ impl Filesystem {
         let background = Semaphore::new(rules.max_uploads.max(1));
         let mut tree = Tree::new(rules.folder.clone(), rules.defaults, now());
         tree.names = rules.names;
+        store.limit(rules.cache_size);
         let filesystem = Self {
             core: Mutex::new(Core::new(tree)),
             remote,
@@ -134,6 +139,7 @@ impl Filesystem {
             errands: Notify::new(),
             outcomes: Notify::new(),
             memory: Arc::new(Semaphore::new(PART_MEMORY)),
+            space: Space::default(),
             background,
             stepping: Semaphore::new(STEPS),
             stale,
@@ -167,6 +173,7 @@ impl Filesystem {
     fn drop_content(&self, id: ContentId) {
         self.journal.note(crate::local::journal::Fact::Settled(id));
         self.store.remove(id);
+        self.space.changed();
     }
 
     /// Tells kernel and disk what a listing changed.

@@ -207,7 +207,6 @@ impl Filesystem {
                 file.failure = None;
                 file.owed_since = None;
                 file.local = Local::Cached(job.id, ReadAhead::whole(job.size));
-                core.cached.note(job.ino, job.size);
                 core.queue.forget(Errand::Publish(job.ino));
             }
             (settled, older)
@@ -216,8 +215,14 @@ impl Filesystem {
         if !settled {
             return;
         }
-        let (store, id) = (self.store.clone(), job.id);
-        if !matches!(on_disk(move || store.to_cache(id)).await, Ok(true)) {
+        let (store, id, taken) = (self.store.clone(), job.id, self.store.taken(job.id));
+        if matches!(on_disk(move || store.to_cache(id)).await, Ok(true)) {
+            // Counted once it is there: until then it takes room in the spool.
+            let mut core = self.core();
+            if core.tree.file(job.ino).is_ok_and(|file| file.local.id() == Some(job.id)) {
+                core.cached.note(job.ino, taken);
+            }
+        } else {
             // Another disk: it is cheaper to fetch it again when somebody wants it.
             let mut core = self.core();
             core.cached.remove(job.ino);
@@ -284,6 +289,7 @@ impl Filesystem {
             path
         };
         self.errands.notify_one();
+        self.space.changed();
         let next = match refused {
             true => "it is kept here until it is written, closed or deleted again",
             false => "it is kept here and tried again",

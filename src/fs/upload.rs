@@ -106,6 +106,7 @@ impl Filesystem {
         if let Some(progress) = self.core().uploading.get_mut(&job.ino) {
             progress.sent += landed.bytes;
         }
+        self.space.progressed();
         evidence[landed.number as usize - 1] = Some(landed.evidence);
         Ok(())
     }

@@ -10,6 +10,7 @@ mod faults;
 mod hostile;
 mod journaled;
 mod lifecycle;
+mod limits;
 mod names;
 mod races;
 mod reading;

@@ -11,13 +11,15 @@ mod owed;
 mod steps;
 
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::JoinHandle;
 
-use rusqlite::{Connection, OptionalExtension, Transaction};
+use rusqlite::{Connection, ErrorCode, OptionalExtension, Transaction};
 use tokio::sync::oneshot;
 
 pub use self::fact::{EntryDebt, Fact, Facts, Owed, OwedEntry};
+use super::reserve::Reserve;
 use crate::model::failure::Failure;
 
 /// Version of the tables; kept in SQLite's `user_version`.
@@ -35,6 +37,7 @@ struct Order {
 pub struct Journal {
     orders: Option<Sender<Order>>,
     writer: Option<JoinHandle<()>>,
+    reserve: Arc<Reserve>,
 }
 
 impl Journal {
@@ -55,12 +58,21 @@ impl Journal {
             entries: entries::read(&connection)?,
             steps: steps::read(&connection)?,
         };
+        let reserve = Arc::new(Reserve::keep(&path.with_extension("reserve")));
         let (orders, inbox) = channel();
         let writer = std::thread::Builder::new()
             .name("journal".into())
-            .spawn(move || write(connection, &inbox))
+            .spawn({
+                let reserve = reserve.clone();
+                move || write(connection, &inbox, &reserve)
+            })
             .map_err(|_| rusqlite::Error::InvalidQuery)?;
-        Ok((Self { orders: Some(orders), writer: Some(writer) }, facts))
+        Ok((Self { orders: Some(orders), writer: Some(writer), reserve }, facts))
+    }
+
+    /// Room for facts on a disk that is full of other things.
+    pub fn reserve(&self) -> &Reserve {
+        &self.reserve
     }
 
     /// Writes a fact without waiting for it: it survives a crash of the process soon, and a power
@@ -114,12 +126,12 @@ fn create(connection: &Connection) -> rusqlite::Result<()> {
 }
 
 /// Until the last sender is gone: everything that waits becomes one transaction.
-fn write(mut connection: Connection, inbox: &Receiver<Order>) {
+fn write(mut connection: Connection, inbox: &Receiver<Order>, reserve: &Reserve) {
     let mut broken: Option<Failure> = None;
     while let Ok(first) = inbox.recv() {
         let orders: Vec<Order> = std::iter::once(first).chain(inbox.try_iter()).collect();
         if broken.is_none()
-            && let Err(error) = apply(&mut connection, &orders)
+            && let Err(error) = commit(&mut connection, &orders, reserve)
         {
             tracing::error!(
                 "the journal cannot be written ({error}); nothing new is accepted until the next mount"
@@ -132,6 +144,25 @@ fn write(mut connection: Connection, inbox: &Receiver<Order>) {
             }
         }
     }
+}
+
+/// With the room that was kept back, where there is no other.
+fn commit(connection: &mut Connection, orders: &[Order], reserve: &Reserve) -> rusqlite::Result<()> {
+    match apply(connection, orders) {
+        Err(error) if is_full(&error) && reserve.give_up() => {
+            tracing::warn!(
+                "the disk is full; the journal takes the room that was kept back for it, and no data is accepted \
+                 until there is more"
+            );
+            apply(connection, orders)
+        }
+        other => other,
+    }
+}
+
+/// Did the disk have no room? The log's index says so as an error of its file.
+fn is_full(error: &rusqlite::Error) -> bool {
+    matches!(error.sqlite_error_code(), Some(ErrorCode::DiskFull | ErrorCode::SystemIoFailure))
 }
 
 fn apply(connection: &mut Connection, orders: &[Order]) -> rusqlite::Result<()> {

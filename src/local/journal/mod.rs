@@ -3,7 +3,9 @@
 //!
 //! SQLite keeps them, a table for each kind (write-ahead log, `synchronous=FULL`), written by one thread that takes all facts
 //! that wait into one transaction. A fact is true for the next mount once [`Journal::commit`] has
-//! answered. After a write that failed nothing here can be believed, so every later one fails too.
+//! answered. After a write that failed nothing here can be believed, so every later one fails too. A disk
+//! without room is another matter: room is kept back for that ([`super::reserve`]), and where it does not
+//! suffice, facts wait in memory, in order, and whoever waits for them is told.
 
 mod entries;
 mod fact;
@@ -29,8 +31,10 @@ struct Order {
     /// Become true together, or not at all. None at all only asks to be told when what came before is
     /// written.
     facts: Vec<Fact>,
-    answer: Option<oneshot::Sender<Result<(), Failure>>>,
+    answer: Option<Answer>,
 }
+
+type Answer = oneshot::Sender<Result<(), Failure>>;
 
 /// The way to the one thread that writes.
 #[derive(Debug)]
@@ -128,33 +132,59 @@ fn create(connection: &Connection) -> rusqlite::Result<()> {
 /// Until the last sender is gone: everything that waits becomes one transaction.
 fn write(mut connection: Connection, inbox: &Receiver<Order>, reserve: &Reserve) {
     let mut broken: Option<Failure> = None;
+    // What a full disk did not take goes first into the next transaction: facts are in order.
+    let mut rest: Vec<Fact> = Vec::new();
     while let Ok(first) = inbox.recv() {
-        let orders: Vec<Order> = std::iter::once(first).chain(inbox.try_iter()).collect();
-        if broken.is_none()
-            && let Err(error) = commit(&mut connection, &orders, reserve)
-        {
-            tracing::error!(
-                "the journal cannot be written ({error}); nothing new is accepted until the next mount"
-            );
-            broken = Some(Failure::new(libc::EIO, format!("the journal cannot be written: {error}")));
+        let mut answers = Vec::new();
+        for order in std::iter::once(first).chain(inbox.try_iter()) {
+            rest.extend(order.facts);
+            answers.extend(order.answer);
         }
-        for order in orders {
-            if let Some(answer) = order.answer {
-                let _ = answer.send(broken.clone().map_or(Ok(()), Err));
+        let written = match &broken {
+            Some(failure) => {
+                rest.clear();
+                answers.into_iter().for_each(|answer: Answer| drop(answer.send(Err(failure.clone()))));
+                continue;
             }
+            None => commit(&mut connection, &rest, reserve),
+        };
+        let outcome = match written {
+            Ok(()) => {
+                rest.clear();
+                Ok(())
+            }
+            Err(error) if error.sqlite_error_code() == Some(ErrorCode::DiskFull) => {
+                tracing::error!("the journal cannot be written: {error}; free some space on its disk");
+                let why = "the disk of the journal is full; free some space and try again";
+                Err(Failure::new(libc::ENOSPC, why))
+            }
+            Err(error) => {
+                tracing::error!(
+                    "the journal cannot be written ({error}); nothing new is accepted until the next mount"
+                );
+                let failure = Failure::new(libc::EIO, format!("the journal cannot be written: {error}"));
+                broken = Some(failure.clone());
+                Err(failure)
+            }
+        };
+        for answer in answers {
+            let _ = answer.send(outcome.clone());
         }
+    }
+    if broken.is_none() && !rest.is_empty() {
+        let _ = commit(&mut connection, &rest, reserve);
     }
 }
 
 /// With the room that was kept back, where there is no other.
-fn commit(connection: &mut Connection, orders: &[Order], reserve: &Reserve) -> rusqlite::Result<()> {
-    match apply(connection, orders) {
+fn commit(connection: &mut Connection, facts: &[Fact], reserve: &Reserve) -> rusqlite::Result<()> {
+    match apply(connection, facts) {
         Err(error) if is_full(&error) && reserve.give_up() => {
             tracing::warn!(
                 "the disk is full; the journal takes the room that was kept back for it, and no data is accepted \
                  until there is more"
             );
-            apply(connection, orders)
+            apply(connection, facts)
         }
         other => other,
     }
@@ -165,9 +195,9 @@ fn is_full(error: &rusqlite::Error) -> bool {
     matches!(error.sqlite_error_code(), Some(ErrorCode::DiskFull | ErrorCode::SystemIoFailure))
 }
 
-fn apply(connection: &mut Connection, orders: &[Order]) -> rusqlite::Result<()> {
+fn apply(connection: &mut Connection, facts: &[Fact]) -> rusqlite::Result<()> {
     let transaction = connection.transaction()?;
-    for fact in orders.iter().flat_map(|order| &order.facts) {
+    for fact in facts {
         write_down(&transaction, fact)?;
     }
     transaction.commit()

@@ -84,7 +84,9 @@ impl Filesystem {
             self.errands.notify_one();
         }
         let facts: Vec<Fact> = self.facts_of(&core, ino).collect();
-        let comes_later = core.tree.node(ino)?.file().is_some_and(|file| file.temporary || file.handles > 0);
+        let file = core.tree.node(ino)?.file();
+        let comes_later =
+            file.is_some_and(|file| file.temporary || file.content.is_owed() && core.has_writer(ino));
         let waits = self.rules.close == Close::Journaled && !facts.is_empty() && !comes_later;
         self.journal.note_all(facts);
         Ok((self.attr_of(&core, ino)?, waits))

@@ -14,6 +14,8 @@ use crate::model::ino::Ino;
 
 /// The least time between two looks of a drain at what is owed.
 const DRAIN_PAUSE: Duration = Duration::from_millis(20);
+/// How often Files.com is looked for while it cannot be reached.
+const LOOK_AGAIN: Duration = Duration::from_secs(5);
 
 impl Filesystem {
     /// Carries out what is planned, for as long as the mount lives.
@@ -33,6 +35,28 @@ impl Filesystem {
                 () = tokio::time::sleep(pause) => {}
                 () = self.errands.notified() => {}
             }
+        }
+    }
+
+    /// Looks for Files.com while it cannot be reached, and lets everything go on once it can: a pause
+    /// after a failure may be long by then.
+    pub async fn keep_in_touch(self: Arc<Self>) {
+        let mut reach = self.reach.clone();
+        loop {
+            if reach.wait_for(|reached| !reached).await.is_err() {
+                return;
+            }
+            let since = Instant::now();
+            tracing::warn!("Files.com cannot be reached; what is owed is kept here, and sent when it can be");
+            while !*reach.borrow_and_update() {
+                tokio::time::sleep(LOOK_AGAIN).await;
+                // Whatever the answer: that there is one is noted on the way.
+                let _ = self.remote.probe_list(&self.rules.folder).await;
+            }
+            let seconds = since.elapsed().as_secs();
+            tracing::info!("Files.com can be reached again, after {seconds} s; what waited goes on");
+            self.core().queue.hurry_all(Instant::now());
+            self.errands.notify_one();
         }
     }
 

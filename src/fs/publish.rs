@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Instant;
 
-use super::core::{Errand, Progress};
+use super::core::{Core, Errand, Progress};
 use super::{Close, Filesystem, on_disk, told};
 use crate::local::journal::Fact;
 use crate::model::attributes::{Attributes, METADATA_KEY, on_the_wire};
@@ -34,7 +34,10 @@ impl Filesystem {
         let (mut mismatches, mut restarts, mut chases) = (0, 0, 0);
         let failure = loop {
             let Some(job) = self.begin(ino) else { return Ok(()) };
-            let outcome = self.attempt(&job).await;
+            let outcome = match self.has_seen_folder(ino).await {
+                Ok(()) => self.attempt(&job).await,
+                Err(trouble) => Err(trouble),
+            };
             self.core().uploading.remove(&ino);
             match outcome {
                 Ok(()) => return Ok(()),
@@ -75,6 +78,21 @@ impl Filesystem {
             }
         };
         self.give_up(ino, failure).await
+    }
+
+    /// Where the mount began without Files.com, it looks before it sends: the name may be another's there.
+    async fn has_seen_folder(&self, ino: Ino) -> Result<(), Trouble> {
+        let unseen = |core: &Core| {
+            let folder = core.tree.node(ino).ok()?.parent?;
+            core.tree.folder(folder).ok()?.unseen.then_some(folder)
+        };
+        let folder = unseen(&self.core());
+        let Some(folder) = folder else { return Ok(()) };
+        self.list_anew(folder).await?;
+        match unseen(&self.core()) {
+            None => Err(Trouble::Overtaken),
+            Some(_) => Err(Trouble::Later(Failure::new(libc::ETIMEDOUT, "Files.com cannot be reached"))),
+        }
     }
 
     /// The newest bytes, sealed; `None` when nothing is owed or nothing may be published.
@@ -240,7 +258,7 @@ impl Filesystem {
     }
 
     /// What the completed entity shows of the site's habits, and which attributes must still be sent.
-    fn learn(&self, core: &mut super::core::Core, ino: Ino, entry: &Entry, sent: Attributes) {
+    fn learn(&self, core: &mut Core, ino: Ino, entry: &Entry, sent: Attributes) {
         if entry.provided.is_none() && core.habits.keeps_mtime {
             core.habits.keeps_mtime = false;
             tracing::warn!(

@@ -110,6 +110,7 @@ impl Filesystem {
                 "oldest_seconds": oldest,
                 "next_retry_seconds": next,
             },
+            "reachable": *self.reach.borrow(),
             "uploading": uploading,
             "held": remainder.held,
             "errors": remainder.errors,

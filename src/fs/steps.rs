@@ -234,6 +234,26 @@ impl Filesystem {
         }
     }
 
+    /// Something was not where Files.com should have had it, while steps were being taken: waits until one
+    /// of them has ended, which makes another look worthwhile. False when none is under way.
+    pub(super) async fn names_settle(&self, ended: u64) -> bool {
+        loop {
+            let outcome = self.outcomes.notified();
+            tokio::pin!(outcome);
+            outcome.as_mut().enable();
+            {
+                let core = self.core();
+                if core.backlog.ended() != ended {
+                    return true;
+                }
+                if core.backlog.under_way() == 0 {
+                    return false;
+                }
+            }
+            outcome.await;
+        }
+    }
+
     /// Where Files.com has now what the tree has at `path`.
     pub(super) fn origin(&self, core: &Core, path: &RemotePath) -> RemotePath {
         match core.backlog.origin(path) {

@@ -10,6 +10,7 @@
 mod entries;
 mod fact;
 mod owed;
+mod place;
 mod steps;
 
 use std::path::Path;
@@ -21,6 +22,7 @@ use rusqlite::{Connection, ErrorCode, OptionalExtension, Transaction};
 use tokio::sync::oneshot;
 
 pub use self::fact::{EntryDebt, Fact, Facts, Owed, OwedEntry};
+pub use self::place::Place;
 use super::reserve::Reserve;
 use crate::model::failure::Failure;
 
@@ -61,6 +63,7 @@ impl Journal {
             owed: owed::read(&connection)?,
             entries: entries::read(&connection)?,
             steps: steps::read(&connection)?,
+            place: place::read(&connection)?,
         };
         let reserve = Arc::new(Reserve::keep(&path.with_extension("reserve")));
         let (orders, inbox) = channel();
@@ -122,7 +125,7 @@ impl Drop for Journal {
 
 fn create(connection: &Connection) -> rusqlite::Result<()> {
     connection.execute_batch("BEGIN;")?;
-    for table in [owed::TABLE, entries::TABLE, steps::TABLE] {
+    for table in [owed::TABLE, entries::TABLE, steps::TABLE, place::TABLE] {
         connection.execute_batch(table)?;
     }
     connection.pragma_update(None, "user_version", VERSION)?;
@@ -211,6 +214,7 @@ fn write_down(to: &Transaction<'_>, fact: &Fact) -> rusqlite::Result<()> {
         Fact::EntrySettled(path) => entries::remove(to, path),
         Fact::Planned(number, step) => steps::insert(to, *number, step),
         Fact::Taken(number) => steps::remove(to, *number),
+        Fact::Mounted(place) => place::set(to, place),
     }
 }
 
@@ -268,17 +272,21 @@ mod tests {
             (4, Step::Move { from: at("a"), to: at("b"), overwrite: false }),
             (5, Step::Move { from: at("b"), to: at("c"), overwrite: true }),
         ];
+        let place = Place { site: "https://mysite.files.com".into(), folder: at("backups") };
         let (journal, _) = Journal::open(&path).unwrap();
+        journal.note(Fact::Mounted(place.clone()));
         journal.note_all(entries.iter().cloned().map(Fact::Entry).collect());
         journal.note_all(steps.iter().cloned().map(|(number, step)| Fact::Planned(number, step)).collect());
         journal.flush().await.unwrap();
         drop(journal);
         let (journal, facts) = Journal::open(&path).unwrap();
         assert_eq!((&facts.entries[..], &facts.steps[..]), (&entries[..], &steps[..]));
+        assert_eq!((facts.place.as_ref(), facts.is_empty()), (Some(&place), false));
         journal.note_all(entries.iter().map(|entry| Fact::EntrySettled(entry.path.clone())).collect());
         journal.note_all(steps.iter().map(|(number, _)| Fact::Taken(*number)).collect());
         drop(journal);
-        assert_eq!(Journal::open(&path).unwrap().1, Facts::default());
+        let facts = Journal::open(&path).unwrap().1;
+        assert!(facts.is_empty() && facts.place == Some(place));
     }
 
     #[test]

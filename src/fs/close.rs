@@ -152,6 +152,7 @@ impl Filesystem {
             };
             self.journal.flush().await?;
             if let Some(older) = older {
+                self.settled(older);
                 self.store.remove(older);
             }
             return Ok(());

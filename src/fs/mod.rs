@@ -27,6 +27,7 @@ mod read;
 mod recover;
 mod remove;
 mod rename;
+mod resume;
 mod rules;
 mod space;
 mod status;
@@ -61,6 +62,7 @@ use crate::model::listing::Changes;
 use crate::model::moment::Moment;
 use crate::model::path::RemotePath;
 use crate::model::policy::{Close, Metadata, Verify};
+use crate::model::resume::Begun;
 use crate::model::tree::Tree;
 use crate::remote::{self, Client, Download, ErrorKind};
 
@@ -89,6 +91,8 @@ pub struct Filesystem {
     rules: Rules,
     /// Signed URLs that may still be used.
     downloads: Mutex<HashMap<Ino, Download>>,
+    /// Uploads of several parts that were begun and not settled.
+    uploads: Mutex<HashMap<ContentId, Begun>>,
     publishing: Turns,
     naming: Turns,
     listings: Turns,
@@ -133,6 +137,7 @@ impl Filesystem {
             journal,
             rules,
             downloads: Mutex::default(),
+            uploads: Mutex::default(),
             publishing: Turns::default(),
             naming: Turns::default(),
             listings: Turns::default(),
@@ -185,6 +190,7 @@ impl Filesystem {
     /// Lets go of local bytes that nothing refers to any more.
     fn drop_content(&self, id: ContentId) {
         self.journal.note(crate::local::journal::Fact::Settled(id));
+        self.settled(id);
         self.store.remove(id);
         self.space.changed();
     }

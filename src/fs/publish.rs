@@ -39,6 +39,9 @@ impl Filesystem {
                 Err(trouble) => Err(trouble),
             };
             self.core().uploading.remove(&ino);
+            if matches!(outcome, Err(Trouble::Lost(_) | Trouble::Mismatch(_))) {
+                self.abandon_upload(job.id);
+            }
             match outcome {
                 Ok(()) => return Ok(()),
                 Err(Trouble::Behind) if self.rules.close == Close::Verified => {
@@ -66,9 +69,9 @@ impl Filesystem {
                         break (failure, true);
                     }
                 }
-                Err(Trouble::Lost(failure)) => {
+                Err(Trouble::Lost(failure) | Trouble::Again(failure)) => {
                     restarts += 1;
-                    tracing::warn!("{} is sent afresh (attempt {restarts}): {failure}", job.path);
+                    tracing::warn!("{} is sent once more (attempt {restarts}): {failure}", job.path);
                     if restarts == RESTARTS {
                         break (failure, false);
                     }
@@ -166,6 +169,17 @@ impl Filesystem {
             };
             (path, node.attributes, completion)
         };
+        let doubtful = self.may_be_completed(job, &path);
+        if doubtful {
+            // Asked for by an earlier attempt, whose answer nobody heard.
+            if let Some(entry) = self.find_parcel(parcel, &path).await? {
+                tracing::info!("{path} was completed before; nothing is sent again");
+                self.note_completion(job.ino, &entry);
+                let shown = as_shown(attributes, &entry);
+                return Ok((entry, path, shown));
+            }
+        }
+        self.note_completing(job, &path).await;
         let mut answer = self.remote.complete_upload(&path, &completion).await;
         if let Err(error) = &answer
             && matches!(error.kind(), ErrorKind::Unsupported | ErrorKind::Permission)
@@ -182,7 +196,12 @@ impl Filesystem {
         let entry = match answer {
             Ok(entry) => entry,
             Err(error) if error.kind() == ErrorKind::OutcomeUnknown => {
-                self.look_for(job, parcel, &path).await?.ok_or(error)?
+                match self.look_for(job, parcel, &path).await? {
+                    Some(entry) => entry,
+                    // It was carried out, and is not there any more.
+                    None if doubtful => return Err(Trouble::Lost(told(&error))),
+                    None => return Err(error.into()),
+                }
             }
             Err(error) => return Err(error.into()),
         };
@@ -317,5 +336,13 @@ impl Filesystem {
         }
         self.make_durable(ino).await?;
         Err(failure)
+    }
+}
+
+/// Attributes as an entry shows that they were sent: others are still owed.
+fn as_shown(ours: Attributes, entry: &Entry) -> Attributes {
+    match entry.provided {
+        Some(provided) if provided != on_the_wire(ours.mtime) => Attributes { mtime: provided, ..ours },
+        _ => ours,
     }
 }

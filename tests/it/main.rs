@@ -16,6 +16,7 @@ mod offline;
 mod races;
 mod reading;
 mod reference;
+mod resume;
 mod round_trips;
 mod semantics;
 mod stage;

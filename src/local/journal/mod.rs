@@ -12,6 +12,7 @@ mod fact;
 mod owed;
 mod place;
 mod steps;
+mod uploads;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -63,6 +64,7 @@ impl Journal {
             owed: owed::read(&connection)?,
             entries: entries::read(&connection)?,
             steps: steps::read(&connection)?,
+            uploads: uploads::read(&connection)?,
             place: place::read(&connection)?,
         };
         let reserve = Arc::new(Reserve::keep(&path.with_extension("reserve")));
@@ -125,7 +127,7 @@ impl Drop for Journal {
 
 fn create(connection: &Connection) -> rusqlite::Result<()> {
     connection.execute_batch("BEGIN;")?;
-    for table in [owed::TABLE, entries::TABLE, steps::TABLE, place::TABLE] {
+    for table in [owed::TABLE, entries::TABLE, steps::TABLE, uploads::TABLE, place::TABLE] {
         connection.execute_batch(table)?;
     }
     connection.pragma_update(None, "user_version", VERSION)?;
@@ -209,25 +211,35 @@ fn apply(connection: &mut Connection, facts: &[Fact]) -> rusqlite::Result<()> {
 fn write_down(to: &Transaction<'_>, fact: &Fact) -> rusqlite::Result<()> {
     match fact {
         Fact::Owed(owed) => owed::insert(to, owed),
-        Fact::Settled(id) => owed::remove(to, *id),
+        Fact::Settled(id) => {
+            uploads::remove(to, *id)?;
+            owed::remove(to, *id)
+        }
         Fact::Entry(entry) => entries::insert(to, entry),
         Fact::EntrySettled(path) => entries::remove(to, path),
         Fact::Planned(number, step) => steps::insert(to, *number, step),
         Fact::Taken(number) => steps::remove(to, *number),
         Fact::Mounted(place) => place::set(to, place),
+        Fact::Begun(id, begun) => uploads::insert(to, *id, begun),
+        Fact::Sent(id, number, evidence) => uploads::insert_part(to, *id, *number, evidence),
+        Fact::Completing(id, path) => uploads::completing(to, *id, path),
+        Fact::Abandoned(id) => uploads::remove(to, *id),
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use super::*;
     use crate::model::attributes::Attributes;
     use crate::model::backlog::Step;
-    use crate::model::digest::Md5;
+    use crate::model::digest::{ETag, Md5};
     use crate::model::ino::ContentId;
     use crate::model::moment::Moment;
     use crate::model::path::RemotePath;
-    use crate::model::proof::Fingerprint;
+    use crate::model::proof::{Fingerprint, PartEvidence};
+    use crate::model::resume::Begun;
 
     fn owed(id: u64, path: &str) -> Owed {
         let mtime = Moment { seconds: -5, nanos: 7 };
@@ -287,6 +299,43 @@ mod tests {
         drop(journal);
         let facts = Journal::open(&path).unwrap().1;
         assert!(facts.is_empty() && facts.place == Some(place));
+    }
+
+    #[tokio::test]
+    async fn an_upload_that_was_begun_comes_back_until_its_bytes_are_settled() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("journal.sqlite");
+        let evidence = |bytes: &[u8], etag| PartEvidence { sent: Md5::of(bytes), etag };
+        let begun = Begun {
+            reference: "put-7".into(),
+            size: 50 << 20,
+            part_size: 16 << 20,
+            parallel: true,
+            written: Moment { seconds: 7, nanos: 8 },
+            parts: BTreeMap::new(),
+            completing: None,
+        };
+        let (journal, _) = Journal::open(&path).unwrap();
+        for id in [1, 2, 3] {
+            journal.note(Fact::Begun(ContentId(id), begun.clone()));
+        }
+        let parts =
+            [(1, evidence(b"1", ETag::Md5(Md5::of(b"1")))), (3, evidence(b"3", ETag::Opaque("null".into())))];
+        for (number, evidence) in parts.clone() {
+            journal.note(Fact::Sent(ContentId(2), number, evidence));
+        }
+        journal.note(Fact::Abandoned(ContentId(1)));
+        journal.note(Fact::Settled(ContentId(3)));
+        let to = RemotePath::parse("a/b").unwrap();
+        journal.commit(Fact::Completing(ContentId(2), to.clone())).await.unwrap();
+        drop(journal);
+        let (journal, facts) = Journal::open(&path).unwrap();
+        let known = Begun { parts: BTreeMap::from(parts), completing: Some(to), ..begun.clone() };
+        assert_eq!(facts.uploads, BTreeMap::from([(ContentId(2), known)]));
+        journal.commit(Fact::Begun(ContentId(2), begun.clone())).await.unwrap();
+        drop(journal);
+        let (_, facts) = Journal::open(&path).unwrap();
+        assert_eq!(facts.uploads, BTreeMap::from([(ContentId(2), begun)]), "parts of another upload");
     }
 
     #[test]

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::core::{Core, Errand};
 use super::{Close, Filesystem, Metadata, is_final, now, told};
+use crate::local::failpoint;
 use crate::local::journal::Fact;
 use crate::model::attributes::{Attributes, LINK_KEY, LONGEST_VALUE, METADATA_KEY, Shape, on_the_wire};
 use crate::model::failure::Failure;
@@ -147,6 +148,7 @@ impl Filesystem {
             self.metadata_refused(&told(error));
             outcome = self.remote.set_attributes(&path, Some(on_the_wire(sent.mtime)), None).await;
         }
+        failpoint::reach("attributes.there");
         match outcome {
             Ok(entry) => {
                 let mut core = self.core();

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use super::core::Errand;
 use super::status::Remainder;
 use super::{Close, Filesystem};
+use crate::local::failpoint;
 use crate::model::content::State;
 use crate::model::failure::Failure;
 use crate::model::ino::Ino;
@@ -55,9 +56,14 @@ impl Filesystem {
             }
             let seconds = since.elapsed().as_secs();
             tracing::info!("Files.com can be reached again, after {seconds} s; what waited goes on");
-            self.core().queue.hurry_all(Instant::now());
-            self.errands.notify_one();
+            self.try_again();
         }
+    }
+
+    /// What kept Files.com from taking what is owed may be gone: everything is tried again now.
+    pub fn try_again(&self) {
+        self.core().queue.hurry_all(Instant::now());
+        self.errands.notify_one();
     }
 
     async fn carry_out(&self, errand: Errand) {
@@ -66,12 +72,14 @@ impl Filesystem {
             Errand::Step(_) => self.stepping.acquire().await,
             Errand::Publish(_) | Errand::Attributes(_) | Errand::TakeUp => self.background.acquire().await,
         };
+        failpoint::reach("errand.begun");
         let outcome = match errand {
             Errand::Publish(ino) => self.publish_now(ino).await,
             Errand::Attributes(ino) => self.push_attributes(ino).await,
             Errand::Step(number) => self.take_step(number).await,
             Errand::TakeUp => self.take_up_rest().await,
         };
+        failpoint::reach("errand.done");
         let mut core = self.core();
         match (outcome, errand) {
             (Ok(()), _) => core.queue.done(errand),

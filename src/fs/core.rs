@@ -4,7 +4,10 @@
 //! acts without the lock, and comes back to report.
 
 use std::collections::HashMap;
+use std::num::NonZeroUsize;
 use std::time::{Duration, Instant};
+
+use lru::LruCache;
 
 use super::cached::Cached;
 use super::recover::Untaken;
@@ -15,6 +18,10 @@ use crate::model::ino::{ContentId, Ino};
 use crate::model::node::{Body, File, Local};
 use crate::model::queue::Queue;
 use crate::model::tree::Tree;
+use crate::model::walk::Walk;
+
+/// Walks that are followed at the same time: one for each level of a tree, for several walkers.
+const WALKS: NonZeroUsize = NonZeroUsize::new(256).unwrap();
 
 /// What waits to be done in the background.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -91,6 +98,8 @@ pub(crate) struct Core {
     pub counts: Counts,
     pub uploading: HashMap<Ino, Progress>,
     pub cached: Cached,
+    /// Folders whose subfolders somebody may be walking through.
+    pub walks: LruCache<Ino, Walk>,
 }
 
 impl Core {
@@ -113,6 +122,7 @@ impl Core {
             counts: Counts::default(),
             uploading: HashMap::new(),
             cached: Cached::default(),
+            walks: LruCache::new(WALKS),
         }
     }
 

@@ -12,6 +12,7 @@ use crate::model::backlog::{Origin, Seen};
 use crate::model::entry::Entry;
 use crate::model::failure::Failure;
 use crate::model::ino::Ino;
+use crate::model::path::RemotePath;
 use crate::remote::{Error, ErrorKind, is_out_of_reach};
 
 /// One line of a directory.
@@ -53,7 +54,7 @@ impl Filesystem {
                 let path = core.tree.path(folder).ok_or(Failure::plain(libc::ENOENT))?;
                 (path.clone(), core.backlog.origin(&path), core.backlog.ended(), Instant::now())
             };
-            let answer = match self.list_there(origin).await {
+            let answer = match self.list_there(&path, origin).await {
                 Ok(Some(entries)) => Ok(entries),
                 // Something was on its way.
                 Ok(None) => {
@@ -106,20 +107,35 @@ impl Filesystem {
         Ok(())
     }
 
+    /// The same where the folder is not where it was: an earlier mount may have made a move that it could not
+    /// note any more.
+    async fn list_elsewhere(&self, path: &RemotePath) -> Result<Option<Vec<Seen>>, Error> {
+        let places = self.core().backlog.later_places(path);
+        for (from, place) in places {
+            match self.remote.list(&place).await {
+                Ok(listed) => return Ok(Some(self.core().backlog.replay_from(from, place, listed))),
+                Err(error) if error.kind() == ErrorKind::NotFound => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(None)
+    }
+
     /// What a folder holds once all steps are taken, whatever Files.com lists now. `None` when a rename
     /// into the folder is under way, and neither end of it has the entry at this moment.
-    async fn list_there(&self, origin: Origin) -> Result<Option<Vec<Entry>>, Error> {
+    async fn list_there(&self, path: &RemotePath, origin: Origin) -> Result<Option<Vec<Entry>>, Error> {
         let listed = match &origin {
-            Origin::There(path) => self.remote.list(path).await?,
+            Origin::There(there) => self.remote.list(there).await,
             // Files.com has not been asked to make it yet.
-            Origin::MadeBy(..) => Vec::new(),
+            Origin::MadeBy(..) => Ok(Vec::new()),
         };
-        let seen = {
-            let core = self.core();
-            if core.backlog.is_empty() {
-                return Ok(Some(listed));
+        let seen = match listed {
+            Ok(listed) if self.core().backlog.is_empty() => return Ok(Some(listed)),
+            Ok(listed) => self.core().backlog.replay(origin, listed),
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                self.list_elsewhere(path).await?.ok_or(error)?
             }
-            core.backlog.replay(origin, listed)
+            Err(error) => return Err(error),
         };
         let mut entries = Vec::with_capacity(seen.len());
         for seen in seen {
@@ -164,8 +180,16 @@ impl Filesystem {
     }
 
     /// The entries of a folder, as one snapshot for one reader.
-    pub async fn read_dir(&self, folder: Ino) -> Result<Arc<Vec<DirEntry>>, Failure> {
+    pub async fn read_dir(self: &Arc<Self>, folder: Ino) -> Result<Arc<Vec<DirEntry>>, Failure> {
+        self.look_ahead(folder);
         self.list(folder).await?;
+        let entries = self.entries(folder)?;
+        let below = entries.iter().skip(2).filter(|entry| entry.shape == Shape::Folder);
+        self.may_be_walked(folder, below.map(|entry| entry.ino).collect());
+        Ok(Arc::new(entries))
+    }
+
+    fn entries(&self, folder: Ino) -> Result<Vec<DirEntry>, Failure> {
         let core = self.core();
         let parent = core.tree.node(folder)?.parent.unwrap_or(Ino::ROOT);
         let known = core.tree.folder(folder)?;
@@ -180,7 +204,7 @@ impl Filesystem {
         entries.sort_by(|a, b| a.name.cmp(&b.name));
         let dots = [(folder, "."), (parent, "..")];
         let dots = dots.map(|(ino, name)| DirEntry { ino, name: name.into(), shape: Shape::Folder });
-        Ok(Arc::new(dots.into_iter().chain(entries).collect()))
+        Ok(dots.into_iter().chain(entries).collect())
     }
 
     /// The attributes that go with a line of a directory; counts as a look-up of the kernel.

@@ -9,6 +9,7 @@
 //!
 //! They are taken in this order, and never the other way round.
 
+mod ahead;
 mod attributes;
 mod background;
 mod cached;

@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use super::core::{Core, Errand, Progress};
 use super::{Close, Filesystem, on_disk, told};
+use crate::local::failpoint;
 use crate::local::journal::Fact;
 use crate::model::attributes::{Attributes, METADATA_KEY, on_the_wire};
 use crate::model::entry::Entry;
@@ -130,7 +131,9 @@ impl Filesystem {
             return Err(Trouble::Behind);
         }
         let parcel = self.send(job).await?;
+        failpoint::reach("publish.sent");
         let (entry, path, attributes) = self.complete(job, &parcel).await?;
+        failpoint::reach("publish.completed");
         if entry.name != path.name() {
             return Err(Trouble::Refused(Failure::new(
                 libc::EIO,
@@ -141,6 +144,7 @@ impl Filesystem {
             )));
         }
         let proof = self.prove(&path, &parcel.sent, &entry).await?;
+        failpoint::reach("publish.proven");
         self.settle(job, &proof, entry, attributes).await;
         Ok(())
     }
@@ -271,7 +275,9 @@ impl Filesystem {
                 self.store.remove(job.id);
             }
         }
+        failpoint::reach("publish.cached");
         self.journal.note(Fact::Settled(job.id));
+        failpoint::reach("publish.settled");
         older.into_iter().for_each(|older| self.drop_content(older));
         self.make_room();
     }

@@ -1,10 +1,11 @@
 //! What an earlier mount left behind: owed again, or set aside. Nothing is deleted.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use super::Filesystem;
 use super::core::{Core, Errand};
+use crate::local::failpoint;
 use crate::local::journal::{EntryDebt, Fact, Facts, Owed, OwedEntry};
 use crate::local::store::Left;
 use crate::model::attributes::Shape;
@@ -36,6 +37,8 @@ pub struct Recovery {
     pub broken: Vec<Owed>,
     /// Facts of bytes that were proven when the mount ended, and had left the spool: forgotten.
     pub proven: Vec<ContentId>,
+    /// In the cache of the mount that ended: let go, once no fact speaks of them any more.
+    pub cached: BTreeSet<ContentId>,
 }
 
 impl Recovery {
@@ -57,6 +60,7 @@ impl Recovery {
         plan.uploads = going;
         plan.abandoned = BTreeMap::into_keys(abandoned).collect();
         plan.unknown.extend(left.spooled.into_keys());
+        plan.cached = left.cached;
         plan
     }
 }
@@ -92,8 +96,10 @@ impl Filesystem {
     /// Carries a recovery out: what is owed is published in the background, what is not understood is
     /// set aside and named in the log.
     pub async fn recover(&self, plan: Recovery) -> Result<(), Failure> {
+        failpoint::reach("recover.planned");
         for id in plan.unknown {
             let aside = self.store.set_aside(id)?;
+            failpoint::reach("recover.aside");
             tracing::warn!(
                 "an earlier mount ended before this file was complete; it is kept at {}",
                 aside.display()
@@ -108,6 +114,12 @@ impl Filesystem {
             self.journal.note(Fact::Settled(fact.id));
         }
         plan.proven.into_iter().for_each(|id| self.journal.note(Fact::Settled(id)));
+        // A crash in between must find both, or no fact: a fact without its bytes is a loss.
+        self.journal.flush().await?;
+        for id in plan.cached {
+            self.store.remove_cached(id)?;
+            failpoint::reach("recover.uncached");
+        }
         let count = plan.steps.len() + plan.entries.len() + plan.owed.len();
         {
             let mut core = self.core();
@@ -120,6 +132,7 @@ impl Filesystem {
         let entries = plan.entries.into_iter().map(Untaken::Entry);
         for fact in entries.chain(plan.owed.into_iter().map(Untaken::Owed)) {
             self.take_up_or_keep(fact).await;
+            failpoint::reach("recover.taken-up");
         }
         let mut core = self.core();
         for number in core.backlog.ready() {
@@ -255,7 +268,7 @@ impl Filesystem {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::{BTreeMap, BTreeSet};
+    use std::collections::BTreeMap;
 
     use super::*;
     use crate::model::attributes::Attributes;
@@ -293,5 +306,6 @@ mod tests {
         assert_eq!(plan.unknown, [ContentId(9)]);
         assert_eq!(plan.broken, [fact(3, 5)]);
         assert_eq!(plan.proven, [ContentId(4)]);
+        assert_eq!(plan.cached, BTreeSet::from([ContentId(4), ContentId(5)]));
     }
 }

@@ -10,6 +10,7 @@ use std::sync::{MutexGuard, PoisonError};
 
 use super::Filesystem;
 use super::job::{Job, Trouble};
+use crate::local::failpoint;
 use crate::local::journal::Fact;
 use crate::model::failure::Failure;
 use crate::model::ino::ContentId;
@@ -64,6 +65,7 @@ impl Filesystem {
             self.abandon_upload(job.id);
         }
         let upload = self.remote.begin_upload(&job.path, job.size).await?;
+        failpoint::reach("publish.begun");
         let parts = match upload.parallel_parts {
             true => Parts::of(job.size),
             false => Parts::sequential(job.size, upload.recommended_part_size),

@@ -12,6 +12,7 @@ use tokio::task::JoinSet;
 use super::job::{Job, Trouble};
 use super::resume::Going;
 use super::{Filesystem, PART_MEMORY, on_disk};
+use crate::local::failpoint;
 use crate::model::digest::{ETag, Hasher, Md5};
 use crate::model::failure::Failure;
 use crate::model::path::RemotePath;
@@ -193,6 +194,7 @@ impl Flight {
                     last = Some(Trouble::Mismatch(Failure::new(libc::EIO, what)));
                 }
                 Ok(etag) => {
+                    failpoint::reach("publish.part");
                     let evidence = PartEvidence { sent: md5, etag };
                     return Ok(Landed { number: self.number, bytes: self.bytes.len() as u64, evidence });
                 }

@@ -14,7 +14,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use lru::LruCache;
 
-use super::durable;
+use super::{durable, failpoint};
 use crate::model::ino::ContentId;
 use crate::model::room::{self, Answer, Room};
 
@@ -55,8 +55,8 @@ pub struct Left {
 }
 
 impl Store {
-    /// Opens the spool in `state_dir` and the cache in `cache_dir`. What an earlier mount left in
-    /// the cache is thrown away; what it left in the spool is told.
+    /// Opens the spool in `state_dir` and the cache in `cache_dir`, and tells what an earlier mount left.
+    /// What is in the cache goes with [`Self::remove_cached`], once no fact speaks of it any more.
     pub fn open(state_dir: &Path, cache_dir: &Path) -> io::Result<(Self, Left)> {
         let [spool, quarantine] = ["spool", "quarantine"].map(|name| state_dir.join(name));
         let cache = cache_dir.join("content");
@@ -65,10 +65,7 @@ impl Store {
         }
         let mut left = Left::default();
         let mut room = Room::new(u64::MAX);
-        for (path, id) in numbered(&cache)? {
-            fs::remove_file(path)?;
-            left.cached.insert(id);
-        }
+        left.cached.extend(numbered(&cache)?.into_iter().map(|(_, id)| id));
         for (path, id) in numbered(&spool)? {
             let metadata = fs::metadata(path)?;
             left.spooled.insert(id, metadata.len());
@@ -157,6 +154,7 @@ impl Store {
         let mut options = OpenOptions::new();
         let file = options.read(true).write(true).create_new(true).mode(0o600).open(place(folder, id))?;
         self.keep(id, Arc::new(file));
+        failpoint::reach("store.created");
         Ok(id)
     }
 
@@ -195,6 +193,7 @@ impl Store {
         match fs::rename(place(&self.spool, id), place(&self.cache, id)) {
             Ok(()) => {
                 self.room().leave(id);
+                failpoint::reach("store.moved-to-cache");
                 Ok(true)
             }
             Err(error) if error.kind() == io::ErrorKind::CrossesDevices => Ok(false),
@@ -206,6 +205,10 @@ impl Store {
     pub fn to_spool(&self, id: ContentId) -> io::Result<()> {
         let (from, to) = (place(&self.cache, id), place(&self.spool, id));
         let moved = match fs::rename(&from, &to) {
+            Ok(()) => {
+                failpoint::reach("store.moved-to-spool");
+                Ok(())
+            }
             Err(error) if error.kind() == io::ErrorKind::CrossesDevices => {
                 fs::copy(&from, &to)?;
                 self.open.lock().unwrap_or_else(PoisonError::into_inner).pop(&id);
@@ -228,11 +231,16 @@ impl Store {
         self.room().leave(id);
         for folder in [&self.spool, &self.cache] {
             match fs::remove_file(place(folder, id)) {
-                Ok(()) => return,
+                Ok(()) => return failpoint::reach("store.removed"),
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                 Err(error) => tracing::warn!("cannot remove {}: {error}", place(folder, id).display()),
             }
         }
+    }
+
+    /// Lets go of what an earlier mount left in the cache.
+    pub fn remove_cached(&self, id: ContentId) -> io::Result<()> {
+        fs::remove_file(place(&self.cache, id))
     }
 
     /// Sets a spooled file aside that nothing is known of, and says where it is now.
@@ -243,6 +251,7 @@ impl Store {
             .ok_or(io::ErrorKind::AlreadyExists)?;
         fs::rename(place(&self.spool, id), &to)?;
         self.room().leave(id);
+        failpoint::reach("store.set-aside");
         durable::sync_names(&self.quarantine)?;
         durable::sync_names(&self.spool)?;
         Ok(to)
@@ -292,6 +301,7 @@ mod tests {
         drop(store);
         let (store, left) = Store::open(&state, &cache).unwrap();
         assert_eq!((left.spooled, left.cached), (BTreeMap::from([(owed, 5)]), BTreeSet::from([proven])));
+        store.remove_cached(proven).unwrap();
         assert!(store.file(proven).is_err());
         let aside = store.set_aside(owed).unwrap();
         assert_eq!(fs::read(aside).unwrap(), b"bytes");

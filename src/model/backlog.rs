@@ -188,11 +188,17 @@ impl Place {
 }
 
 impl Backlog {
+    /// A number that no step has, for one that is taken at once.
+    pub fn number(&mut self) -> u64 {
+        self.next += 1;
+        self.next
+    }
+
     /// Adds a step behind all others and returns its number.
     pub fn push(&mut self, step: Step) -> u64 {
-        self.next += 1;
-        self.put(self.next, step, false);
-        self.next
+        let number = self.number();
+        self.put(number, step, false);
+        number
     }
 
     /// Adds a step that an earlier mount left, perhaps taken already.
@@ -374,13 +380,40 @@ impl Backlog {
         Origin::There(path)
     }
 
+    /// Where else Files.com may have what the tree has at `path`, when its [`Self::origin`] is not there: a
+    /// move that nobody has noted yet may have been made. With each place, the first step that is still to
+    /// be taken from there.
+    pub fn later_places(&self, path: &RemotePath) -> Vec<(u64, RemotePath)> {
+        let mut path = path.clone();
+        let mut places = Vec::new();
+        for (number, pending) in self.pending.iter().rev() {
+            match &pending.step {
+                Step::Move { from, to, .. } => {
+                    if let Some(rest) = path.below(to) {
+                        let before = from.descend(rest);
+                        places.push((*number + 1, std::mem::replace(&mut path, before)));
+                    }
+                }
+                Step::Make(made) if path.below(made).is_some() => break,
+                Step::Make(_) | Step::Delete { .. } | Step::RemoveFolder(_) => {}
+            }
+        }
+        places.reverse();
+        places
+    }
+
     /// What a folder of the tree holds, given what Files.com lists at its [`Self::origin`]: the listing
     /// of the beginning, led through all steps to the end.
     pub fn replay(&self, origin: Origin, listed: Vec<Entry>) -> Vec<Seen> {
-        let (mut at, from) = match origin {
+        let (at, from) = match origin {
             Origin::There(path) => (path, 0),
             Origin::MadeBy(number, path) => (path, number + 1),
         };
+        self.replay_from(from, at, listed)
+    }
+
+    /// The same for what Files.com lists at `at`, where the steps before `from` were taken already.
+    pub fn replay_from(&self, from: u64, mut at: RemotePath, listed: Vec<Entry>) -> Vec<Seen> {
         let mut seen: Vec<Seen> = listed.into_iter().map(Seen::Listed).collect();
         let is_here = |path: &RemotePath, at: &RemotePath| path.parent().as_ref() == Some(at);
         let leave = |seen: &mut Vec<Seen>, path: &RemotePath| {
@@ -502,6 +535,21 @@ mod tests {
         backlog.remove(inside);
         backlog.begin(made);
         assert_eq!(backlog.unmade(&at("lock")), None, "Files.com was asked");
+    }
+
+    #[test]
+    fn a_folder_is_looked_for_wherever_a_move_may_have_brought_it() {
+        let mut backlog = Backlog::default();
+        let first = backlog.push(rename("a", "b"));
+        let second = backlog.push(rename("b", "c"));
+        assert_eq!(backlog.origin(&at("c/x")), Origin::There(at("a/x")));
+        let places = [(first + 1, at("b/x")), (second + 1, at("c/x"))];
+        assert_eq!(backlog.later_places(&at("c/x")), places);
+        assert_eq!(backlog.later_places(&at("d")), []);
+        let listed = vec![Entry::folder("kept".into()), Entry::folder("moved".into())];
+        backlog.push(rename("c/x/moved", "elsewhere"));
+        let seen = backlog.replay_from(second + 1, at("c/x"), listed);
+        assert_eq!(seen.iter().map(Seen::name).collect::<Vec<_>>(), ["kept"]);
     }
 
     #[test]

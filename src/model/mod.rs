@@ -28,3 +28,4 @@ pub mod room;
 pub mod siblings;
 pub mod temporary;
 pub mod tree;
+pub mod walk;

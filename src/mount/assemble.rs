@@ -9,6 +9,7 @@ use super::error::MountError;
 use super::options::Options;
 use crate::fs::{Filesystem, Recovery, Rules, Stale};
 use crate::local::durable;
+use crate::local::failpoint;
 use crate::local::journal::{Fact, Facts, Journal, Place};
 use crate::local::lock::StateLock;
 use crate::local::store::Store;
@@ -71,6 +72,7 @@ pub async fn assemble(options: &Options) -> Result<Assembled, MountError> {
         store.start_after(last);
     }
     journal.note(Fact::Mounted(place));
+    failpoint::reach("recover.journal-open");
     let plan = Recovery::plan(facts, left);
     let (fs, stale) = Filesystem::new(rules(options), client.clone(), store, journal);
     match &site {

@@ -211,6 +211,7 @@ async fn obey(
             _ = hangup.recv() => match credentials() {
                 Ok(new) => {
                     client.replace_credentials(new);
+                    fs.try_again();
                     tracing::info!("the credentials were read again");
                 }
                 Err(error) => tracing::error!("the credentials stay as they were: {error}"),

@@ -5,12 +5,14 @@
 
 mod awkward;
 mod close;
+mod crash;
 mod failures;
 mod faults;
 mod hostile;
 mod journaled;
 mod lifecycle;
 mod limits;
+mod misfortune;
 mod names;
 mod offline;
 mod races;

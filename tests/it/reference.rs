@@ -23,28 +23,36 @@ const FOLDERS: [&str; 5] = ["d", "e", "d/s", "lock.tmp", "e/x.tmp"];
 const THEIRS: &str = "theirs";
 
 /// Dice that fall the same for the same seed.
-struct Dice(u64);
+pub struct Dice(u64);
 
 impl Dice {
     fn new() -> Self {
         let given = std::env::var("FILESCOMFS_SEED").ok().and_then(|text| text.parse().ok());
         let seed: u64 = given.unwrap_or_else(|| UNIX_EPOCH.elapsed().unwrap().as_nanos() as u64);
         eprintln!("FILESCOMFS_SEED={seed}");
+        Self::of(seed)
+    }
+
+    /// The dice of a seed.
+    pub fn of(seed: u64) -> Self {
         Self(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1)
     }
 
-    fn below(&mut self, end: u64) -> u64 {
+    /// A number below `end`.
+    pub fn below(&mut self, end: u64) -> u64 {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
         self.0 ^= self.0 << 17;
         (self.0 >> 11) % end
     }
 
-    fn pick<T: Copy>(&mut self, from: &[T]) -> T {
+    /// One of `from`.
+    pub fn pick<T: Copy>(&mut self, from: &[T]) -> T {
         from[self.below(from.len() as u64) as usize]
     }
 
-    fn one_in(&mut self, count: u64) -> bool {
+    /// True once in `count` times.
+    pub fn one_in(&mut self, count: u64) -> bool {
         self.below(count) == 0
     }
 

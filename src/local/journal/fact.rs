@@ -73,6 +73,22 @@ pub enum Fact {
     Abandoned(ContentId),
 }
 
+impl Fact {
+    /// The same once `from` is `to`, and the end of what was said of the old path.
+    pub fn moved(&self, from: &RemotePath, to: &RemotePath) -> Vec<Self> {
+        let moved =
+            |path: &RemotePath| path.below(from).map_or_else(|| path.clone(), |rest| to.descend(rest));
+        match self {
+            Self::Owed(owed) => vec![Self::Owed(Owed { path: moved(&owed.path), ..owed.clone() })],
+            Self::Entry(entry) => {
+                let here = OwedEntry { path: moved(&entry.path), ..entry.clone() };
+                vec![Self::EntrySettled(entry.path.clone()), Self::Entry(here)]
+            }
+            other => vec![other.clone()],
+        }
+    }
+}
+
 /// All that an earlier mount left true.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub struct Facts {

@@ -24,6 +24,7 @@ use tokio::sync::oneshot;
 
 pub use self::fact::{EntryDebt, Fact, Facts, Owed, OwedEntry};
 pub use self::place::Place;
+use super::failpoint;
 use super::reserve::Reserve;
 use crate::model::failure::Failure;
 
@@ -202,10 +203,16 @@ fn is_full(error: &rusqlite::Error) -> bool {
 
 fn apply(connection: &mut Connection, facts: &[Fact]) -> rusqlite::Result<()> {
     let transaction = connection.transaction()?;
+    failpoint::broken("journal.before")
+        .map_err(|error| rusqlite::Error::ToSqlConversionFailure(error.into()))?;
+    failpoint::reach("journal.before");
     for fact in facts {
         write_down(&transaction, fact)?;
     }
-    transaction.commit()
+    failpoint::reach("journal.written");
+    transaction.commit()?;
+    failpoint::reach("journal.after");
+    Ok(())
 }
 
 fn write_down(to: &Transaction<'_>, fact: &Fact) -> rusqlite::Result<()> {

@@ -278,8 +278,10 @@ impl Filesystem {
         failpoint::reach("publish.cached");
         self.journal.note(Fact::Settled(job.id));
         failpoint::reach("publish.settled");
+        self.settled(job.id);
         older.into_iter().for_each(|older| self.drop_content(older));
         self.make_room();
+        self.space.progressed();
     }
 
     /// What the completed entity shows of the site's habits, and which attributes must still be sent.

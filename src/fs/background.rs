@@ -60,9 +60,9 @@ impl Filesystem {
         }
     }
 
-    /// What kept Files.com from taking what is owed may be gone: everything is tried again now.
+    /// What kept Files.com from taking what is owed may be gone: what failed is tried again now.
     pub fn try_again(&self) {
-        self.core().queue.hurry_all(Instant::now());
+        self.core().queue.hurry_failed(Instant::now());
         self.errands.notify_one();
     }
 

@@ -12,7 +12,7 @@ use lru::LruCache;
 use super::cached::Cached;
 use super::recover::Untaken;
 use crate::model::attributes::Attributes;
-use crate::model::backlog::{Backlog, Origin};
+use crate::model::backlog::Backlog;
 use crate::model::failure::Failure;
 use crate::model::ino::{ContentId, Ino};
 use crate::model::node::{Body, File, Local};
@@ -134,10 +134,10 @@ impl Core {
         Ok(!known.published || now.duration_since(asked) < ttl || self.is_ahead(folder))
     }
 
-    /// Do steps wait that touch the folder, or what is in it?
+    /// Do steps wait that change the folder, or what is in it?
     fn is_ahead(&self, folder: Ino) -> bool {
-        let Some(path) = self.tree.path(folder).filter(|_| !self.backlog.is_empty()) else { return false };
-        self.backlog.touches_within(&path) || self.backlog.origin(&path) != Origin::There(path)
+        let path = self.tree.path(folder).filter(|_| !self.backlog.is_empty());
+        path.is_some_and(|path| self.backlog.changes_within(&path))
     }
 
     /// Opens a descriptor.

@@ -159,8 +159,8 @@ impl Filesystem {
     ) -> Result<(), Trouble> {
         let Some(done) = done else { return Ok(()) };
         let landed = done.map_err(|_| Failure::new(libc::EIO, "a part was cut off"))??;
-        self.arrived(job, landed.bytes);
         self.note_part(job, landed.number, &landed.evidence);
+        self.arrived(job, landed.bytes);
         self.space.progressed();
         evidence.insert(landed.number, landed.evidence);
         Ok(())

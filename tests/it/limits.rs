@@ -110,10 +110,7 @@ fn fill(file: &mut File) -> u64 {
 
 #[test]
 fn a_tree_larger_than_the_cache_size_goes_through_and_the_spool_stays_within_it() {
-    let mut stage = Stage::with(|site| {
-        site.bandwidth_bits = Some(100_000_000);
-        site.latency_ms = 5;
-    });
+    let mut stage = Stage::with(|site| site.bandwidth_bits = Some(8_000_000));
     let source = stage.path("source");
     for n in 0..160 {
         let folder = source.join(format!("d{}", n % 8));
@@ -124,7 +121,11 @@ fn a_tree_larger_than_the_cache_size_goes_through_and_the_spool_stays_within_it(
     assert!(taken(&source.join("d0")) * 8 > 30 * MIB);
     let mount = stage.mount(&["--close", "journaled", "--cache-size", "8M"]);
     let watch = Watch::begin(&mount);
-    sh(&format!("rsync -a {}/ {}/", source.display(), mount.point.display()));
+    let line = format!("rsync -a {}/ {}/", source.display(), mount.point.display());
+    let rsync = thread::spawn(move || sh(&line));
+    wait_until("rsync waits for room", || mount.status()["cache"]["writers_waiting"] == 1);
+    stage.site.change(|site| site.bandwidth_bits = Some(300_000_000));
+    rsync.join().unwrap();
     sync(&stage, &mount);
     let (spool, all) = watch.end();
     assert!(spool <= 8 * MIB, "the spool took {spool} bytes");

@@ -7,6 +7,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::Notify;
@@ -28,6 +29,9 @@ const STEP: u64 = 64 << 20;
 /// The longest time until a writer looks again.
 const LOOK: Duration = Duration::from_secs(1);
 
+/// How long the log does not repeat that writers wait.
+const SILENCE: Duration = Duration::from_secs(600);
+
 /// What those who wait for room go by.
 #[derive(Debug, Default)]
 pub(super) struct Space {
@@ -37,6 +41,8 @@ pub(super) struct Space {
     /// Calls that are about to send something, or to plan it.
     answering: AtomicUsize,
     waiting: AtomicUsize,
+    /// When the log last said that writers wait.
+    told: Mutex<Option<Instant>>,
     ended: AtomicBool,
 }
 
@@ -50,6 +56,16 @@ impl Space {
     /// Bytes went, or will not go.
     pub fn changed(&self) {
         self.changed.notify_waiters();
+    }
+
+    /// That writers wait is told once in a while: with a large backup, they do all the time.
+    fn is_news(&self) -> bool {
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_news = told.is_none_or(|told| told.elapsed() >= SILENCE);
+        if is_news {
+            *told = Some(Instant::now());
+        }
+        is_news
     }
 
     /// Counts a call that sends something or plans it, for as long as it takes.
@@ -94,7 +110,7 @@ impl Filesystem {
             return Ok(promise);
         }
         let counted = Count::of(&self.space.waiting);
-        if self.writers_waiting() == 1 {
+        if self.space.is_news() {
             tracing::warn!(
                 "writers wait: {} bytes that Files.com does not have yet fill the cache size of {} bytes",
                 self.store.spooled(),

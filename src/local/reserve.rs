@@ -28,8 +28,19 @@ pub struct Reserve {
 #[derive(Debug, Clone, Copy)]
 enum State {
     Kept,
-    /// It was missing when that was last tried to be changed.
+    /// The disk had no room for it when that was last tried.
     Missing(Instant),
+    /// The disk cannot keep room back, full or not.
+    Impossible,
+}
+
+impl State {
+    fn after(error: &io::Error) -> Self {
+        match error.raw_os_error() {
+            Some(libc::ENOSPC | libc::EDQUOT) => Self::Missing(Instant::now()),
+            _ => Self::Impossible,
+        }
+    }
 }
 
 impl Reserve {
@@ -43,16 +54,17 @@ impl Reserve {
             Ok(()) => State::Kept,
             Err(error) => {
                 tracing::warn!(
-                    "no room can be kept back for the journal in {}: {error}; free some space there",
+                    "no room can be kept back for the journal in {}: {error}; see to it that there is some",
                     path.display()
                 );
-                State::Missing(Instant::now())
+                State::after(&error)
             }
         };
         Self { path: path.to_owned(), size, state: Mutex::new(state) }
     }
 
-    /// Is there room for facts? Makes it again where it is missing and the disk allows.
+    /// Is there room for facts, as far as this disk can tell? Makes it again where it is missing and the disk
+    /// allows.
     pub fn is_kept(&self) -> bool {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         if let State::Missing(tried) = *state
@@ -63,16 +75,16 @@ impl Reserve {
                     tracing::info!("the disk has room again; some is kept back for the journal");
                     State::Kept
                 }
-                Err(_) => State::Missing(Instant::now()),
+                Err(error) => State::after(&error),
             };
         }
-        matches!(*state, State::Kept)
+        !matches!(*state, State::Missing(_))
     }
 
     /// Gives the room up. False when there was none.
     pub fn give_up(&self) -> bool {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        if matches!(*state, State::Missing(_)) {
+        if !matches!(*state, State::Kept) {
             return false;
         }
         *state = State::Missing(Instant::now());
@@ -118,11 +130,21 @@ mod tests {
     }
 
     #[test]
-    fn a_disk_without_room_is_no_obstacle() {
+    fn a_disk_that_cannot_keep_room_back_is_no_obstacle() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("reserve");
+        // No disk has files of that size.
         let reserve = Reserve::of_size(&path, i64::MAX as u64);
-        assert!(!reserve.is_kept() && !reserve.give_up());
+        assert!(reserve.is_kept(), "nothing could ever be written");
+        assert!(!reserve.give_up());
         assert!(!path.exists(), "half of it would only take room");
+    }
+
+    #[test]
+    fn only_a_full_disk_holds_writers_back() {
+        let full = [libc::ENOSPC, libc::EDQUOT].map(io::Error::from_raw_os_error);
+        assert!(full.iter().all(|error| matches!(State::after(error), State::Missing(_))));
+        let other = [libc::EOPNOTSUPP, libc::EFBIG].map(io::Error::from_raw_os_error);
+        assert!(other.iter().all(|error| matches!(State::after(error), State::Impossible)));
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::core::Errand;
-use super::{Filesystem, told};
+use super::{Filesystem, told_aloud};
 use crate::local::journal::Fact;
 use crate::model::failure::Failure;
 use crate::model::ino::Ino;
@@ -33,7 +33,7 @@ impl Filesystem {
             core.tree.path(ino).filter(|_| file.published.is_some())
         };
         if let Some(path) = published {
-            self.remote.delete(&path).await.map_err(|error| told(&error))?;
+            self.remote.delete(&path).await.map_err(|error| told_aloud(&error))?;
         }
         let owed = {
             let core = self.core();
@@ -119,9 +119,9 @@ impl Filesystem {
     /// Deletes an empty folder and waits until it is gone: a new one of that name would be refused
     /// before.
     pub(super) async fn delete_folder(&self, path: &RemotePath) -> Result<(), Failure> {
-        self.remote.delete(path).await.map_err(|error| told(&error))?;
+        self.remote.delete(path).await.map_err(|error| told_aloud(&error))?;
         let (deadline, mut pause) = (Instant::now() + FOLDER_GOES, Duration::from_millis(20));
-        while self.remote.stat(path).await.map_err(|error| told(&error))?.is_some() {
+        while self.remote.stat(path).await.map_err(|error| told_aloud(&error))?.is_some() {
             if Instant::now() > deadline {
                 return Err(Failure::new(
                     libc::EIO,

@@ -8,7 +8,7 @@ use tokio::sync::{RwLockReadGuard, RwLockWriteGuard};
 
 use super::core::Errand;
 use super::turns::Turn;
-use super::{Filesystem, told};
+use super::{Filesystem, told, told_aloud};
 use crate::local::journal::Fact;
 use crate::model::failure::Failure;
 use crate::model::ino::Ino;
@@ -123,7 +123,7 @@ impl Filesystem {
     }
 
     async fn move_there(&self, from: &RemotePath, to: &RemotePath, overwrite: bool) -> Result<(), Failure> {
-        self.remote.rename(from, to, overwrite).await.map_err(|error| told(&error))
+        self.remote.rename(from, to, overwrite).await.map_err(|error| told_aloud(&error))
     }
 
     /// The new name is the final one: what is owed under it is published now. Another temporary name

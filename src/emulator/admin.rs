@@ -58,12 +58,12 @@ pub(super) async fn serve(shared: &Arc<Shared>, head: &Parts, body: Body) -> Res
             Err(error) => answer(422, &json!({"error": error.to_string()})),
         },
         ("GET", "faults") => answer(200, &json!(shared.faults.waiting())),
-        ("POST", "faults") => match serde_json::from_slice::<Fault>(&body) {
+        ("POST", "faults") => match ordered(&body) {
             Ok(fault) => {
                 shared.faults.inject(fault);
                 done()
             }
-            Err(error) => answer(422, &json!({"error": error.to_string()})),
+            Err(error) => answer(422, &json!({"error": error})),
         },
         ("DELETE", "faults") => {
             shared.faults.clear();
@@ -99,6 +99,13 @@ pub(super) async fn serve(shared: &Arc<Shared>, head: &Parts, body: Body) -> Res
             _ => answer(404, &json!({"error": "there is no such route; GET / lists them"})),
         },
     }
+}
+
+/// A fault that can happen, or why it cannot.
+fn ordered(body: &[u8]) -> Result<Fault, String> {
+    let fault: Fault = serde_json::from_slice(body).map_err(|error| error.to_string())?;
+    fault.check().map_err(|error| error.to_string())?;
+    Ok(fault)
 }
 
 fn decoded(path: &str) -> Option<String> {

@@ -163,7 +163,14 @@ impl Emulator {
     }
 
     /// Orders a fault.
+    ///
+    /// # Panics
+    /// Where [`Fault::check`] says that no request could ever meet it: the test that orders it would show
+    /// nothing.
     pub fn inject(&self, fault: Fault) {
+        if let Err(error) = fault.check() {
+            panic!("{error}");
+        }
         self.shared.faults.inject(fault);
     }
 

@@ -11,6 +11,7 @@ mod hostile;
 mod journaled;
 mod lifecycle;
 mod names;
+mod outages;
 mod races;
 mod reading;
 mod reference;

@@ -18,3 +18,4 @@ mod reference;
 mod round_trips;
 mod semantics;
 mod stage;
+mod unknowns;

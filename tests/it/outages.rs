@@ -41,7 +41,7 @@ fn an_upload_that_cannot_be_made_is_an_errno_of_its_own_and_a_line_in_the_log_an
     let mut stage = Stage::new();
     let mount = stage.mount(&["--network-timeout", "2s"]);
     let busy = "rate-limited/too-many-requests";
-    let lasting: [(&str, Effect, i32, &[&str]); 18] = [
+    let lasting: [(&str, Effect, i32, &[&str]); 21] = [
         ("begin_upload", refusal(busy, Some("1")), libc::EAGAIN, &[busy, "limits the rate"]),
         ("begin_upload", refusal(busy, Some("3600")), libc::EAGAIN, &[busy]),
         ("begin_upload", refusal(busy, None), libc::EAGAIN, &[busy, "attempts"]),
@@ -56,6 +56,14 @@ fn an_upload_that_cannot_be_made_is_an_errno_of_its_own_and_a_line_in_the_log_an
         ("part", Effect::Stall, libc::ETIMEDOUT, &["PUT of part 1", "no answer within"]),
         ("part", Effect::ExpireUrl, libc::EIO, &["Request has expired", "AccessDenied"]),
         ("part", storage(403, "StorageQuotaExceeded"), libc::ENOSPC, &["StorageQuotaExceeded", "Free space"]),
+        (
+            "begin_upload",
+            refusal("processing-failure/file-locked", None),
+            libc::EBUSY,
+            &["the lock is released"],
+        ),
+        ("begin_upload", refusal("site-configuration/trial-expired", None), libc::EDQUOT, &["trial"]),
+        ("complete", refusal("not-authorized/read-only-session", None), libc::EROFS, &["read-only-session"]),
         ("part", Effect::FlipPart, libc::EIO, &["arrived with MD5"]),
         ("part", Effect::TruncatePart { at: 3 }, libc::EIO, &["arrived with MD5"]),
         ("complete", Effect::Reset, libc::EIO, &["it may have been done, and no answer tells"]),

@@ -3,6 +3,7 @@
 //! Everything is compared on the far side, in what the emulator holds. A machine without FUSE fails
 //! these tests: a skip would hide what they are for.
 
+mod alone;
 mod awkward;
 mod close;
 mod failures;

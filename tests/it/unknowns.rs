@@ -2,12 +2,14 @@
 
 use std::fs;
 use std::io;
+use std::os::unix::fs::PermissionsExt;
 
 use filescomfs::emulator::{Fault, NameRule};
 
+use crate::alone::call;
 use crate::close::{close, write_and_close};
 use crate::faults::refusal;
-use crate::stage::{FOLDER, Stage, noise, wait_until};
+use crate::stage::{FOLDER, KEY, Stage, noise, wait_until};
 
 #[test]
 fn where_parts_must_come_one_after_the_other_they_do() {
@@ -112,5 +114,24 @@ fn a_listing_that_is_stale_at_the_service_hides_nothing_of_ours() {
     stage.site.advance(std::time::Duration::from_secs(900));
     wait_until("what others did is seen", || shown().unwrap().contains(&"theirs".to_owned()));
     assert_eq!(stage.stored("ours").unwrap(), b"ours");
+    mount.umount();
+}
+
+#[test]
+fn metadata_of_others_survives_our_changes() {
+    let stage = Stage::new();
+    stage.site.put(&format!("{FOLDER}/f"), b"x");
+    let patch = format!("{}/api/rest/v1/files/{FOLDER}/f", stage.site.base_url());
+    let theirs = r#"{"custom_metadata": {"origin": "scanner 7"}}"#;
+    assert_eq!(call("PATCH", &patch, KEY, theirs).status, 200);
+    let origin = || stage.site.files()[&format!("{FOLDER}/f")].custom_metadata.get("origin").cloned();
+    let mode = || stage.site.files()[&format!("{FOLDER}/f")].custom_metadata.get("filescomfs").cloned();
+    let mount = stage.mount_beside("mnt");
+    fs::set_permissions(mount.path("f"), PermissionsExt::from_mode(0o600)).unwrap();
+    wait_until("the mode is stored", || mode().is_some());
+    assert_eq!(origin().as_deref(), Some("scanner 7"), "after a change of attributes");
+    write_and_close(&mount.path("f"), b"replaced").unwrap();
+    assert_eq!(stage.stored("f").unwrap(), b"replaced");
+    assert_eq!(origin().as_deref(), Some("scanner 7"), "after an upload");
     mount.umount();
 }

@@ -209,3 +209,15 @@ async fn the_site_and_its_user_describe_themselves_and_what_is_not_there_is_404(
             .is_none()
     );
 }
+
+#[tokio::test]
+async fn bodies_come_as_json_or_as_forms() {
+    let site = Site::new();
+    let slot = site.begin("f", json!({})).await;
+    site.put_part(&slot, b"x").await;
+    let form = format!("action=end&ref={}&mkdir_parents=true", slot["ref"].as_str().unwrap());
+    let request = site.request("POST", "files/f").header("x-filesapi-key", "key");
+    let request = request.header("content-type", "application/x-www-form-urlencoded").body(form);
+    assert_eq!(Answer::of(request).await.status, 201);
+    assert_eq!(site.emulator.read("f").unwrap(), b"x");
+}

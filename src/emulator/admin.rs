@@ -92,10 +92,8 @@ pub(super) async fn serve(shared: &Arc<Shared>, head: &Parts, body: Body) -> Res
                 Ok(()) => done(),
                 Err(error) => answer(422, &json!({"error": error.to_string()})),
             },
-            ("DELETE", Some(path)) => {
-                shared.delete(&path);
-                done()
-            }
+            ("DELETE", Some(path)) if shared.delete(&path) => done(),
+            ("DELETE", Some(path)) => answer(404, &json!({"error": format!("there is nothing at {path:?}")})),
             _ => answer(404, &json!({"error": "there is no such route; GET / lists them"})),
         },
     }
@@ -122,8 +120,9 @@ fn merged(settings: &Settings, body: &[u8]) -> serde_json::Result<Settings> {
     serde_json::from_value(all)
 }
 
+/// JSON, with a line end for whoever reads it in a terminal.
 fn answer(status: u16, value: &Value) -> Response<Body> {
-    let mut response = Response::new(Body::from(value.to_string()));
+    let mut response = Response::new(Body::from(format!("{value}\n")));
     set_status(&mut response, status);
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     response

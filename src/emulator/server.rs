@@ -137,7 +137,7 @@ impl Emulator {
 
     /// Another client's deletion, of a file or of a folder with all that is in it.
     pub fn delete(&self, path: &str) {
-        self.shared.delete(path);
+        let _ = self.shared.delete(path);
     }
 
     /// What callers may do under `path`: letters as in [`Key::permissions`](super::Key::permissions).

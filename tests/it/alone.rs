@@ -152,7 +152,7 @@ fn a_stranger_uploads_downloads_and_looks_behind_the_scenes() {
     let fault = r#"{"kind": "list", "what": {"error": {"kind": "rate-limited/too-many-requests", "retry_after": "1"}}}"#;
     assert_eq!(emulator.admin("POST", "/admin/faults", fault).status, 200);
     assert_eq!(emulator.api("GET", "folders/docs", &Value::Null).status, 429);
-    assert_eq!(emulator.admin("GET", "/admin/faults", "").body, "[]");
+    assert_eq!(emulator.admin("GET", "/admin/faults", "").body, "[]\n");
     let url = entry["download_uri"].as_str().unwrap();
     emulator.admin("POST", "/admin/clock", r#"{"advance_ms": 61000}"#);
     assert_eq!(call("GET", url, "", "").status, 403, "an hour in a moment");

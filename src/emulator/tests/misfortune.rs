@@ -242,6 +242,9 @@ async fn the_admin_door_does_what_the_rust_handle_does() {
     assert_eq!(admin(Method::GET, "/admin/requests", "").await.json.as_array().unwrap().len(), 2);
     assert_eq!(admin(Method::DELETE, "/admin/files/a%20b", "").await.status, 200);
     assert!(site.emulator.files().is_empty());
+    assert_eq!(admin(Method::DELETE, "/admin/files/a%20b", "").await.status, 404);
+    assert_eq!(admin(Method::GET, "/admin/files", "").await.text(), "{}\n");
+    assert_eq!(admin(Method::GET, "/admin/no-such-route", "").await.status, 404);
 }
 
 #[tokio::test]

@@ -45,7 +45,6 @@ impl Emulator {
         let (address, storage_address) = (api.local_addr()?, store.local_addr()?);
         // Whoever asked for free ports may read here which they are.
         (settings.listen, settings.storage_listen) = (address.to_string(), storage_address.to_string());
-        let base = settings.storage_url.clone().unwrap_or_else(|| format!("http://{storage_address}"));
 
         let mut tree = Tree::new(settings.names, Time::now(settings.clock_offset_ms));
         let mut depot = Depot::default();
@@ -61,7 +60,13 @@ impl Emulator {
             .thread_name("emulator")
             .enable_all()
             .build()?;
-        let shared = Arc::new(Shared::new(settings, tree, index, depot, Signer::new(base)));
+        let shared = Arc::new(Shared::new(
+            settings,
+            tree,
+            index,
+            depot,
+            Signer::new(format!("http://{storage_address}")),
+        ));
         let api_routes = Router::new().fallback(api::serve).with_state(shared.clone());
         let storage_routes = Router::new().fallback(storage::serve).with_state(shared.clone());
         for (listener, routes) in [(api, api_routes), (store, storage_routes)] {

@@ -22,7 +22,7 @@ use super::object::{Object, Reader};
 use super::respond;
 use super::settings::Settings;
 use super::shared::Shared;
-use super::spoil::{flipped, interfere, spoil};
+use super::spoil::{arriving, interfere, spoil};
 use super::uploads::StoredPart;
 
 /// Path of every object at the storage, up to its id.
@@ -176,15 +176,9 @@ async fn receive(
         if let Some(told) = &mut told {
             md5::Digest::update(told, &piece);
         }
-        let left = |at: u64| usize::try_from(at.saturating_sub(writer.len())).unwrap_or(usize::MAX);
-        let piece = match effect {
-            Some(Effect::FlipPart | Effect::FlipStored) if writer.len() == 0 => flipped(&piece, 0),
-            Some(Effect::TruncatePart { at }) => piece.slice(..piece.len().min(left(*at))),
-            Some(Effect::CutPart { at }) if piece.len() > left(*at) => {
-                line.cut();
-                return Err(StorageError::new(400, "IncompleteBody", "The connection was cut."));
-            }
-            _ => piece,
+        let Some(piece) = arriving(effect, piece, writer.len()) else {
+            line.cut();
+            return Err(StorageError::new(400, "IncompleteBody", "The connection was cut."));
         };
         writer.push(piece).map_err(internal)?;
     }

@@ -177,7 +177,7 @@ def _():
     write(f"{aged}/folder/file", b"x")
     os.utime(f"{aged}/folder", (1_111_111_111, 1_111_111_111))
     rclone("copy", aged, f"emu:{ROOT}/aged")
-    folder = json.loads(rclone("lsjson", "--stat", f"emu:{ROOT}/aged/folder"))
+    folder = listed(f"emu:{ROOT}/aged")["folder"]
     same((folder["ModTime"][:19], folder["IsDir"]), ("2005-03-18T01:58:31", True))
 
 

@@ -84,7 +84,7 @@ pub(super) fn debt(remainder: &Remainder) -> Option<String> {
         text.push_str(&format!(", {} were refused and are held", held.len()));
     }
     if *attributes > 0 {
-        text.push_str(&format!(", nor are {attributes} changes of attributes and folders"));
+        text.push_str(&format!(", nor are {attributes} changes of names and attributes"));
     }
     text.push_str(".\n");
     for (word, list) in [("held", held), ("owed", errors)] {

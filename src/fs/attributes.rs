@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use super::core::{Core, Errand};
-use super::{Filesystem, Metadata, is_final, now, told};
-use crate::local::journal::{Fact, Owed};
+use super::{Close, Filesystem, Metadata, is_final, now, told};
+use crate::local::failpoint;
+use crate::local::journal::Fact;
 use crate::model::attributes::{Attributes, LINK_KEY, LONGEST_VALUE, METADATA_KEY, Shape, on_the_wire};
 use crate::model::failure::Failure;
 use crate::model::ino::Ino;
@@ -72,27 +73,29 @@ impl Filesystem {
         self.attr_of(&self.core(), ino)
     }
 
-    /// Changes attributes. Those of something published are sent a moment later, merged.
-    pub fn change(&self, ino: Ino, change: Change) -> Result<Attr, Failure> {
+    /// Changes attributes. Those of something published are sent a moment later, merged; with
+    /// `close=journaled` they are a fact here before the caller is answered: then it waits for
+    /// [`Self::facts_are_durable`]. Not so while a close or a rename is still to come, which takes them
+    /// along.
+    pub fn change(&self, ino: Ino, change: Change) -> Result<(Attr, bool), Failure> {
         let mut core = self.core();
         let attributes = change.apply(core.tree.node(ino)?.attributes, now());
         if core.set_attributes(ino, attributes)? {
             core.queue.schedule(Errand::Attributes(ino), Instant::now() + MERGE_ATTRIBUTES);
             self.errands.notify_one();
         }
-        if let Some(owed) = self.sealed_fact(&core, ino) {
-            self.journal.note(Fact::Owed(owed));
-        }
-        self.attr_of(&core, ino)
+        let facts: Vec<Fact> = self.facts_of(&core, ino).collect();
+        let file = core.tree.node(ino)?.file();
+        let comes_later =
+            file.is_some_and(|file| file.temporary || file.content.is_owed() && core.has_writer(ino));
+        let waits = self.rules.close == Close::Journaled && !facts.is_empty() && !comes_later;
+        self.journal.note_all(facts);
+        Ok((self.attr_of(&core, ino)?, waits))
     }
 
-    /// What the journal should know of a file that is sealed and owed.
-    pub(super) fn sealed_fact(&self, core: &Core, ino: Ino) -> Option<Owed> {
-        let node = core.tree.node(ino).ok()?;
-        let file = node.file()?;
-        file.content.owed()?;
-        let (id, path) = (file.local.id()?, core.tree.path(ino)?);
-        Some(Owed { id, path, size: file.size, attributes: node.attributes, is_link: node.link.is_some() })
+    /// Waits until everything that was noted is on the local disk.
+    pub async fn facts_are_durable(&self) -> Result<(), Failure> {
+        self.journal.flush().await
     }
 
     /// The metadata to send with `node`: ours where something differs from the defaults, and that of
@@ -117,7 +120,12 @@ impl Filesystem {
         let _naming = self.naming.take(ino).await;
         let _shape = self.shape.read().await;
         let (path, sent, metadata) = {
-            let core = self.core();
+            let mut core = self.core();
+            if let Some(path) = core.tree.path(ino)
+                && !self.is_clear(&mut core, &path, Errand::Attributes(ino))
+            {
+                return Ok(());
+            }
             let Ok(node) = core.tree.node(ino) else { return Ok(()) };
             // What is owed takes its attributes along.
             let travels = node.file().is_some_and(|file| file.content.is_owed()) || !node.is_published();
@@ -126,8 +134,7 @@ impl Filesystem {
             };
             if path.is_root() {
                 // The root of a site has no entry that could keep them.
-                drop(core);
-                self.core().tree.node_mut(ino)?.attributes_owed = false;
+                self.attributes_arrived(&mut core, ino);
                 return Ok(());
             }
             (path, node.attributes, self.metadata(&core, node))
@@ -141,26 +148,37 @@ impl Filesystem {
             self.metadata_refused(&told(error));
             outcome = self.remote.set_attributes(&path, Some(on_the_wire(sent.mtime)), None).await;
         }
+        failpoint::reach("attributes.there");
         match outcome {
             Ok(entry) => {
                 let mut core = self.core();
                 if let Ok(node) = core.tree.node_mut(ino) {
                     node.touched = Some(Instant::now());
-                    node.attributes_owed = node.attributes != sent;
                     node.foreign = entry.metadata;
                     node.foreign.remove(METADATA_KEY);
                     node.foreign.remove(LINK_KEY);
+                    if node.attributes == sent {
+                        self.attributes_arrived(&mut core, ino);
+                    }
                 }
                 Ok(())
             }
             Err(error) if is_final(error.kind()) => {
                 tracing::warn!("attributes of {path} are not stored: {}", told(&error));
-                if let Ok(node) = self.core().tree.node_mut(ino) {
-                    node.attributes_owed = false;
-                }
+                self.attributes_arrived(&mut self.core(), ino);
                 Ok(())
             }
             Err(error) => Err(told(&error)),
+        }
+    }
+
+    /// Nothing but bytes is owed of `ino` any more.
+    pub(super) fn attributes_arrived(&self, core: &mut Core, ino: Ino) {
+        if let Some(end) = self.end_of_entry(core, ino) {
+            self.journal.note(end);
+        }
+        if let Ok(node) = core.tree.node_mut(ino) {
+            node.attributes_owed = false;
         }
     }
 

@@ -1,17 +1,22 @@
 //! What happens without a caller: temporary names after their hold, failed uploads after a pause,
 //! attributes after they were merged; and the end, when everything is due at once.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::Filesystem;
 use super::core::Errand;
 use super::status::Remainder;
+use super::{Close, Filesystem};
+use crate::local::failpoint;
 use crate::model::content::State;
+use crate::model::failure::Failure;
 use crate::model::ino::Ino;
 
 /// The least time between two looks of a drain at what is owed.
 const DRAIN_PAUSE: Duration = Duration::from_millis(20);
+/// How often Files.com is looked for while it cannot be reached.
+const LOOK_AGAIN: Duration = Duration::from_secs(5);
 
 impl Filesystem {
     /// Carries out what is planned, for as long as the mount lives.
@@ -34,16 +39,47 @@ impl Filesystem {
         }
     }
 
+    /// Looks for Files.com while it cannot be reached, and lets everything go on once it can: a pause
+    /// after a failure may be long by then.
+    pub async fn keep_in_touch(self: Arc<Self>) {
+        let mut reach = self.reach.clone();
+        loop {
+            if reach.wait_for(|reached| !reached).await.is_err() {
+                return;
+            }
+            let since = Instant::now();
+            tracing::warn!("Files.com cannot be reached; what is owed is kept here, and sent when it can be");
+            while !*reach.borrow_and_update() {
+                tokio::time::sleep(LOOK_AGAIN).await;
+                // Whatever the answer: that there is one is noted on the way.
+                let _ = self.remote.probe_list(&self.rules.folder).await;
+            }
+            let seconds = since.elapsed().as_secs();
+            tracing::info!("Files.com can be reached again, after {seconds} s; what waited goes on");
+            self.core().queue.hurry_failed(Instant::now());
+            self.errands.notify_one();
+        }
+    }
+
     async fn carry_out(&self, errand: Errand) {
-        let _room = self.background.acquire().await;
+        let _room = match errand {
+            // Others wait for steps: those get room of their own.
+            Errand::Step(_) => self.stepping.acquire().await,
+            Errand::Publish(_) | Errand::Attributes(_) | Errand::TakeUp => self.background.acquire().await,
+        };
+        failpoint::reach("errand.begun");
         let outcome = match errand {
             Errand::Publish(ino) => self.publish_now(ino).await,
             Errand::Attributes(ino) => self.push_attributes(ino).await,
+            Errand::Step(number) => self.take_step(number).await,
+            Errand::TakeUp => self.take_up_rest().await,
         };
+        failpoint::reach("errand.done");
         let mut core = self.core();
         match (outcome, errand) {
             (Ok(()), _) => core.queue.done(errand),
             // Publication of a file plans its own next attempt, or none when it was refused.
+            (Err(_), Errand::Step(_) | Errand::TakeUp) => core.queue.failed(errand, Instant::now()),
             (Err(_), Errand::Publish(_)) => core.queue.undone(errand, Instant::now()),
             (Err(failure), Errand::Attributes(ino)) => {
                 let path = core.tree.path(ino);
@@ -59,7 +95,7 @@ impl Filesystem {
     }
 
     /// Publishes under whatever name it has: a hold has ended, or the mount does.
-    async fn publish_now(&self, ino: Ino) -> Result<(), crate::model::failure::Failure> {
+    async fn publish_now(&self, ino: Ino) -> Result<(), Failure> {
         let is_folder = {
             let mut core = self.core();
             let is_open = core.has_writer(ino);
@@ -76,22 +112,35 @@ impl Filesystem {
             }
             node.is_folder()
         };
+        if self.rules.close == Close::Journaled {
+            self.plan_folders_of(ino).await?;
+        }
         if is_folder {
-            return self.publish_folder(ino).await;
+            return match self.rules.close {
+                Close::Verified => self.publish_folder(ino).await,
+                Close::Journaled => Ok(()),
+            };
         }
         // Folders above that are only here come first.
-        let above: Vec<Ino> = {
-            let core = self.core();
-            let parents =
-                std::iter::successors(core.tree.node(ino).ok().and_then(|node| node.parent), |at| {
-                    core.tree.node(*at).ok().and_then(|node| node.parent)
-                });
-            parents.filter(|at| core.tree.node(*at).is_ok_and(|node| !node.is_published())).collect()
-        };
-        if let Some(topmost) = above.last() {
-            return self.publish_folder(*topmost).await;
+        let topmost = self.core().tree.topmost_unpublished(ino);
+        match topmost.filter(|topmost| *topmost != ino) {
+            Some(topmost) => self.publish_folder(topmost).await,
+            None => self.publish(ino).await,
         }
-        self.publish(ino).await
+    }
+
+    /// Folders from `ino` up that are only here are planned on Files.com.
+    async fn plan_folders_of(&self, ino: Ino) -> Result<(), Failure> {
+        {
+            let mut core = self.core();
+            let Some(topmost) = core.tree.topmost_unpublished(ino) else { return Ok(()) };
+            if !core.tree.node(topmost)?.is_folder() {
+                return Ok(());
+            }
+            let facts = self.plan_folder(&mut core, topmost);
+            self.journal.note_all(facts);
+        }
+        self.journal.flush().await
     }
 
     /// Sends everything that is owed, temporary names too, and waits for it; at most for `limit`.
@@ -130,12 +179,26 @@ impl Filesystem {
         let travels = |ino: Ino| core.tree.file(ino).is_ok_and(|file| file.content.is_owed());
         let others = others.filter(|errand| match errand {
             Errand::Attributes(ino) | Errand::Publish(ino) => !travels(*ino),
+            Errand::Step(_) | Errand::TakeUp => true,
         });
-        let errands: Vec<Errand> = others.chain(files).collect();
+        let steps = core.backlog.ready().into_iter().map(Errand::Step);
+        let untaken = core.untaken.iter().any(|(_, failure)| !is_hopeless(failure)).then_some(Errand::TakeUp);
+        let errands: Vec<Errand> = steps.chain(untaken).chain(others).chain(files).collect();
+        let under_way = core.backlog.under_way();
+        let (waiting, due): (Vec<_>, Vec<_>) =
+            errands.into_iter().partition(|errand| core.blocked.contains_key(errand));
         let now = Instant::now();
-        errands.iter().for_each(|errand| core.queue.hurry(*errand, now));
+        due.iter().for_each(|errand| core.queue.hurry(*errand, now));
+        // What waits for a step that was refused waits for a person.
+        let stuck = if waiting.is_empty() { BTreeSet::new() } else { core.backlog.stuck() };
+        let hopeful = waiting.iter().filter(|errand| !stuck.contains(&core.blocked[errand])).count();
         drop(core);
         self.errands.notify_one();
-        errands.len()
+        due.len() + hopeful + under_way
     }
+}
+
+/// A fact of an earlier mount that no further attempt will put back.
+pub(super) fn is_hopeless(failure: &Failure) -> bool {
+    matches!(failure.errno, libc::EINVAL | libc::ENOTDIR)
 }

@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::core::{Core, Errand};
 use super::{Close, Filesystem};
+use crate::local::failpoint;
 use crate::local::journal::Fact;
 use crate::model::failure::Failure;
 use crate::model::ino::Ino;
@@ -130,22 +131,31 @@ impl Filesystem {
         };
         loop {
             let Some((owed, synced)) = sealed(&self.core()) else { return Ok(()) };
+            failpoint::reach("close.sealed");
             let (store, id) = (self.store.clone(), owed.id);
             super::on_disk(move || store.sync(id)).await?;
-            {
+            failpoint::reach("close.synced");
+            let older = {
                 // Stated as it is now, and under the lock: it may have been renamed or proven meanwhile, and
                 // the journal must not hear of that first.
-                let core = self.core();
+                let mut core = self.core();
                 match sealed(&core) {
                     Some((owed, revision)) if revision == synced && owed.id == id => {
-                        self.journal.note(Fact::Owed(owed));
+                        let older = core.tree.file_mut(ino)?.noted.replace(id).filter(|older| *older != id);
+                        let settled = older.map(Fact::Settled);
+                        self.journal.note_all(settled.into_iter().chain([Fact::Owed(owed)]).collect());
+                        older
                     }
                     // Written and sealed again.
                     Some(_) => continue,
                     None => return Ok(()),
                 }
+            };
+            self.journal.flush().await?;
+            if let Some(older) = older {
+                self.store.remove(older);
             }
-            return self.journal.flush().await;
+            return Ok(());
         }
     }
 }

@@ -4,23 +4,36 @@
 //! acts without the lock, and comes back to report.
 
 use std::collections::HashMap;
+use std::num::NonZeroUsize;
 use std::time::{Duration, Instant};
 
+use lru::LruCache;
+
 use super::cached::Cached;
+use super::recover::Untaken;
 use crate::model::attributes::Attributes;
+use crate::model::backlog::Backlog;
 use crate::model::failure::Failure;
 use crate::model::ino::{ContentId, Ino};
 use crate::model::node::{Body, File, Local};
 use crate::model::queue::Queue;
 use crate::model::tree::Tree;
+use crate::model::walk::Walk;
+
+/// Walks that are followed at the same time: one for each level of a tree, for several walkers.
+const WALKS: NonZeroUsize = NonZeroUsize::new(256).unwrap();
 
 /// What waits to be done in the background.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum Errand {
     /// Publish a file, or a folder that is only here.
     Publish(Ino),
     /// Send attributes that changed after publication.
     Attributes(Ino),
+    /// Make a change of names on Files.com.
+    Step(u64),
+    /// Put what an earlier mount left back into the tree.
+    TakeUp,
 }
 
 /// An open descriptor, or several that share it.
@@ -73,10 +86,20 @@ pub(crate) struct Core {
     pub handles: HashMap<u64, Handle>,
     next_handle: u64,
     pub queue: Queue<Errand>,
+    /// Changes of names that Files.com must still make.
+    pub backlog: Backlog,
+    /// What waits for a step to be taken, by the number of the step.
+    pub waiting: HashMap<u64, Vec<Errand>>,
+    /// The same, by errand.
+    pub blocked: HashMap<Errand, u64>,
+    /// What an earlier mount left and could not be put back into the tree, and why not.
+    pub untaken: Vec<(Untaken, Failure)>,
     pub habits: Habits,
     pub counts: Counts,
     pub uploading: HashMap<Ino, Progress>,
     pub cached: Cached,
+    /// Folders whose subfolders somebody may be walking through.
+    pub walks: LruCache<Ino, Walk>,
 }
 
 impl Core {
@@ -86,6 +109,10 @@ impl Core {
             handles: HashMap::new(),
             next_handle: 1,
             queue: Queue::default(),
+            backlog: Backlog::default(),
+            waiting: HashMap::new(),
+            blocked: HashMap::new(),
+            untaken: Vec::new(),
             habits: Habits {
                 digests: Digests::Unknown,
                 takes_metadata_at_completion: true,
@@ -95,13 +122,22 @@ impl Core {
             counts: Counts::default(),
             uploading: HashMap::new(),
             cached: Cached::default(),
+            walks: LruCache::new(WALKS),
         }
     }
 
-    /// May the listing of `folder` still be believed? A folder that is only here needs none.
+    /// May the listing of `folder` still be believed? A folder that is only here needs none; one whose
+    /// names Files.com is still to be told of is known better here.
     pub fn is_fresh(&self, folder: Ino, ttl: Duration, now: Instant) -> Result<bool, Failure> {
-        let folder = self.tree.folder(folder)?;
-        Ok(!folder.published || folder.listed.is_some_and(|asked| now.duration_since(asked) < ttl))
+        let known = self.tree.folder(folder)?;
+        let Some(asked) = known.listed else { return Ok(!known.published) };
+        Ok(!known.published || now.duration_since(asked) < ttl || self.is_ahead(folder))
+    }
+
+    /// Do steps wait that change the folder, or what is in it?
+    fn is_ahead(&self, folder: Ino) -> bool {
+        let path = self.tree.path(folder).filter(|_| !self.backlog.is_empty());
+        path.is_some_and(|path| self.backlog.changes_within(&path))
     }
 
     /// Opens a descriptor.
@@ -137,13 +173,14 @@ impl Core {
     pub fn set_attributes(&mut self, ino: Ino, attributes: Attributes) -> Result<bool, Failure> {
         let node = self.tree.node_mut(ino)?;
         node.attributes = attributes;
-        let travels = match &node.body {
-            Body::File(file) => file.published.is_none() || file.content.is_owed(),
-            Body::Folder(folder) => !folder.published,
+        let (travels, is_there) = match &node.body {
+            Body::File(file) => (file.published.is_none() || file.content.is_owed(), true),
+            // Files.com makes folders without attributes.
+            Body::Folder(folder) => (false, folder.published),
         };
         let owed = !travels && (node.parent.is_some() || ino == Ino::ROOT);
         node.attributes_owed |= owed;
-        Ok(owed)
+        Ok(owed && is_there)
     }
 
     /// Files with something that Files.com does not hold, and how many bytes that is.

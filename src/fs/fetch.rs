@@ -80,8 +80,25 @@ impl Filesystem {
         // The file stays where it is until the answer is there.
         let _naming = self.naming.take(ino).await;
         let _shape = self.shape.read().await;
-        let path = self.path(ino)?;
-        let download = self.remote.open_download(&path).await.map_err(|error| told(&error))?;
+        let (path, download) = loop {
+            let (path, origin, ended) = {
+                let core = self.core();
+                let path = core.tree.path(ino).ok_or(Failure::plain(libc::ENOENT))?;
+                let origin = self.origin(&core, &path);
+                (path, origin, core.backlog.ended())
+            };
+            let answer = self.remote.open_download(&origin).await;
+            // Moved meanwhile by a step: nothing, or another file, may be there now.
+            let is_lost = answer.as_ref().is_err_and(|error| error.kind() == ErrorKind::NotFound);
+            let moved = match origin == path {
+                true => false,
+                false if is_lost => self.names_settle(ended).await,
+                false => self.core().backlog.ended() != ended,
+            };
+            if !moved {
+                break (path, answer.map_err(|error| told(&error))?);
+            }
+        };
         let expected = self.core().tree.file(ino)?.published;
         if expected.is_some_and(|version| !version.is_same_version(&download.entry.fingerprint())) {
             return Err(Failure::new(

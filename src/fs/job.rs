@@ -25,6 +25,8 @@ pub(super) struct Job {
 pub(super) enum Trouble {
     /// Newer bytes, or none are wanted any more.
     Overtaken,
+    /// Changes of names come first.
+    Behind,
     /// What arrived is not what left.
     Mismatch(Failure),
     /// The service does not know the upload any more.

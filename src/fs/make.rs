@@ -3,15 +3,18 @@
 use std::ffi::OsStr;
 use std::time::{Duration, Instant};
 
-use super::core::{Errand, Handle};
-use super::{Attr, Filesystem, now, told_aloud};
+use super::core::{Core, Errand, Handle};
+use super::{Attr, Close, Filesystem, now, told_aloud};
+use crate::local::failpoint;
+use crate::local::journal::Fact;
 use crate::model::attributes::{Attributes, Shape};
+use crate::model::backlog::Step;
 use crate::model::failure::Failure;
 use crate::model::ino::Ino;
 use crate::model::node::{Body, File, Folder};
 
 /// Attributes that changed right after a mkdir follow soon: rsync and tar set mode and time last.
-const SETTLE_FOLDER: Duration = Duration::from_secs(1);
+pub(super) const SETTLE_FOLDER: Duration = Duration::from_secs(1);
 
 /// Who makes something, and how.
 #[derive(Debug, Clone, Copy)]
@@ -78,20 +81,23 @@ impl Filesystem {
         Ok((self.attr_of(&core, ino)?, handle))
     }
 
-    /// Makes a folder; answers when Files.com has it. One with a temporary name stays here until it
-    /// is renamed.
+    /// Makes a folder; answers when Files.com has it, or with `close=journaled` when it is planned
+    /// durably. One with a temporary name stays here until it is renamed.
     pub async fn mkdir(&self, parent: Ino, name: &OsStr, maker: Maker) -> Result<Attr, Failure> {
         self.list(parent).await?;
         let temporary = self.rules.temporary.matches(name, false);
-        let (remote, only_here) = {
-            let mut core = self.core();
+        let look = |core: &mut Core| {
             if core.tree.child(parent, name).is_some() {
                 return Err(Failure::plain(libc::EEXIST));
             }
-            let remote = room_for(&mut core, parent, name)?;
-            (remote, temporary || !core.tree.folder(parent)?.published || !core.tree.is_rooted(parent))
+            let remote = room_for(core, parent, name)?;
+            Ok((remote, temporary || !core.may_hold_published(parent)))
         };
-        if !only_here {
+        let (remote, only_here) = look(&mut self.core())?;
+        let journaled = self.rules.close == Close::Journaled;
+        if !only_here && !journaled {
+            let path = self.path(parent)?.join(&remote);
+            self.until_clear(&[&path]).await?;
             let _shape = self.shape.read().await;
             let path = self.path(parent)?.join(&remote);
             if self.remote.create_folder(&path, None).await.map_err(|error| told_aloud(&error))?.is_none() {
@@ -99,8 +105,39 @@ impl Filesystem {
                 self.list_anew(parent).await?;
                 return Err(Failure::plain(libc::EEXIST));
             }
+            failpoint::reach("make.there");
         }
-        let mut core = self.core();
+        let made = {
+            let mut core = self.core();
+            // Where Files.com was asked, it has the folder under that text.
+            let unasked = journaled || only_here;
+            let (remote, only_here) = if unasked { look(&mut core)? } else { (remote, only_here) };
+            let ino = self.insert_folder(&mut core, (parent, name), remote, maker, only_here)?;
+            let mut facts: Vec<Fact> = self.facts_of(&core, ino).collect();
+            if journaled
+                && !only_here
+                && let Some(path) = core.tree.path(ino)
+            {
+                facts.push(self.put_off(&mut core, Step::Make(path)));
+            }
+            self.journal.note_all(facts);
+            self.attr_of(&core, ino)?
+        };
+        failpoint::reach("make.here");
+        if journaled || only_here {
+            self.journal.flush().await?;
+        }
+        Ok(made)
+    }
+
+    fn insert_folder(
+        &self,
+        core: &mut Core,
+        (parent, name): (Ino, &OsStr),
+        remote: String,
+        maker: Maker,
+        only_here: bool,
+    ) -> Result<Ino, Failure> {
         if core.tree.child(parent, name).is_some() {
             return Err(Failure::plain(libc::EEXIST));
         }
@@ -108,7 +145,7 @@ impl Filesystem {
         let folder = Folder { published: !only_here, listed: Some(asked), ..Folder::default() };
         let attributes = maker.attributes();
         let ino = core.tree.insert(parent, name.to_owned(), remote, attributes, Body::Folder(folder))?;
-        touch(&mut core, parent, ino)?;
+        touch(core, parent, ino)?;
         if only_here {
             core.queue.schedule(Errand::Publish(ino), asked + self.rules.temporary_hold);
             self.errands.notify_one();
@@ -118,12 +155,12 @@ impl Filesystem {
             self.errands.notify_one();
         }
         core.tree.node_mut(ino)?.lookups += 1;
-        self.attr_of(&core, ino)
+        Ok(ino)
     }
 }
 
 /// The remote name of a new entry, if there is room for it.
-pub(super) fn room_for(core: &mut super::core::Core, parent: Ino, name: &OsStr) -> Result<String, Failure> {
+pub(super) fn room_for(core: &mut Core, parent: Ino, name: &OsStr) -> Result<String, Failure> {
     let node = core.tree.node(parent)?;
     if parent != Ino::ROOT && node.parent.is_none() {
         return Err(Failure::plain(libc::ENOENT));
@@ -141,7 +178,7 @@ pub(super) fn room_for(core: &mut super::core::Core, parent: Ino, name: &OsStr) 
 }
 
 /// A new entry: its folder changed, and listings that were asked for before know nothing of it.
-pub(super) fn touch(core: &mut super::core::Core, parent: Ino, ino: Ino) -> Result<(), Failure> {
+pub(super) fn touch(core: &mut Core, parent: Ino, ino: Ino) -> Result<(), Failure> {
     let changed = now();
     let folder = core.tree.node_mut(parent)?;
     folder.attributes.mtime = changed;

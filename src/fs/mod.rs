@@ -9,11 +9,13 @@
 //!
 //! They are taken in this order, and never the other way round.
 
+mod ahead;
 mod attributes;
 mod background;
 mod cached;
 mod close;
 mod core;
+mod facts;
 mod fetch;
 mod job;
 mod links;
@@ -28,6 +30,7 @@ mod remove;
 mod rename;
 mod rules;
 mod status;
+mod steps;
 mod turns;
 mod upload;
 mod write;
@@ -37,7 +40,7 @@ use std::ffi::OsString;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
-use tokio::sync::{Notify, RwLock, Semaphore, mpsc};
+use tokio::sync::{Notify, RwLock, Semaphore, mpsc, watch};
 
 pub use self::attributes::{Attr, Change};
 pub use self::listing::DirEntry;
@@ -62,6 +65,9 @@ use crate::remote::{self, Client, Download, ErrorKind};
 
 /// Memory for parts that are on their way, in MiB.
 const PART_MEMORY: usize = 256;
+
+/// Changes of names that are made on Files.com at the same time.
+const STEPS: usize = 16;
 
 /// What the kernel should forget.
 #[derive(Debug)]
@@ -96,7 +102,11 @@ pub struct Filesystem {
     memory: Arc<Semaphore>,
     /// Publications in the background: whoever waits for an answer finds room beside them.
     background: Semaphore,
+    /// Changes of names in the background.
+    stepping: Semaphore,
     stale: mpsc::UnboundedSender<Stale>,
+    /// Can Files.com be reached?
+    reach: watch::Receiver<bool>,
 }
 
 impl Filesystem {
@@ -109,6 +119,7 @@ impl Filesystem {
     ) -> (Arc<Self>, mpsc::UnboundedReceiver<Stale>) {
         let (stale, forgets) = mpsc::unbounded_channel();
         let background = Semaphore::new(rules.max_uploads.max(1));
+        let reach = remote.reach();
         let mut tree = Tree::new(rules.folder.clone(), rules.defaults, now());
         tree.names = rules.names;
         let filesystem = Self {
@@ -128,7 +139,9 @@ impl Filesystem {
             outcomes: Notify::new(),
             memory: Arc::new(Semaphore::new(PART_MEMORY)),
             background,
+            stepping: Semaphore::new(STEPS),
             stale,
+            reach,
         };
         (Arc::new(filesystem), forgets)
     }
@@ -136,6 +149,15 @@ impl Filesystem {
     /// What Files.com says of the folder that is mounted; the site's own root has no entry.
     pub fn describe_root(&self, entry: Entry) -> Result<(), Failure> {
         self.core().tree.describe(Ino::ROOT, entry)
+    }
+
+    /// Files.com cannot be reached: the mount begins with what the journal knows, and looks later.
+    pub fn start_unseen(&self) -> Result<(), Failure> {
+        let mut core = self.core();
+        let folder = core.tree.folder_mut(Ino::ROOT)?;
+        folder.unseen = true;
+        folder.listed = Instant::now().checked_sub(self.rules.dir_ttl);
+        Ok(())
     }
 
     /// The lock, for the length of a decision. A panic elsewhere left a value that is still the best

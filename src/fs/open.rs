@@ -82,7 +82,8 @@ impl Filesystem {
             file.size = 0;
             let old = std::mem::replace(&mut file.local, Local::Spooled(id));
             file.content.end_write(writing);
-            old.id()
+            // What was acknowledged stays until something newer is durable: a crash must not leave nothing.
+            old.id().filter(|old| file.noted != Some(*old))
         };
         if let Some(old) = old {
             self.drop_content(old);

@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 use std::time::Instant;
 
-use super::core::{Errand, Progress};
-use super::{Filesystem, on_disk, told};
+use super::core::{Core, Errand, Progress};
+use super::{Close, Filesystem, on_disk, told};
+use crate::local::failpoint;
 use crate::local::journal::Fact;
 use crate::model::attributes::{Attributes, METADATA_KEY, on_the_wire};
 use crate::model::entry::Entry;
@@ -34,10 +35,24 @@ impl Filesystem {
         let (mut mismatches, mut restarts, mut chases) = (0, 0, 0);
         let failure = loop {
             let Some(job) = self.begin(ino) else { return Ok(()) };
-            let outcome = self.attempt(&job).await;
+            let outcome = match self.has_seen_folder(ino).await {
+                Ok(()) => self.attempt(&job).await,
+                Err(trouble) => Err(trouble),
+            };
             self.core().uploading.remove(&ino);
             match outcome {
                 Ok(()) => return Ok(()),
+                Err(Trouble::Behind) if self.rules.close == Close::Verified => {
+                    self.until_clear(&[&job.path]).await?;
+                }
+                Err(Trouble::Behind) => {
+                    let mut core = self.core();
+                    if let Some(path) = core.tree.path(ino)
+                        && !self.is_clear(&mut core, &path, Errand::Publish(ino))
+                    {
+                        return Ok(());
+                    }
+                }
                 Err(Trouble::Overtaken) if chases < CHASES => chases += 1,
                 Err(Trouble::Overtaken) => {
                     break (Failure::new(libc::EBUSY, "it changes faster than it can be sent"), false);
@@ -64,6 +79,21 @@ impl Filesystem {
             }
         };
         self.give_up(ino, failure).await
+    }
+
+    /// Where the mount began without Files.com, it looks before it sends: the name may be another's there.
+    async fn has_seen_folder(&self, ino: Ino) -> Result<(), Trouble> {
+        let unseen = |core: &Core| {
+            let folder = core.tree.node(ino).ok()?.parent?;
+            core.tree.folder(folder).ok()?.unseen.then_some(folder)
+        };
+        let folder = unseen(&self.core());
+        let Some(folder) = folder else { return Ok(()) };
+        self.list_anew(folder).await?;
+        match unseen(&self.core()) {
+            None => Err(Trouble::Overtaken),
+            Some(_) => Err(Trouble::Later(Failure::new(libc::ETIMEDOUT, "Files.com cannot be reached"))),
+        }
     }
 
     /// The newest bytes, sealed; `None` when nothing is owed or nothing may be published.
@@ -94,8 +124,13 @@ impl Filesystem {
     }
 
     async fn attempt(&self, job: &Job) -> Result<(), Trouble> {
+        if self.core().backlog.last_at(&job.path).is_some() {
+            return Err(Trouble::Behind);
+        }
         let parcel = self.send(job).await?;
+        failpoint::reach("publish.sent");
         let (entry, path, attributes) = self.complete(job, &parcel).await?;
+        failpoint::reach("publish.completed");
         if entry.name != path.name() {
             return Err(Trouble::Refused(Failure::new(
                 libc::EIO,
@@ -106,6 +141,7 @@ impl Filesystem {
             )));
         }
         let proof = self.prove(&path, &parcel.sent, &entry).await?;
+        failpoint::reach("publish.proven");
         self.settle(job, &proof, entry, attributes).await;
         Ok(())
     }
@@ -121,6 +157,9 @@ impl Filesystem {
             let core = self.core();
             let node = core.tree.node(job.ino).map_err(|_| Trouble::Overtaken)?;
             let path = core.tree.path(job.ino).ok_or(Trouble::Overtaken)?;
+            if core.backlog.last_at(&path).is_some() {
+                return Err(Trouble::Behind);
+            }
             let etags = (1..).zip(parcel.sent.parts.iter().map(|part| part.etag.clone())).collect();
             let completion = Completion {
                 reference: parcel.reference.clone(),
@@ -170,7 +209,7 @@ impl Filesystem {
 
     /// The file is proven: its bytes may go to the cache, its fact may go from the journal.
     async fn settle(&self, job: &Job, proof: &Verified, entry: Entry, sent: Attributes) {
-        let settled = {
+        let (settled, older) = {
             let mut core = self.core();
             core.counts.verified += 1;
             if proof.basis().is_weak() {
@@ -184,14 +223,16 @@ impl Filesystem {
             file.published = Some(entry.fingerprint());
             file.proven = (!proof.basis().is_weak()).then_some(proof.digest().md5);
             let settled = file.content.verified(job.revision);
+            let mut older = None;
             if settled {
+                older = file.noted.take().filter(|older| *older != job.id);
                 file.failure = None;
                 file.owed_since = None;
                 file.local = Local::Cached(job.id, ReadAhead::whole(job.size));
                 core.cached.note(job.ino, job.size);
                 core.queue.forget(Errand::Publish(job.ino));
             }
-            settled
+            (settled, older)
         };
         tracing::debug!("{} is verified by {}", job.path, proof.basis().name());
         if !settled {
@@ -210,12 +251,15 @@ impl Filesystem {
                 self.store.remove(job.id);
             }
         }
+        failpoint::reach("publish.cached");
         self.journal.note(Fact::Settled(job.id));
+        failpoint::reach("publish.settled");
+        older.into_iter().for_each(|older| self.drop_content(older));
         self.make_room();
     }
 
     /// What the completed entity shows of the site's habits, and which attributes must still be sent.
-    fn learn(&self, core: &mut super::core::Core, ino: Ino, entry: &Entry, sent: Attributes) {
+    fn learn(&self, core: &mut Core, ino: Ino, entry: &Entry, sent: Attributes) {
         if entry.provided.is_none() && core.habits.keeps_mtime {
             core.habits.keeps_mtime = false;
             tracing::warn!(
@@ -232,13 +276,17 @@ impl Filesystem {
             core.habits.takes_metadata_at_completion = false;
             tracing::info!("this site does not take metadata with an upload; each file costs one more call");
         }
-        if let Ok(node) = core.tree.node_mut(ino) {
-            node.attributes_owed = !metadata_arrived || node.attributes != sent;
-            if node.attributes_owed {
-                core.queue.schedule(Errand::Attributes(ino), Instant::now());
-                self.errands.notify_one();
-            }
+        let Ok(node) = core.tree.node(ino) else { return };
+        if metadata_arrived && node.attributes == sent {
+            self.attributes_arrived(core, ino);
+            return;
         }
+        if let Ok(node) = core.tree.node_mut(ino) {
+            node.attributes_owed = true;
+        }
+        self.journal.note_all(self.entry_fact(core, ino).map(Fact::Entry).into_iter().collect());
+        core.queue.schedule(Errand::Attributes(ino), Instant::now());
+        self.errands.notify_one();
     }
 
     /// Publication failed: the debt is kept durably, told at the next close, and tried again unless it

@@ -1,43 +1,84 @@
 //! What an earlier mount left behind: owed again, or set aside. Nothing is deleted.
 
-use std::collections::BTreeMap;
-use std::time::Duration;
+use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
 
 use super::Filesystem;
-use super::core::Errand;
-use crate::local::journal::{Fact, Owed};
+use super::core::{Core, Errand};
+use crate::local::failpoint;
+use crate::local::journal::{EntryDebt, Fact, Facts, Owed, OwedEntry};
+use crate::local::store::Left;
 use crate::model::attributes::Shape;
+use crate::model::backlog::Step;
 use crate::model::content::Content;
 use crate::model::failure::Failure;
 use crate::model::ino::{ContentId, Ino};
 use crate::model::name;
 use crate::model::node::{Body, File, Folder, Link, Local};
+use crate::model::path::RemotePath;
 
-/// What the journal says against what the spool holds: decided before anything is touched.
+/// What the journal says against what the disk holds: decided before anything is touched.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Recovery {
+    /// Changes of names that are made on Files.com in this order, before what is sent to their paths.
+    pub steps: Vec<(u64, Step)>,
+    /// Folders and attributes that Files.com is told of again.
+    pub entries: Vec<OwedEntry>,
     /// Whole and owed: published again.
     pub owed: Vec<Owed>,
-    /// In the spool, but no fact says what they are.
+    /// In the spool, but no fact says what they are: set aside.
     pub unknown: Vec<ContentId>,
-    /// Facts whose bytes are missing.
+    /// Facts whose bytes are missing: told.
     pub broken: Vec<Owed>,
+    /// Facts of bytes that were proven when the mount ended, and had left the spool: forgotten.
+    pub proven: Vec<ContentId>,
+    /// In the cache of the mount that ended: let go, once no fact speaks of them any more.
+    pub cached: BTreeSet<ContentId>,
 }
 
 impl Recovery {
-    /// Decides what becomes of each file in the spool.
-    pub fn plan(facts: Vec<Owed>, mut spool: BTreeMap<ContentId, u64>) -> Self {
-        let mut plan = Self::default();
-        for fact in facts {
-            match spool.remove(&fact.id) {
+    /// Decides what becomes of each fact, and of each file in the spool.
+    pub fn plan(facts: Facts, mut left: Left) -> Self {
+        let mut plan = Self { steps: facts.steps, entries: facts.entries, ..Self::default() };
+        for fact in facts.owed {
+            match left.spooled.remove(&fact.id) {
                 // Written on after the fsync that the fact is of: as after any crash, the file is what
                 // the disk has.
                 Some(size) => plan.owed.push(Owed { size, ..fact }),
+                None if left.cached.contains(&fact.id) => plan.proven.push(fact.id),
                 None => plan.broken.push(fact),
             }
         }
-        plan.unknown.extend(spool.into_keys());
+        plan.unknown.extend(left.spooled.into_keys());
+        plan.cached = left.cached;
         plan
+    }
+}
+
+/// A fact that could not be put back into the tree.
+#[derive(Debug, Clone)]
+pub(crate) enum Untaken {
+    /// Bytes.
+    Owed(Owed),
+    /// A folder, or attributes.
+    Entry(OwedEntry),
+}
+
+impl Untaken {
+    /// Where it belongs.
+    pub(super) fn path(&self) -> &RemotePath {
+        match self {
+            Self::Owed(owed) => &owed.path,
+            Self::Entry(entry) => &entry.path,
+        }
+    }
+
+    /// How many bytes are owed.
+    pub(super) fn bytes(&self) -> Option<u64> {
+        match self {
+            Self::Owed(owed) => Some(owed.size),
+            Self::Entry(_) => None,
+        }
     }
 }
 
@@ -45,8 +86,10 @@ impl Filesystem {
     /// Carries a recovery out: what is owed is published in the background, what is not understood is
     /// set aside and named in the log.
     pub async fn recover(&self, plan: Recovery) -> Result<(), Failure> {
+        failpoint::reach("recover.planned");
         for id in plan.unknown {
             let aside = self.store.set_aside(id)?;
+            failpoint::reach("recover.aside");
             tracing::warn!(
                 "an earlier mount ended before this file was complete; it is kept at {}",
                 aside.display()
@@ -60,41 +103,84 @@ impl Filesystem {
             );
             self.journal.note(Fact::Settled(fact.id));
         }
-        let count = plan.owed.len();
-        for owed in plan.owed {
-            let path = owed.path.clone();
-            if let Err(failure) = self.take_up(owed).await {
-                tracing::error!(
-                    "{path} is owed and could not be taken up yet: {failure}; it stays in the spool"
-                );
+        plan.proven.into_iter().for_each(|id| self.journal.note(Fact::Settled(id)));
+        // A crash in between must find both, or no fact: a fact without its bytes is a loss.
+        self.journal.flush().await?;
+        for id in plan.cached {
+            self.store.remove_cached(id)?;
+            failpoint::reach("recover.uncached");
+        }
+        let count = plan.steps.len() + plan.entries.len() + plan.owed.len();
+        {
+            let mut core = self.core();
+            for (number, step) in plan.steps {
+                core.backlog.restore(number, step);
             }
         }
+        let entries = plan.entries.into_iter().map(Untaken::Entry);
+        for fact in entries.chain(plan.owed.into_iter().map(Untaken::Owed)) {
+            self.take_up_or_keep(fact).await;
+            failpoint::reach("recover.taken-up");
+        }
+        let mut core = self.core();
+        for number in core.backlog.ready() {
+            core.queue.schedule(Errand::Step(number), Instant::now());
+        }
         if count > 0 {
-            tracing::info!("{count} files of an earlier mount are owed and are being published");
+            tracing::info!("{count} changes of an earlier mount are owed and are being published");
         }
         Ok(())
     }
 
-    /// Puts one owed file back into the tree, under the path that the journal knows.
-    async fn take_up(&self, owed: Owed) -> Result<(), Failure> {
-        let root = self.path(Ino::ROOT)?;
-        let below: Vec<String> = owed
-            .path
-            .as_str()
-            .strip_prefix(root.as_str())
-            .map(|rest| rest.split('/').filter(|part| !part.is_empty()).map(str::to_owned).collect())
-            .unwrap_or_default();
-        let Some((name, folders)) = below.split_last() else {
+    /// What could not be taken up before is tried again. An error when something still waits.
+    pub(super) async fn take_up_rest(&self) -> Result<(), Failure> {
+        let rest = std::mem::take(&mut self.core().untaken);
+        for (fact, _) in rest {
+            self.take_up_or_keep(fact).await;
+        }
+        let last = self.core().untaken.last().map(|(_, failure)| failure.clone());
+        last.map_or(Ok(()), Err)
+    }
+
+    async fn take_up_or_keep(&self, fact: Untaken) {
+        let taken = match fact.clone() {
+            Untaken::Owed(owed) => self.take_up(owed).await,
+            Untaken::Entry(entry) => self.take_up_entry(entry).await,
+        };
+        if let Err(failure) = taken {
+            let path = fact.path();
+            tracing::error!(
+                "{path} is owed and could not be taken up yet: {failure}; it stays in the journal"
+            );
+            let mut core = self.core();
+            core.untaken.push((fact, failure));
+            if !core.queue.is_planned(Errand::TakeUp) {
+                core.queue.failed(Errand::TakeUp, Instant::now());
+            }
+        }
+    }
+
+    /// The folder that holds `path`, listed, and the name in it.
+    async fn way_to(&self, path: &RemotePath) -> Result<(Ino, String), Failure> {
+        let below = path.below(&self.rules.folder).unwrap_or_default();
+        let Some((folders, name)) = below.rsplit_once('/').or((!below.is_empty()).then_some(("", below)))
+        else {
             return Err(Failure::new(libc::EINVAL, "it belongs outside the folder that is mounted now"));
         };
         let mut at = Ino::ROOT;
-        for folder in folders {
+        for folder in folders.split('/').filter(|folder| !folder.is_empty()) {
             self.list(at).await?;
             at = self.folder_for(at, folder)?;
         }
         self.list(at).await?;
+        Ok((at, name.to_owned()))
+    }
+
+    /// Puts one owed file back into the tree, under the path that the journal knows.
+    async fn take_up(&self, owed: Owed) -> Result<(), Failure> {
+        let (at, name) = self.way_to(&owed.path).await?;
         let mut core = self.core();
-        let local = name::from_remote(name).ok_or(Failure::plain(libc::EINVAL))?;
+        let local = name::from_remote(&name).ok_or(Failure::plain(libc::EINVAL))?;
         let known = core.tree.child(at, &local);
         let published = known.and_then(|ino| core.tree.file(ino).ok()?.published);
         if let Some(old) = known {
@@ -105,15 +191,51 @@ impl Filesystem {
             size: owed.size,
             content: Content::recovered(),
             local: Local::Spooled(owed.id),
+            noted: Some(owed.id),
             published,
             ..File::created(owed.id, false)
         };
-        let ino = core.tree.insert(at, local, name.clone(), owed.attributes, Body::File(file))?;
+        let ino = core.tree.insert(at, local, name, owed.attributes, Body::File(file))?;
         let node = core.tree.node_mut(ino)?;
-        node.touched = Some(std::time::Instant::now());
+        node.touched = Some(Instant::now());
         node.link = owed.is_link.then_some(Link::InContent);
         drop(core);
         self.schedule(Errand::Publish(ino), Duration::ZERO);
+        Ok(())
+    }
+
+    /// Puts a folder, or attributes that are owed, back into the tree.
+    async fn take_up_entry(&self, entry: OwedEntry) -> Result<(), Failure> {
+        if entry.path == self.rules.folder {
+            let mut core = self.core();
+            Self::owe_attributes(&mut core, Ino::ROOT, &entry)?;
+            return Ok(());
+        }
+        let (at, name) = self.way_to(&entry.path).await?;
+        let mut core = self.core();
+        let local = name::from_remote(&name).ok_or(Failure::plain(libc::EINVAL))?;
+        match (core.tree.child(at, &local), entry.what) {
+            (Some(ino), _) => Self::owe_attributes(&mut core, ino, &entry)?,
+            (None, EntryDebt::Folder) => {
+                let body = Body::Folder(Folder { listed: Some(Instant::now()), ..Folder::default() });
+                let ino = core.tree.insert(at, local, name, entry.attributes, body)?;
+                core.tree.node_mut(ino)?.touched = Some(Instant::now());
+                core.queue.schedule(Errand::Publish(ino), Instant::now());
+            }
+            (None, EntryDebt::Attributes) => {
+                tracing::warn!("{} is gone, so its attributes are not sent", entry.path);
+                self.journal.note(Fact::EntrySettled(entry.path));
+            }
+        }
+        self.errands.notify_one();
+        Ok(())
+    }
+
+    fn owe_attributes(core: &mut Core, ino: Ino, entry: &OwedEntry) -> Result<(), Failure> {
+        let node = core.tree.node_mut(ino)?;
+        node.attributes = entry.attributes;
+        node.attributes_owed = true;
+        core.queue.schedule(Errand::Attributes(ino), Instant::now());
         Ok(())
     }
 
@@ -127,17 +249,18 @@ impl Filesystem {
         let attributes = core.tree.defaults.new_entry(Shape::Folder, super::now());
         let body = Body::Folder(Folder::default());
         let ino = core.tree.insert(parent, name, remote.to_owned(), attributes, body)?;
-        core.tree.node_mut(ino)?.touched = Some(std::time::Instant::now());
+        core.tree.node_mut(ino)?.touched = Some(Instant::now());
         Ok(ino)
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use super::*;
     use crate::model::attributes::Attributes;
     use crate::model::moment::Moment;
-    use crate::model::path::RemotePath;
 
     fn fact(id: u64, size: u64) -> Owed {
         let attributes =
@@ -147,10 +270,14 @@ mod tests {
 
     #[test]
     fn everything_in_the_spool_is_owed_or_set_aside() {
-        let spool = BTreeMap::from([(ContentId(1), 10), (ContentId(2), 3), (ContentId(9), 7)]);
-        let plan = Recovery::plan(vec![fact(1, 10), fact(2, 20), fact(3, 5)], spool);
+        let spooled = BTreeMap::from([(ContentId(1), 10), (ContentId(2), 3), (ContentId(9), 7)]);
+        let left = Left { spooled, cached: BTreeSet::from([ContentId(4), ContentId(5)]) };
+        let owed = vec![fact(1, 10), fact(2, 20), fact(3, 5), fact(4, 5)];
+        let plan = Recovery::plan(Facts { owed, ..Facts::default() }, left);
         assert_eq!(plan.owed, [fact(1, 10), fact(2, 3)], "with the sizes that the disk has");
         assert_eq!(plan.unknown, [ContentId(9)]);
         assert_eq!(plan.broken, [fact(3, 5)]);
+        assert_eq!(plan.proven, [ContentId(4)]);
+        assert_eq!(plan.cached, BTreeSet::from([ContentId(4), ContentId(5)]));
     }
 }

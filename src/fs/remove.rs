@@ -1,13 +1,15 @@
-//! Deletes: answered when Files.com has done it.
+//! Deletes: answered when Files.com has done it, or with `close=journaled` when they are planned durably.
 
 use std::ffi::OsStr;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::core::Errand;
-use super::{Filesystem, told_aloud};
+use super::core::{Core, Errand};
+use super::{Close, Filesystem, told_aloud};
+use crate::local::failpoint;
 use crate::local::journal::Fact;
+use crate::model::backlog::Step;
 use crate::model::failure::Failure;
 use crate::model::ino::Ino;
 use crate::model::node::Local;
@@ -22,29 +24,58 @@ impl Filesystem {
         self.list(parent).await?;
         let ino = self.core().tree.child(parent, name).ok_or(Failure::plain(libc::ENOENT))?;
         self.keep_for_readers(ino).await?;
+        self.until_settled(ino).await?;
         let _naming = self.naming.take(ino).await;
         let _shape = self.shape.read().await;
-        let published = {
-            let core = self.core();
+        let look = |core: &Core| {
             if core.tree.child(parent, name) != Some(ino) {
                 return Err(Failure::plain(libc::ENOENT));
             }
-            let file = core.tree.file(ino)?;
-            core.tree.path(ino).filter(|_| file.published.is_some())
+            Ok(core.tree.path(ino).zip(core.tree.file(ino)?.published))
         };
-        if let Some(path) = published {
-            self.remote.delete(&path).await.map_err(|error| told_aloud(&error))?;
+        if self.rules.close == Close::Verified {
+            let published = look(&self.core())?;
+            if let Some((path, _)) = published {
+                self.remote.delete(&path).await.map_err(|error| told_aloud(&error))?;
+                failpoint::reach("remove.there");
+            }
         }
-        let owed = {
-            let core = self.core();
-            self.sealed_fact(&core, ino).map(|owed| owed.id)
-        };
-        if let Some(id) = owed {
-            // Before anybody is told that it is gone: a crash must not bring it back.
-            self.journal.commit(Fact::Settled(id)).await?;
+        {
+            let mut core = self.core();
+            let step = match self.rules.close {
+                Close::Verified => None,
+                Close::Journaled => look(&core)?.map(|(path, version)| Step::Delete { path, version }),
+            };
+            if step.is_some() {
+                may_delete(&core, ino)?;
+            }
+            let mut facts = self.end_of(&core, ino);
+            facts.extend(step.map(|step| self.put_off(&mut core, step)));
+            // Noted under the lock, so that facts are written in the order in which they became true.
+            self.journal.note_all(facts);
+            core.tree.remove(ino, std::time::Instant::now());
+            self.orphan(core, ino);
         }
-        self.unlink_here(ino);
-        Ok(())
+        failpoint::reach("remove.here");
+        // Before anybody is told that it is gone: a crash must not bring it back.
+        self.journal.flush().await
+    }
+
+    /// Where a caller waits for Files.com: until the steps that an earlier mount left under this path
+    /// are taken.
+    async fn until_settled(&self, ino: Ino) -> Result<(), Failure> {
+        let path = self.core().tree.path(ino).filter(|_| self.rules.close == Close::Verified);
+        match path {
+            Some(path) => self.until_clear(&[&path]).await,
+            None => Ok(()),
+        }
+    }
+
+    /// What the journal must forget when `ino` loses its name.
+    pub(super) fn end_of(&self, core: &Core, ino: Ino) -> Vec<Fact> {
+        let bytes = self.sealed_fact(core, ino).map(|owed| Fact::Settled(owed.id));
+        let older = core.tree.file(ino).ok().and_then(|file| file.noted).map(Fact::Settled);
+        bytes.into_iter().chain(older).chain(self.end_of_entry(core, ino)).collect()
     }
 
     /// An open file of which only a part is here is fetched whole before Files.com lets it go.
@@ -68,6 +99,7 @@ impl Filesystem {
     /// Takes a file out of its folder here, with what was planned for it.
     pub(super) fn unlink_here(&self, ino: Ino) {
         let mut core = self.core();
+        self.journal.note_all(self.end_of(&core, ino));
         core.tree.remove(ino, std::time::Instant::now());
         self.orphan(core, ino);
     }
@@ -77,9 +109,11 @@ impl Filesystem {
         core.queue.forget(Errand::Publish(ino));
         core.queue.forget(Errand::Attributes(ino));
         core.cached.remove(ino);
-        let id = core.tree.file(ino).ok().and_then(|file| file.local.id());
+        let file = core.tree.file_mut(ino).ok();
+        let (id, older) = file.map_or((None, None), |file| (file.local.id(), file.noted.take()));
         let gone = core.tree.reap(ino).is_some();
         drop(core);
+        older.filter(|older| id != Some(*older)).into_iter().for_each(|older| self.drop_content(older));
         let Some(id) = id else { return };
         if gone {
             self.drop_content(id);
@@ -94,10 +128,10 @@ impl Filesystem {
         self.list(parent).await?;
         let ino = self.core().tree.child(parent, name).ok_or(Failure::plain(libc::ENOENT))?;
         self.list(ino).await?;
+        self.until_settled(ino).await?;
         let _naming = self.naming.take(ino).await;
         let _shape = self.shape.write().await;
-        let published = {
-            let core = self.core();
+        let look = |core: &Core| {
             if core.tree.child(parent, name) != Some(ino) {
                 return Err(Failure::plain(libc::ENOENT));
             }
@@ -105,15 +139,27 @@ impl Filesystem {
             if !folder.entries.is_empty() {
                 return Err(Failure::plain(libc::ENOTEMPTY));
             }
-            core.tree.path(ino).filter(|_| folder.published)
+            Ok(core.tree.path(ino).filter(|_| folder.published))
         };
-        if let Some(path) = published {
-            self.delete_folder(&path).await?;
+        let published = look(&self.core())?;
+        if let (Close::Verified, Some(path)) = (self.rules.close, &published) {
+            self.delete_folder(path).await?;
         }
-        let mut core = self.core();
-        core.tree.remove(ino, std::time::Instant::now());
-        self.orphan(core, ino);
-        Ok(())
+        {
+            let mut core = self.core();
+            let mut facts = self.end_of(&core, ino);
+            if self.rules.close == Close::Journaled
+                && let Some(path) = look(&core)?
+            {
+                may_delete(&core, ino)?;
+                facts.push(self.put_off_rmdir(&mut core, path));
+            }
+            self.journal.note_all(facts);
+            core.tree.remove(ino, std::time::Instant::now());
+            self.orphan(core, ino);
+        }
+        failpoint::reach("remove.here");
+        self.journal.flush().await
     }
 
     /// Deletes an empty folder and waits until it is gone: a new one of that name would be refused
@@ -133,4 +179,12 @@ impl Filesystem {
         }
         Ok(())
     }
+}
+
+/// Nobody is told that something is gone which Files.com will not let go, where that is known.
+fn may_delete(core: &Core, ino: Ino) -> Result<(), Failure> {
+    if core.tree.node(ino)?.permissions.delete {
+        return Ok(());
+    }
+    Err(Failure::new(libc::EACCES, "this key may not delete here; ask for the permission"))
 }

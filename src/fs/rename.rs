@@ -2,14 +2,17 @@
 //! that is how backup tools finish a file, and why it costs no move there.
 
 use std::ffi::OsStr;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use tokio::sync::{RwLockReadGuard, RwLockWriteGuard};
 
-use super::core::Errand;
+use super::core::{Core, Errand};
+use super::make::SETTLE_FOLDER;
 use super::turns::Turn;
-use super::{Filesystem, told, told_aloud};
+use super::{Close, Filesystem, told, told_aloud};
+use crate::local::failpoint;
 use crate::local::journal::Fact;
+use crate::model::backlog::Step;
 use crate::model::failure::Failure;
 use crate::model::ino::Ino;
 use crate::model::node::{Body, File};
@@ -63,6 +66,9 @@ impl Filesystem {
     ) -> Result<(RenamePlan, (Vec<Turn>, Shape<'_>)), Failure> {
         loop {
             let planned = self.core().tree.plan_rename(from, to, no_replace)?;
+            if let (Close::Verified, There::Move { from, to, .. }) = (self.rules.close, &planned.there) {
+                self.until_clear(&[from, to]).await?;
+            }
             let turns = self.naming.take_all([planned.source].into_iter().chain(planned.target)).await;
             let is_folder = self.core().tree.node(planned.source)?.is_folder();
             let shape = match is_folder {
@@ -78,6 +84,7 @@ impl Filesystem {
     }
 
     async fn change_name(&self, plan: &RenamePlan, folder: Ino, name: &OsStr) -> Result<(), Failure> {
+        let (mut steps, mut taken) = (Vec::new(), Vec::new());
         if let There::Move { from, to, overwrite, clear } = &plan.there {
             if !self.core().may_hold_published(folder) {
                 return Err(Failure::new(
@@ -85,19 +92,89 @@ impl Filesystem {
                     "the folder goes by a temporary name and is not on Files.com yet; copy instead",
                 ));
             }
-            if *clear {
-                self.delete_folder(to).await?;
+            match self.rules.close {
+                Close::Verified => {
+                    taken = self.move_whole(plan.source, (from, to), *overwrite, *clear).await?
+                }
+                Close::Journaled => {
+                    steps.extend(clear.then(|| Step::RemoveFolder(to.clone())));
+                    let (from, to) = (from.clone(), to.clone());
+                    steps.push(Step::Move { from, to, overwrite: *overwrite });
+                }
             }
-            self.move_there(from, to, *overwrite).await?;
         }
         // What is owed belongs under the new path, whatever happens next.
-        self.change_name_here(plan, folder, name)?;
+        self.change_name_here(plan, folder, name, (steps, taken))?;
+        failpoint::reach("rename.here");
         self.journal.flush().await
     }
 
-    /// The part of a rename that this mount sees, and that the journal must know of.
-    fn change_name_here(&self, plan: &RenamePlan, folder: Ino, name: &OsStr) -> Result<(), Failure> {
+    /// Moves something on Files.com of which a crash must not leave one half there and the other here: what is
+    /// owed below the old path, or a target that has to go first. The journal hears of it before Files.com
+    /// does; then the next mount finishes what this one has begun. Answers with what the journal may forget
+    /// once the move is true here.
+    async fn move_whole(
+        &self,
+        source: Ino,
+        (from, to): (&RemotePath, &RemotePath),
+        overwrite: bool,
+        clear: bool,
+    ) -> Result<Vec<Fact>, Failure> {
+        let before = {
+            let core = self.core();
+            let subtree = core.tree.subtree(source);
+            subtree.into_iter().flat_map(|ino| self.facts_of(&core, ino)).collect::<Vec<Fact>>()
+        };
+        if before.is_empty() && !clear {
+            self.remote.rename(from, to, overwrite).await.map_err(|error| told_aloud(&error))?;
+            failpoint::reach("rename.there");
+            return Ok(Vec::new());
+        }
+        let [first, second] = {
+            let mut core = self.core();
+            [(); 2].map(|()| core.backlog.number())
+        };
+        let mut promise: Vec<Fact> = before.iter().flat_map(|fact| fact.moved(from, to)).collect();
+        promise.extend(clear.then(|| Fact::Planned(first, Step::RemoveFolder(to.clone()))));
+        let step = Step::Move { from: from.clone(), to: to.clone(), overwrite };
+        promise.push(Fact::Planned(second, step));
+        self.journal.note_all(promise);
+        self.journal.flush().await?;
+        let moved = async {
+            if clear {
+                self.delete_folder(to).await?;
+                failpoint::reach("rename.cleared");
+                self.journal.commit(Fact::Taken(first)).await?;
+            }
+            self.remote.rename(from, to, overwrite).await.map_err(|error| told_aloud(&error))
+        };
+        if let Err(failure) = moved.await {
+            let mut back: Vec<Fact> = before.iter().flat_map(|fact| fact.moved(from, to)).collect();
+            back = back.iter().flat_map(|fact| fact.moved(to, from)).collect();
+            back.extend([Fact::Taken(first), Fact::Taken(second)]);
+            self.journal.note_all(back);
+            return Err(failure);
+        }
+        failpoint::reach("rename.there");
+        Ok(vec![Fact::Taken(second)])
+    }
+
+    /// The part of a rename that this mount sees, and that the journal must know of: all of it, or nothing.
+    fn change_name_here(
+        &self,
+        plan: &RenamePlan,
+        folder: Ino,
+        name: &OsStr,
+        (steps, taken): (Vec<Step>, Vec<Fact>),
+    ) -> Result<(), Failure> {
         let mut core = self.core();
+        let subtree = core.tree.subtree(plan.source);
+        let mut facts = taken;
+        facts.extend(subtree.iter().filter_map(|ino| self.end_of_entry(&core, *ino)));
+        facts.extend(steps.into_iter().map(|step| self.put_off(&mut core, step)));
+        if let Some(target) = core.tree.child(folder, name).filter(|target| *target != plan.source) {
+            facts.extend(self.end_of(&core, target));
+        }
         let replaced = core.tree.relink(plan.source, folder, name, &plan.remote, Instant::now())?;
         let inherited = replaced.and_then(|ino| core.tree.file(ino).ok()?.published);
         let time = super::now();
@@ -111,19 +188,19 @@ impl Filesystem {
                 file.published = inherited;
             }
         }
-        let subtree = core.tree.subtree(plan.source);
+        if self.rules.close == Close::Journaled && !self.rules.temporary.matches(name, false) {
+            facts.extend(self.plan_folder(&mut core, plan.source));
+        }
+        for ino in subtree {
+            facts.extend(self.facts_of(&core, ino));
+        }
         // Noted under the lock, so that facts are written in the order in which they became true.
-        let moved = subtree.iter().filter_map(|ino| self.sealed_fact(&core, *ino));
-        moved.for_each(|owed| self.journal.note(Fact::Owed(owed)));
+        self.journal.note_all(facts);
         match replaced {
             Some(replaced) => self.orphan(core, replaced),
             None => drop(core),
         }
         Ok(())
-    }
-
-    async fn move_there(&self, from: &RemotePath, to: &RemotePath, overwrite: bool) -> Result<(), Failure> {
-        self.remote.rename(from, to, overwrite).await.map_err(|error| told_aloud(&error))
     }
 
     /// The new name is the final one: what is owed under it is published now. Another temporary name
@@ -135,7 +212,10 @@ impl Filesystem {
                 self.schedule(Errand::Publish(ino), self.rules.temporary_hold);
                 return Ok(());
             }
-            return if only_here { self.publish_folder(ino).await } else { Ok(()) };
+            return match self.rules.close {
+                Close::Verified if only_here => self.publish_folder(ino).await,
+                _ => Ok(()),
+            };
         }
         let (whole, may_publish) = {
             let core = self.core();
@@ -173,15 +253,52 @@ impl Filesystem {
             let _shape = self.shape.read().await;
             let Some(path) = self.core().tree.path(ino) else { continue };
             self.remote.create_folder(&path, None).await.map_err(|error| told(&error))?;
+            failpoint::reach("folder.there");
             let mut core = self.core();
-            core.tree.folder_mut(ino)?.published = true;
-            core.queue.forget(Errand::Publish(ino));
-            let node = core.tree.node_mut(ino)?;
-            node.touched = Some(Instant::now());
-            node.attributes_owed = true;
-            core.queue.schedule(Errand::Attributes(ino), Instant::now() + Duration::from_secs(1));
-            self.errands.notify_one();
+            let end = self.end_of_entry(&core, ino);
+            self.folder_is_planned(&mut core, ino);
+            self.journal
+                .note_all(end.into_iter().chain(self.entry_fact(&core, ino).map(Fact::Entry)).collect());
         }
         Ok(())
+    }
+
+    /// Plans a folder that was only here on Files.com, with the folders in it; what is owed of its files
+    /// follows on its own. Nothing to do for other things.
+    pub(super) fn plan_folder(&self, core: &mut Core, ino: Ino) -> Vec<Fact> {
+        let mut facts = Vec::new();
+        for ino in core.tree.subtree(ino) {
+            let Ok(node) = core.tree.node(ino) else { continue };
+            if let Some(file) = node.file() {
+                if file.content.owed().is_some() && !file.temporary {
+                    core.queue.schedule(Errand::Publish(ino), Instant::now());
+                }
+                continue;
+            }
+            if node.is_published() || !core.tree.is_rooted(ino) {
+                continue;
+            }
+            let Some(path) = core.tree.path(ino) else { continue };
+            facts.extend(self.end_of_entry(core, ino));
+            facts.push(self.put_off(core, Step::Make(path)));
+            self.folder_is_planned(core, ino);
+            facts.extend(self.entry_fact(core, ino).map(Fact::Entry));
+        }
+        self.errands.notify_one();
+        facts
+    }
+
+    /// Files.com has the folder, or will have it before anything in it; its attributes follow.
+    fn folder_is_planned(&self, core: &mut Core, ino: Ino) {
+        core.queue.forget(Errand::Publish(ino));
+        core.queue.schedule(Errand::Attributes(ino), Instant::now() + SETTLE_FOLDER);
+        if let Ok(folder) = core.tree.folder_mut(ino) {
+            folder.published = true;
+        }
+        if let Ok(node) = core.tree.node_mut(ino) {
+            node.touched = Some(Instant::now());
+            node.attributes_owed = true;
+        }
+        self.errands.notify_one();
     }
 }

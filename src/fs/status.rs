@@ -4,7 +4,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::Filesystem;
+use super::background::is_hopeless;
+use crate::model::backlog::Standing;
 use crate::model::content::State;
+use crate::model::failure::Failure;
 
 /// A file that is not on Files.com, and why not.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -26,7 +29,7 @@ pub struct Remainder {
     pub held: Vec<OwedFile>,
     /// Files that failed and are tried again.
     pub errors: Vec<OwedFile>,
-    /// Attribute changes and folders that Files.com was not told of.
+    /// Changes of names and attributes that Files.com was not told of.
     pub attributes: u64,
 }
 
@@ -41,8 +44,29 @@ impl Filesystem {
     /// What is owed at this moment.
     pub fn remainder(&self) -> Remainder {
         let core = self.core();
-        let mut remainder =
-            Remainder { attributes: core.owed_otherwise().count() as u64, ..Remainder::default() };
+        let others = core.owed_otherwise().count() + core.backlog.len();
+        let mut remainder = Remainder { attributes: others as u64, ..Remainder::default() };
+        for (_, pending) in core.backlog.iter() {
+            let line = |failure: &Failure| OwedFile {
+                path: pending.step.path().to_string(),
+                message: format!("cannot {}: {failure}", pending.step),
+            };
+            match &pending.standing {
+                Standing::Held(failure) => remainder.held.push(line(failure)),
+                Standing::Failed(failure) => remainder.errors.push(line(failure)),
+                Standing::Waiting | Standing::Running => {}
+            }
+        }
+        for (fact, failure) in &core.untaken {
+            match fact.bytes() {
+                Some(bytes) => {
+                    (remainder.files, remainder.bytes) = (remainder.files + 1, remainder.bytes + bytes)
+                }
+                None => remainder.attributes += 1,
+            }
+            let line = OwedFile { path: fact.path().to_string(), message: failure.to_string() };
+            if is_hopeless(failure) { remainder.held.push(line) } else { remainder.errors.push(line) }
+        }
         for (ino, file) in core.owed() {
             remainder.files += 1;
             remainder.bytes += file.size;
@@ -86,6 +110,7 @@ impl Filesystem {
                 "oldest_seconds": oldest,
                 "next_retry_seconds": next,
             },
+            "reachable": *self.reach.borrow(),
             "uploading": uploading,
             "held": remainder.held,
             "errors": remainder.errors,

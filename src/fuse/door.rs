@@ -158,10 +158,24 @@ impl fuser::Filesystem for Door {
         let node = ino(node);
         let change =
             Change { mode: mode.map(|mode| (mode & 0o7777) as u16), uid, gid, mtime: mtime.map(moment) };
-        let Some(size) = size else { return attributes(reply, self.fs.change(node, change)) };
+        if size.is_none() {
+            match self.fs.change(node, change) {
+                Ok((_, true)) => {}
+                outcome => return attributes(reply, outcome.map(|(attr, _)| attr)),
+            }
+        }
         self.later(move |fs| async move {
-            let outcome = fs.truncate(node, size, handle.is_some()).await;
-            attributes(reply, outcome.and_then(|()| fs.change(node, change)));
+            let outcome = async {
+                if let Some(size) = size {
+                    fs.truncate(node, size, handle.is_some()).await?;
+                    if !fs.change(node, change)?.1 {
+                        return fs.attr(node);
+                    }
+                }
+                fs.facts_are_durable().await?;
+                fs.attr(node)
+            };
+            attributes(reply, outcome.await);
         });
     }
 
@@ -509,7 +523,7 @@ impl fuser::Filesystem for Door {
 
 /// The lines of a folder for one reader: a new snapshot when reading starts, the same one after.
 async fn snapshot(
-    fs: &Filesystem,
+    fs: &Arc<Filesystem>,
     dirs: &Mutex<HashMap<u64, Arc<Vec<DirEntry>>>>,
     node: crate::model::ino::Ino,
     handle: u64,

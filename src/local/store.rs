@@ -3,7 +3,7 @@
 //! A file keeps its number when it moves from one to the other; one rename lies between. Whoever
 //! calls decides which of the two it belongs to: this room does not know what is owed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::num::NonZeroUsize;
@@ -14,7 +14,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use lru::LruCache;
 
-use super::durable;
+use super::{durable, failpoint};
 use crate::model::ino::ContentId;
 
 /// Open files that are kept for the next call.
@@ -30,23 +30,31 @@ pub struct Store {
     open: Mutex<LruCache<ContentId, Arc<File>>>,
 }
 
+/// What an earlier mount left.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub struct Left {
+    /// In the spool, with its size.
+    pub spooled: BTreeMap<ContentId, u64>,
+    /// In the cache: it came from Files.com, or was proven to be there.
+    pub cached: BTreeSet<ContentId>,
+}
+
 impl Store {
-    /// Opens the spool in `state_dir` and the cache in `cache_dir`. What an earlier mount left in
-    /// the cache is thrown away; what it left in the spool is returned with its size.
-    pub fn open(state_dir: &Path, cache_dir: &Path) -> io::Result<(Self, BTreeMap<ContentId, u64>)> {
+    /// Opens the spool in `state_dir` and the cache in `cache_dir`, and tells what an earlier mount left.
+    /// What is in the cache goes with [`Self::remove_cached`], once no fact speaks of it any more.
+    pub fn open(state_dir: &Path, cache_dir: &Path) -> io::Result<(Self, Left)> {
         let [spool, quarantine] = ["spool", "quarantine"].map(|name| state_dir.join(name));
         let cache = cache_dir.join("content");
         for folder in [&spool, &quarantine, &cache] {
             durable::make_private_folder(folder)?;
         }
-        for (path, _) in numbered(&cache)? {
-            fs::remove_file(path)?;
-        }
-        let mut left = BTreeMap::new();
+        let mut left = Left::default();
+        left.cached.extend(numbered(&cache)?.into_iter().map(|(_, id)| id));
         for (path, id) in numbered(&spool)? {
-            left.insert(id, fs::metadata(path)?.len());
+            left.spooled.insert(id, fs::metadata(path)?.len());
         }
-        let next = left.last_key_value().map_or(0, |(id, _)| id.0) + 1;
+        let last = left.spooled.keys().chain(&left.cached).map(|id| id.0).max();
+        let next = last.unwrap_or(0) + 1;
         let open = Mutex::new(LruCache::new(OPEN_FILES));
         Ok((Self { spool, cache, quarantine, next: AtomicU64::new(next), open }, left))
     }
@@ -71,6 +79,7 @@ impl Store {
         let mut options = OpenOptions::new();
         let file = options.read(true).write(true).create_new(true).mode(0o600).open(place(folder, id))?;
         self.keep(id, Arc::new(file));
+        failpoint::reach("store.created");
         Ok(id)
     }
 
@@ -104,7 +113,10 @@ impl Store {
     /// different disks and it is cheaper to fetch it again than to copy it.
     pub fn to_cache(&self, id: ContentId) -> io::Result<bool> {
         match fs::rename(place(&self.spool, id), place(&self.cache, id)) {
-            Ok(()) => Ok(true),
+            Ok(()) => {
+                failpoint::reach("store.moved-to-cache");
+                Ok(true)
+            }
             Err(error) if error.kind() == io::ErrorKind::CrossesDevices => Ok(false),
             Err(error) => Err(error),
         }
@@ -114,6 +126,10 @@ impl Store {
     pub fn to_spool(&self, id: ContentId) -> io::Result<()> {
         let (from, to) = (place(&self.cache, id), place(&self.spool, id));
         match fs::rename(&from, &to) {
+            Ok(()) => {
+                failpoint::reach("store.moved-to-spool");
+                Ok(())
+            }
             Err(error) if error.kind() == io::ErrorKind::CrossesDevices => {
                 fs::copy(&from, &to)?;
                 self.open.lock().unwrap_or_else(PoisonError::into_inner).pop(&id);
@@ -130,11 +146,16 @@ impl Store {
         self.open.lock().unwrap_or_else(PoisonError::into_inner).pop(&id);
         for folder in [&self.spool, &self.cache] {
             match fs::remove_file(place(folder, id)) {
-                Ok(()) => return,
+                Ok(()) => return failpoint::reach("store.removed"),
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                 Err(error) => tracing::warn!("cannot remove {}: {error}", place(folder, id).display()),
             }
         }
+    }
+
+    /// Lets go of what an earlier mount left in the cache.
+    pub fn remove_cached(&self, id: ContentId) -> io::Result<()> {
+        fs::remove_file(place(&self.cache, id))
     }
 
     /// Sets a spooled file aside that nothing is known of, and says where it is now.
@@ -144,6 +165,7 @@ impl Store {
             .find(|path| !path.exists())
             .ok_or(io::ErrorKind::AlreadyExists)?;
         fs::rename(place(&self.spool, id), &to)?;
+        failpoint::reach("store.set-aside");
         durable::sync_names(&self.quarantine)?;
         durable::sync_names(&self.spool)?;
         Ok(to)
@@ -178,7 +200,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let (state, cache) = (dir.path().join("state"), dir.path().join("cache"));
         let (store, left) = Store::open(&state, &cache).unwrap();
-        assert!(left.is_empty());
+        assert_eq!(left, Left::default());
         let [owed, proven] = [(); 2].map(|()| store.create().unwrap());
         for id in [owed, proven] {
             store.file(id).unwrap().write_all_at(b"bytes", 0).unwrap();
@@ -186,7 +208,8 @@ mod tests {
         assert!(store.to_cache(proven).unwrap());
         drop(store);
         let (store, left) = Store::open(&state, &cache).unwrap();
-        assert_eq!(left, BTreeMap::from([(owed, 5)]));
+        assert_eq!((left.spooled, left.cached), (BTreeMap::from([(owed, 5)]), BTreeSet::from([proven])));
+        store.remove_cached(proven).unwrap();
         assert!(store.file(proven).is_err());
         let aside = store.set_aside(owed).unwrap();
         assert_eq!(fs::read(aside).unwrap(), b"bytes");

@@ -67,6 +67,22 @@ pub struct Entry {
 }
 
 impl Entry {
+    /// A folder of which nothing is known but its name.
+    pub fn folder(name: String) -> Self {
+        Self {
+            name,
+            kind: Kind::Folder,
+            size: 0,
+            created: None,
+            changed: None,
+            provided: None,
+            md5: None,
+            crc32: None,
+            permissions: Permissions::ALL,
+            metadata: BTreeMap::new(),
+        }
+    }
+
     /// Which version of a file this is.
     pub fn fingerprint(&self) -> Fingerprint {
         Fingerprint {

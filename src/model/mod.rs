@@ -4,6 +4,7 @@
 //! those facts along. That is why every rule can be tested in every order of events.
 
 pub mod attributes;
+pub mod backlog;
 pub mod content;
 pub mod digest;
 pub mod entry;
@@ -25,3 +26,4 @@ pub mod rename;
 pub mod siblings;
 pub mod temporary;
 pub mod tree;
+pub mod walk;

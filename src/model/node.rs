@@ -44,6 +44,8 @@ pub struct File {
     pub content: Content,
     /// Where the bytes are.
     pub local: Local,
+    /// The bytes that the journal knows as owed: those of before, while newer ones are not durable yet.
+    pub noted: Option<ContentId>,
     /// The version that Files.com holds under this file's path; `None` when it holds none.
     pub published: Option<Fingerprint>,
     /// The MD5 of the bytes that we published ourselves, proven. The version itself keeps what the site
@@ -83,6 +85,7 @@ impl File {
             size: version.size,
             content: Content::clean(),
             local: Local::Nowhere,
+            noted: None,
             published: Some(version),
             proven: None,
             handles: 0,
@@ -118,6 +121,8 @@ pub struct Folder {
     /// Names that were taken away here, and when: a listing that was asked for earlier still shows
     /// them.
     pub removed: Vec<(OsString, Instant)>,
+    /// It is shown as listed, and Files.com was never asked: names here may be names of others there.
+    pub unseen: bool,
     /// Files.com has it. A folder under a temporary name is only here until it is renamed.
     pub published: bool,
 }

@@ -34,6 +34,22 @@ impl RemotePath {
         Some(Self(self.0.rsplit_once('/').map_or(String::new(), |(parent, _)| parent.to_owned())))
     }
 
+    /// What leads from `folder` down to this path: empty for the folder itself, `None` for what is not
+    /// below it.
+    pub fn below(&self, folder: &Self) -> Option<&str> {
+        if folder.is_root() {
+            return Some(&self.0);
+        }
+        let rest = self.0.strip_prefix(folder.as_str())?;
+        if rest.is_empty() { Some(rest) } else { rest.strip_prefix('/') }
+    }
+
+    /// The path that `rest`, from [`Self::below`], leads to from here.
+    #[must_use]
+    pub fn descend(&self, rest: &str) -> Self {
+        rest.split('/').filter(|name| !name.is_empty()).fold(self.clone(), |path, name| path.join(name))
+    }
+
     /// The last component; empty for the root.
     pub fn name(&self) -> &str {
         self.0.rsplit_once('/').map_or(&self.0, |(_, name)| name)
@@ -73,6 +89,17 @@ mod tests {
         assert_eq!(RemotePath::ROOT.join("a").parent(), Some(RemotePath::ROOT));
         assert_eq!((RemotePath::ROOT.parent(), RemotePath::parse("/")), (None, Some(RemotePath::ROOT)));
         assert_eq!(RemotePath::ROOT.to_string(), "/");
+    }
+
+    #[test]
+    fn a_path_leads_down_from_a_folder_above_it() {
+        let at = |text| RemotePath::parse(text).unwrap();
+        assert_eq!(at("a/b/c").below(&at("a")), Some("b/c"));
+        assert_eq!(at("a").below(&at("a")), Some(""));
+        assert_eq!(at("ab").below(&at("a")), None);
+        assert_eq!(at("a/b").below(&RemotePath::ROOT), Some("a/b"));
+        assert_eq!(at("x").descend("b/c"), at("x/b/c"));
+        assert_eq!(at("x").descend(""), at("x"));
     }
 
     #[test]

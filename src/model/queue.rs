@@ -1,7 +1,7 @@
 //! What is published in the background, and when: temporary names after their hold, failed uploads
 //! after a pause that doubles.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::hash::Hash;
 use std::time::{Duration, Instant};
 
@@ -12,6 +12,8 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(300);
 #[derive(Debug)]
 pub struct Queue<K> {
     due: HashMap<K, Due>,
+    /// The same in the order of time: what is due is found without a look at the rest.
+    order: BTreeSet<(Instant, K)>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -24,35 +26,52 @@ struct Due {
 
 impl<K> Default for Queue<K> {
     fn default() -> Self {
-        Self { due: HashMap::new() }
+        Self { due: HashMap::new(), order: BTreeSet::new() }
     }
 }
 
-impl<K: Copy + Eq + Hash> Queue<K> {
+impl<K: Copy + Hash + Ord> Queue<K> {
+    fn put(&mut self, key: K, due: Due) {
+        self.order.insert((due.at, key));
+        if let Some(old) = self.due.insert(key, due)
+            && old.at != due.at
+        {
+            self.order.remove(&(old.at, key));
+        }
+    }
+
     /// Makes `key` due at `at`, whatever was planned before.
     pub fn schedule(&mut self, key: K, at: Instant) {
-        self.due.insert(key, Due { at, failures: 0, taken: false });
+        self.put(key, Due { at, failures: 0, taken: false });
     }
 
     /// `key` failed: due again after a pause that doubles with every failure, five minutes at most.
     pub fn failed(&mut self, key: K, now: Instant) {
         let failures = self.due.get(&key).map_or(0, |due| due.failures);
         let pause = (FIRST_PAUSE * 2u32.saturating_pow(failures.min(10))).min(LONGEST_PAUSE);
-        self.due.insert(key, Due { at: now + pause, failures: failures + 1, taken: false });
+        self.put(key, Due { at: now + pause, failures: failures + 1, taken: false });
     }
 
     /// Somebody waits for `key`: due now, unless it is being worked on or comes soon anyway.
     pub fn hurry(&mut self, key: K, now: Instant) {
-        let due = self.due.entry(key).or_insert(Due { at: now, failures: 0, taken: false });
-        if !due.taken && due.at > now + FIRST_PAUSE {
-            due.at = now;
+        let due = self.due.get(&key).copied().unwrap_or(Due { at: now, failures: 0, taken: false });
+        let at = if !due.taken && due.at > now + FIRST_PAUSE { now } else { due.at };
+        self.put(key, Due { at, ..due });
+    }
+
+    /// Everything that failed is due now: what kept it from succeeding is gone.
+    pub fn hurry_failed(&mut self, now: Instant) {
+        let failed = |(key, due): (&K, &Due)| (!due.taken && due.failures > 0).then_some(*key);
+        let failed: Vec<K> = self.due.iter().filter_map(failed).collect();
+        for key in failed {
+            self.schedule(key, now);
         }
     }
 
     /// Whoever took `key` is done with it. A plan that was made in the meantime stays.
     pub fn done(&mut self, key: K) {
         if self.due.get(&key).is_some_and(|due| due.taken) {
-            self.due.remove(&key);
+            self.forget(key);
         }
     }
 
@@ -70,17 +89,18 @@ impl<K: Copy + Eq + Hash> Queue<K> {
 
     /// `key` is gone.
     pub fn forget(&mut self, key: K) {
-        self.due.remove(&key);
+        if let Some(due) = self.due.remove(&key) {
+            self.order.remove(&(due.at, key));
+        }
     }
 
     /// What is due by `now`. It stays planned (with its failures) and is pushed back until its
     /// outcome is told, so that nobody picks it up twice.
     pub fn take_due(&mut self, now: Instant) -> Vec<K> {
-        let ready: Vec<K> = self.due.iter().filter(|(_, due)| due.at <= now).map(|(key, _)| *key).collect();
+        let ready: Vec<K> = self.order.iter().take_while(|(at, _)| *at <= now).map(|(_, key)| *key).collect();
         for key in &ready {
-            if let Some(due) = self.due.get_mut(key) {
-                due.at = now + LONGEST_PAUSE;
-                due.taken = true;
+            if let Some(due) = self.due.get(key).copied() {
+                self.put(*key, Due { at: now + LONGEST_PAUSE, taken: true, ..due });
             }
         }
         ready
@@ -88,13 +108,23 @@ impl<K: Copy + Eq + Hash> Queue<K> {
 
     /// When to look again.
     pub fn next(&self) -> Option<Instant> {
-        self.due.values().map(|due| due.at).min()
+        self.order.first().map(|(at, _)| *at)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_failed_is_due_once_its_reason_is_gone_and_what_is_held_back_is_not() {
+        let now = Instant::now();
+        let mut queue = Queue::default();
+        queue.schedule("held back", now + Duration::from_secs(60));
+        queue.failed("failed", now);
+        queue.hurry_failed(now);
+        assert_eq!(queue.take_due(now), ["failed"]);
+    }
 
     #[test]
     fn who_waits_hurries_what_is_far_away_and_nothing_else() {

@@ -116,6 +116,12 @@ impl Tree {
         Some(names.iter().rev().collect())
     }
 
+    /// The entry that `rest` leads to from the root, by names of Files.com; as far as it is known.
+    pub fn find(&self, rest: &str) -> Option<Ino> {
+        let mut names = rest.split('/').filter(|name| !name.is_empty());
+        names.try_fold(Ino::ROOT, |at, name| self.child(at, &name::from_remote(name)?))
+    }
+
     /// Is `ino` the folder `above`, or below it?
     pub fn is_within(&self, ino: Ino, above: Ino) -> bool {
         let mut at = Some(ino);
@@ -139,6 +145,12 @@ impl Tree {
             at = node.parent;
         }
         true
+    }
+
+    /// The folder nearest to the root, among `ino` and those above it, that Files.com has not.
+    pub fn topmost_unpublished(&self, ino: Ino) -> Option<Ino> {
+        let up = std::iter::successors(Some(ino), |at| self.nodes.get(at).and_then(|node| node.parent));
+        up.filter(|at| self.nodes.get(at).is_some_and(|node| !node.is_published())).last()
     }
 
     /// `ino` and everything known below it, folders before what is in them.
@@ -191,7 +203,12 @@ impl Tree {
     }
 
     /// An entry of `folder` that the service would confuse with the text `remote`.
-    fn clash(&mut self, folder: Ino, remote: &str, moving: Option<Ino>) -> Result<Option<Ino>, Failure> {
+    pub(super) fn clash(
+        &mut self,
+        folder: Ino,
+        remote: &str,
+        moving: Option<Ino>,
+    ) -> Result<Option<Ino>, Failure> {
         if self.folder(folder)?.siblings.is_none() {
             let mut siblings = Siblings::default();
             for ino in self.folder(folder)?.entries.values() {

@@ -1,0 +1,49 @@
+//! What the journal is told: one look at the tree for each kind of fact.
+
+use super::Filesystem;
+use super::core::Core;
+use crate::local::journal::{EntryDebt, Fact, Owed, OwedEntry};
+use crate::model::ino::Ino;
+
+impl Filesystem {
+    /// What the journal should know of a file that is sealed and owed.
+    pub(super) fn sealed_fact(&self, core: &Core, ino: Ino) -> Option<Owed> {
+        let node = core.tree.node(ino).ok()?;
+        let file = node.file()?;
+        file.content.owed()?;
+        let (id, path) = (file.local.id()?, core.tree.path(ino)?);
+        Some(Owed { id, path, size: file.size, attributes: node.attributes, is_link: node.link.is_some() })
+    }
+
+    /// What the journal knows of the bytes of a file already, as it should know it now. Bytes that are
+    /// written, or not synced yet, are no fact; those of the last answer stay one until then.
+    fn noted_fact(&self, core: &Core, ino: Ino) -> Option<Owed> {
+        let node = core.tree.node(ino).ok()?;
+        let file = node.file()?;
+        let (id, path) = (file.noted?, core.tree.path(ino)?);
+        Some(Owed { id, path, size: file.size, attributes: node.attributes, is_link: node.link.is_some() })
+    }
+
+    /// What the journal should know of a folder that is only here, or of attributes that are owed on
+    /// their own.
+    pub(super) fn entry_fact(&self, core: &Core, ino: Ino) -> Option<OwedEntry> {
+        let node = core.tree.node(ino).ok()?;
+        let what = match node.folder() {
+            Some(folder) if !folder.published => EntryDebt::Folder,
+            _ if node.attributes_owed && node.is_published() => EntryDebt::Attributes,
+            _ => return None,
+        };
+        Some(OwedEntry { path: core.tree.path(ino)?, what, attributes: node.attributes })
+    }
+
+    /// Everything that the journal should know of `ino`.
+    pub(super) fn facts_of(&self, core: &Core, ino: Ino) -> impl Iterator<Item = Fact> + use<> {
+        let owed = self.noted_fact(core, ino).map(Fact::Owed);
+        owed.into_iter().chain(self.entry_fact(core, ino).map(Fact::Entry))
+    }
+
+    /// What the journal should forget of `ino` under its present path.
+    pub(super) fn end_of_entry(&self, core: &Core, ino: Ino) -> Option<Fact> {
+        self.entry_fact(core, ino).map(|entry| Fact::EntrySettled(entry.path))
+    }
+}

@@ -1,0 +1,267 @@
+//! Steps: changes of names that are facts here, and are made on Files.com in the background, in order.
+//!
+//! In `close=journaled` a mkdir, a delete or a rename of something published becomes a step. Whoever
+//! plans one has the turns of the names concerned, so that no upload is being completed under them.
+
+use std::time::Instant;
+
+use super::core::{Core, Errand};
+use super::{Filesystem, is_final, told};
+use crate::local::failpoint;
+use crate::local::journal::Fact;
+use crate::model::backlog::{Origin, Standing, Step};
+use crate::model::failure::Failure;
+use crate::model::path::RemotePath;
+use crate::remote::{self, ErrorKind};
+
+/// Why a step was not taken.
+enum Trouble {
+    /// It may work later.
+    Later(Failure),
+    /// It will not work until a person changes something.
+    Refused(Failure),
+}
+
+impl From<remote::Error> for Trouble {
+    fn from(error: remote::Error) -> Self {
+        let failure = told(&error);
+        match error.kind() {
+            kind if is_final(kind) => Self::Refused(failure),
+            ErrorKind::ParentMissing | ErrorKind::IntoItself | ErrorKind::CrossStorage => {
+                Self::Refused(failure)
+            }
+            _ => Self::Later(failure),
+        }
+    }
+}
+
+impl From<Failure> for Trouble {
+    fn from(failure: Failure) -> Self {
+        Self::Later(failure)
+    }
+}
+
+impl Filesystem {
+    /// Plans a step; true for the next mount once the fact is committed.
+    pub(super) fn put_off(&self, core: &mut Core, step: Step) -> Fact {
+        let number = core.backlog.push(step.clone());
+        if core.backlog.is_ready(number) {
+            core.queue.schedule(Errand::Step(number), Instant::now());
+            self.errands.notify_one();
+        }
+        Fact::Planned(number, step)
+    }
+
+    /// Plans to delete an empty folder; one that Files.com was not asked to make yet is just not made.
+    pub(super) fn put_off_rmdir(&self, core: &mut Core, path: RemotePath) -> Fact {
+        match core.backlog.unmade(&path) {
+            Some(number) => {
+                core.queue.forget(Errand::Step(number));
+                self.step_ended(core, number);
+                Fact::Taken(number)
+            }
+            None => self.put_off(core, Step::RemoveFolder(path)),
+        }
+    }
+
+    /// Takes one step on Files.com.
+    pub(super) async fn take_step(&self, number: u64) -> Result<(), Failure> {
+        let Some((step, doubtful)) = self.core().backlog.begin(number) else { return Ok(()) };
+        failpoint::reach("step.begun");
+        match self.make_true(&step, doubtful).await {
+            Ok(()) => {
+                failpoint::reach("step.there");
+                // Durable before anything that waits for it: after a crash, only a step that nothing was
+                // built upon is in doubt.
+                let noted = self.journal.commit(Fact::Taken(number)).await;
+                failpoint::reach("step.noted");
+                self.step_ended(&mut self.core(), number);
+                noted
+            }
+            Err(trouble) => {
+                let (failure, held) = match trouble {
+                    Trouble::Later(failure) => (failure, false),
+                    Trouble::Refused(failure) => (failure, true),
+                };
+                match held {
+                    true => tracing::error!("Files.com refused to {step}: {failure}; it is kept here"),
+                    false => tracing::warn!("cannot {step} on Files.com yet: {failure}; it is tried again"),
+                }
+                self.core().backlog.failed(number, failure.clone(), held);
+                if held { Ok(()) } else { Err(failure) }
+            }
+        }
+    }
+
+    /// A step was taken or given up: what waited for it goes on.
+    pub(super) fn step_ended(&self, core: &mut Core, number: u64) {
+        let now = Instant::now();
+        for ready in core.backlog.remove(number) {
+            core.queue.schedule(Errand::Step(ready), now);
+        }
+        for errand in core.waiting.remove(&number).unwrap_or_default() {
+            core.blocked.remove(&errand);
+            core.queue.schedule(errand, now);
+        }
+        self.errands.notify_one();
+    }
+
+    async fn make_true(&self, step: &Step, doubtful: bool) -> Result<(), Trouble> {
+        match step {
+            Step::Make(path) => match self.remote.create_folder(path, None).await? {
+                Some(_) => Ok(()),
+                None => self.adopt(path).await,
+            },
+            Step::Delete { path, version } => {
+                if doubtful {
+                    let there = self.remote.stat(path).await?;
+                    let is_other = there.is_some_and(|entry| {
+                        let differs = |(ours, theirs)| ours != theirs;
+                        entry.size != version.size || version.md5.zip(entry.md5).is_some_and(differs)
+                    });
+                    if is_other {
+                        tracing::warn!(
+                            "{path} was replaced by somebody else since it was deleted here; it stays"
+                        );
+                        self.look_again(path);
+                        return Ok(());
+                    }
+                }
+                Ok(self.remote.delete(path).await?)
+            }
+            Step::RemoveFolder(path) => match self.delete_folder(path).await {
+                Err(failure) if failure.errno == libc::ENOTEMPTY => {
+                    tracing::warn!("{path} stays: somebody else put something in since it was deleted here");
+                    self.look_again(path);
+                    Ok(())
+                }
+                other => Ok(other?),
+            },
+            Step::Move { from, to, overwrite } => self.move_once(from, to, *overwrite, doubtful).await,
+        }
+    }
+
+    /// Something is in the way of a new folder: somebody else's folder is as good as ours.
+    async fn adopt(&self, path: &RemotePath) -> Result<(), Trouble> {
+        let there = self.remote.stat(path).await?;
+        if there.is_some_and(|entry| entry.kind == crate::model::entry::Kind::Folder) {
+            return Ok(());
+        }
+        Err(Trouble::Refused(Failure::new(
+            libc::EEXIST,
+            "somebody else has put a file there; rename or delete it there, then retry",
+        )))
+    }
+
+    async fn move_once(
+        &self,
+        from: &RemotePath,
+        to: &RemotePath,
+        overwrite: bool,
+        doubtful: bool,
+    ) -> Result<(), Trouble> {
+        if doubtful && self.remote.stat(from).await?.is_none() {
+            return self.moved_already(from, to).await;
+        }
+        match self.remote.rename(from, to, overwrite).await {
+            Err(error) if error.kind() == ErrorKind::NotFound => self.moved_already(from, to).await,
+            other => Ok(other?),
+        }
+    }
+
+    /// The source of a rename is gone: it was carried out, or somebody else took it away.
+    async fn moved_already(&self, from: &RemotePath, to: &RemotePath) -> Result<(), Trouble> {
+        if self.remote.stat(to).await?.is_none() {
+            tracing::warn!("{from} was removed by somebody else before it could be renamed to {to}");
+            self.look_again(to);
+        }
+        Ok(())
+    }
+
+    /// Files.com has something else than the tree says: its folder is listed again by the next who asks.
+    fn look_again(&self, path: &RemotePath) {
+        let mut core = self.core();
+        let root = self.rules.folder.clone();
+        let Some(folder) = path.parent() else { return };
+        let Some(folder) = folder.below(&root).and_then(|rest| core.tree.find(rest)) else { return };
+        if let Ok(folder) = core.tree.folder_mut(folder) {
+            folder.removed.clear();
+            if let Some(listed) = &mut folder.listed
+                && let Some(long_ago) = listed.checked_sub(self.rules.dir_ttl)
+            {
+                *listed = long_ago;
+            }
+        }
+    }
+
+    /// May something be sent to `path` now? If not, `errand` is planned for when the steps in its way
+    /// are taken.
+    pub(super) fn is_clear(&self, core: &mut Core, path: &RemotePath, errand: Errand) -> bool {
+        let Some(number) = core.backlog.last_at(path) else { return true };
+        match core.blocked.insert(errand, number) {
+            Some(before) if before == number => {}
+            before => {
+                if let Some(others) = before.and_then(|before| core.waiting.get_mut(&before)) {
+                    others.retain(|other| *other != errand);
+                }
+                core.waiting.entry(number).or_default().push(errand);
+            }
+        }
+        false
+    }
+
+    /// Waits until no step touches these paths: for whoever answers only when Files.com has done it.
+    /// A step that was refused is in the way until a person decides.
+    pub(super) async fn until_clear(&self, paths: &[&RemotePath]) -> Result<(), Failure> {
+        loop {
+            let outcome = self.outcomes.notified();
+            tokio::pin!(outcome);
+            outcome.as_mut().enable();
+            {
+                let core = self.core();
+                let Some(number) = paths.iter().filter_map(|path| core.backlog.last_at(path)).max() else {
+                    return Ok(());
+                };
+                let refused =
+                    core.backlog.iter().take_while(|(other, _)| *other <= number).find_map(|(_, pending)| {
+                        match &pending.standing {
+                            Standing::Held(failure) => Some((pending.step.clone(), failure.clone())),
+                            _ => None,
+                        }
+                    });
+                if let Some((step, failure)) = refused {
+                    let why = format!("an earlier change waits for a decision: {step}: {failure}");
+                    return Err(Failure::new(failure.errno, why));
+                }
+            }
+            outcome.await;
+        }
+    }
+
+    /// Something was not where Files.com should have had it, while steps were being taken: waits until one
+    /// of them has ended, which makes another look worthwhile. False when none is under way.
+    pub(super) async fn names_settle(&self, ended: u64) -> bool {
+        loop {
+            let outcome = self.outcomes.notified();
+            tokio::pin!(outcome);
+            outcome.as_mut().enable();
+            {
+                let core = self.core();
+                if core.backlog.ended() != ended {
+                    return true;
+                }
+                if core.backlog.under_way() == 0 {
+                    return false;
+                }
+            }
+            outcome.await;
+        }
+    }
+
+    /// Where Files.com has now what the tree has at `path`.
+    pub(super) fn origin(&self, core: &Core, path: &RemotePath) -> RemotePath {
+        match core.backlog.origin(path) {
+            Origin::There(path) | Origin::MadeBy(_, path) => path,
+        }
+    }
+}

@@ -1,0 +1,246 @@
+//! Facts that must survive a crash: which files are whole in the spool and owed, which folders and
+//! attributes, and which changes of names Files.com must still make.
+//!
+//! SQLite keeps them, a table for each kind (write-ahead log, `synchronous=FULL`), written by one thread that takes all facts
+//! that wait into one transaction. A fact is true for the next mount once [`Journal::commit`] has
+//! answered. After a write that failed nothing here can be believed, so every later one fails too.
+
+mod entries;
+mod fact;
+mod owed;
+mod place;
+mod steps;
+
+use std::path::Path;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::thread::JoinHandle;
+
+use rusqlite::{Connection, OptionalExtension, Transaction};
+use tokio::sync::oneshot;
+
+pub use self::fact::{EntryDebt, Fact, Facts, Owed, OwedEntry};
+pub use self::place::Place;
+use super::failpoint;
+use crate::model::failure::Failure;
+
+/// Version of the tables; kept in SQLite's `user_version`.
+const VERSION: i64 = 2;
+
+struct Order {
+    /// Become true together, or not at all. None at all only asks to be told when what came before is
+    /// written.
+    facts: Vec<Fact>,
+    answer: Option<oneshot::Sender<Result<(), Failure>>>,
+}
+
+/// The way to the one thread that writes.
+#[derive(Debug)]
+pub struct Journal {
+    orders: Option<Sender<Order>>,
+    writer: Option<JoinHandle<()>>,
+}
+
+impl Journal {
+    /// Opens or creates the journal and tells what an earlier mount left true.
+    pub fn open(path: &Path) -> rusqlite::Result<(Self, Facts)> {
+        let connection = Connection::open(path)?;
+        connection.pragma_update(None, "journal_mode", "WAL")?;
+        connection.pragma_update(None, "synchronous", "FULL")?;
+        let version: Option<i64> =
+            connection.query_row("PRAGMA user_version", [], |row| row.get(0)).optional()?;
+        match version {
+            Some(VERSION) => {}
+            Some(0) | None => create(&connection)?,
+            Some(_) => return Err(rusqlite::Error::InvalidQuery),
+        }
+        let facts = Facts {
+            owed: owed::read(&connection)?,
+            entries: entries::read(&connection)?,
+            steps: steps::read(&connection)?,
+            place: place::read(&connection)?,
+        };
+        let (orders, inbox) = channel();
+        let writer = std::thread::Builder::new()
+            .name("journal".into())
+            .spawn(move || write(connection, &inbox))
+            .map_err(|_| rusqlite::Error::InvalidQuery)?;
+        Ok((Self { orders: Some(orders), writer: Some(writer) }, facts))
+    }
+
+    /// Writes a fact without waiting for it: it survives a crash of the process soon, and a power
+    /// loss once a later fact was committed.
+    pub fn note(&self, fact: Fact) {
+        self.note_all(vec![fact]);
+    }
+
+    /// The same for several that become true together.
+    pub fn note_all(&self, facts: Vec<Fact>) {
+        if let Some(orders) = self.orders.as_ref().filter(|_| !facts.is_empty()) {
+            let _ = orders.send(Order { facts, answer: None });
+        }
+    }
+
+    /// Writes a fact and waits until it is on the disk.
+    pub async fn commit(&self, fact: Fact) -> Result<(), Failure> {
+        self.note(fact);
+        self.flush().await
+    }
+
+    /// Waits until every fact that was noted before is on the disk.
+    pub async fn flush(&self) -> Result<(), Failure> {
+        let (answer, outcome) = oneshot::channel();
+        let order = Order { facts: Vec::new(), answer: Some(answer) };
+        let sent = self.orders.as_ref().is_some_and(|orders| orders.send(order).is_ok());
+        let gone = || Failure::new(libc::EIO, "the journal is closed");
+        if !sent {
+            return Err(gone());
+        }
+        outcome.await.unwrap_or_else(|_| Err(gone()))
+    }
+}
+
+impl Drop for Journal {
+    fn drop(&mut self) {
+        self.orders = None;
+        if let Some(writer) = self.writer.take() {
+            let _ = writer.join();
+        }
+    }
+}
+
+fn create(connection: &Connection) -> rusqlite::Result<()> {
+    connection.execute_batch("BEGIN;")?;
+    for table in [owed::TABLE, entries::TABLE, steps::TABLE, place::TABLE] {
+        connection.execute_batch(table)?;
+    }
+    connection.pragma_update(None, "user_version", VERSION)?;
+    connection.execute_batch("COMMIT;")
+}
+
+/// Until the last sender is gone: everything that waits becomes one transaction.
+fn write(mut connection: Connection, inbox: &Receiver<Order>) {
+    let mut broken: Option<Failure> = None;
+    while let Ok(first) = inbox.recv() {
+        let orders: Vec<Order> = std::iter::once(first).chain(inbox.try_iter()).collect();
+        if broken.is_none()
+            && let Err(error) = apply(&mut connection, &orders)
+        {
+            tracing::error!(
+                "the journal cannot be written ({error}); nothing new is accepted until the next mount"
+            );
+            broken = Some(Failure::new(libc::EIO, format!("the journal cannot be written: {error}")));
+        }
+        for order in orders {
+            if let Some(answer) = order.answer {
+                let _ = answer.send(broken.clone().map_or(Ok(()), Err));
+            }
+        }
+    }
+}
+
+fn apply(connection: &mut Connection, orders: &[Order]) -> rusqlite::Result<()> {
+    let transaction = connection.transaction()?;
+    failpoint::broken("journal.before")
+        .map_err(|error| rusqlite::Error::ToSqlConversionFailure(error.into()))?;
+    failpoint::reach("journal.before");
+    for fact in orders.iter().flat_map(|order| &order.facts) {
+        write_down(&transaction, fact)?;
+    }
+    failpoint::reach("journal.written");
+    transaction.commit()?;
+    failpoint::reach("journal.after");
+    Ok(())
+}
+
+fn write_down(to: &Transaction<'_>, fact: &Fact) -> rusqlite::Result<()> {
+    match fact {
+        Fact::Owed(owed) => owed::insert(to, owed),
+        Fact::Settled(id) => owed::remove(to, *id),
+        Fact::Entry(entry) => entries::insert(to, entry),
+        Fact::EntrySettled(path) => entries::remove(to, path),
+        Fact::Planned(number, step) => steps::insert(to, *number, step),
+        Fact::Taken(number) => steps::remove(to, *number),
+        Fact::Mounted(place) => place::set(to, place),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::attributes::Attributes;
+    use crate::model::backlog::Step;
+    use crate::model::digest::Md5;
+    use crate::model::ino::ContentId;
+    use crate::model::moment::Moment;
+    use crate::model::path::RemotePath;
+    use crate::model::proof::Fingerprint;
+
+    fn owed(id: u64, path: &str) -> Owed {
+        let mtime = Moment { seconds: -5, nanos: 7 };
+        let attributes = Attributes { mode: 0o640, uid: 1, gid: 2, mtime, ctime: mtime };
+        Owed {
+            id: ContentId(id),
+            path: RemotePath::parse(path).unwrap(),
+            size: 10,
+            attributes,
+            is_link: true,
+        }
+    }
+
+    #[tokio::test]
+    async fn the_next_mount_reads_what_was_committed() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("journal.sqlite");
+        let (journal, before) = Journal::open(&path).unwrap();
+        assert_eq!(before, Facts::default());
+        journal.commit(Fact::Owed(owed(1, "a/.f.tmp"))).await.unwrap();
+        journal.note(Fact::Owed(owed(2, "b")));
+        journal.note(Fact::Owed(owed(1, "a/f")));
+        journal.commit(Fact::Settled(ContentId(2))).await.unwrap();
+        drop(journal);
+        let (_journal, after) = Journal::open(&path).unwrap();
+        assert_eq!(after.owed, [owed(1, "a/f")]);
+    }
+
+    #[tokio::test]
+    async fn every_kind_of_fact_comes_back_and_goes() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("journal.sqlite");
+        let at = |text| RemotePath::parse(text).unwrap();
+        let entry = |path, what| OwedEntry { path: at(path), what, attributes: owed(1, "x").attributes };
+        let entries = [entry("d", EntryDebt::Folder), entry("d/e", EntryDebt::Attributes)];
+        let created = Some(Moment { seconds: 7, nanos: 8 });
+        let version = Fingerprint { size: 5, created, changed: None, md5: Some(Md5::of(b"x")), crc32: None };
+        let steps = [
+            (1, Step::Make(at("m"))),
+            (2, Step::Delete { path: at("f"), version }),
+            (3, Step::RemoveFolder(at("g"))),
+            (4, Step::Move { from: at("a"), to: at("b"), overwrite: false }),
+            (5, Step::Move { from: at("b"), to: at("c"), overwrite: true }),
+        ];
+        let place = Place { site: "https://mysite.files.com".into(), folder: at("backups") };
+        let (journal, _) = Journal::open(&path).unwrap();
+        journal.note(Fact::Mounted(place.clone()));
+        journal.note_all(entries.iter().cloned().map(Fact::Entry).collect());
+        journal.note_all(steps.iter().cloned().map(|(number, step)| Fact::Planned(number, step)).collect());
+        journal.flush().await.unwrap();
+        drop(journal);
+        let (journal, facts) = Journal::open(&path).unwrap();
+        assert_eq!((&facts.entries[..], &facts.steps[..]), (&entries[..], &steps[..]));
+        assert_eq!((facts.place.as_ref(), facts.is_empty()), (Some(&place), false));
+        journal.note_all(entries.iter().map(|entry| Fact::EntrySettled(entry.path.clone())).collect());
+        journal.note_all(steps.iter().map(|(number, _)| Fact::Taken(*number)).collect());
+        drop(journal);
+        let facts = Journal::open(&path).unwrap().1;
+        assert!(facts.is_empty() && facts.place == Some(place));
+    }
+
+    #[test]
+    fn a_journal_of_another_version_is_not_touched() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("journal.sqlite");
+        drop(Journal::open(&path).unwrap());
+        Connection::open(&path).unwrap().pragma_update(None, "user_version", 99).unwrap();
+        assert!(Journal::open(&path).is_err());
+    }
+}

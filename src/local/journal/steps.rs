@@ -1,0 +1,81 @@
+//! The table of steps: changes of names that Files.com must still make, in order.
+
+use rusqlite::types::Type;
+use rusqlite::{Connection, Row, Transaction, params};
+
+use super::owed::path;
+use crate::model::backlog::Step;
+use crate::model::digest::Md5;
+use crate::model::moment::Moment;
+use crate::model::proof::Fingerprint;
+
+pub(super) const TABLE: &str = "CREATE TABLE steps (
+    number INTEGER PRIMARY KEY, what TEXT NOT NULL, path TEXT NOT NULL, target TEXT,
+    size INTEGER, seconds INTEGER, nanos INTEGER, md5 TEXT
+) STRICT;";
+
+pub(super) fn insert(to: &Transaction<'_>, number: u64, step: &Step) -> rusqlite::Result<()> {
+    let (what, path, target, version) = match step {
+        Step::Make(path) => ("make", path, None, None),
+        Step::Delete { path, version } => ("delete", path, None, Some(version)),
+        Step::RemoveFolder(path) => ("rmdir", path, None, None),
+        Step::Move { from, to, overwrite: false } => ("move", from, Some(to), None),
+        Step::Move { from, to, overwrite: true } => ("replace", from, Some(to), None),
+    };
+    let created = version.and_then(|version| version.created);
+    to.prepare_cached("INSERT OR REPLACE INTO steps VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)")?.execute(
+        params![
+            number as i64,
+            what,
+            path.as_str(),
+            target.map(|target| target.as_str()),
+            version.map(|version| version.size as i64),
+            created.map(|created| created.seconds),
+            created.map(|created| created.nanos),
+            version.and_then(|version| version.md5).map(|md5| md5.to_string()),
+        ],
+    )?;
+    Ok(())
+}
+
+pub(super) fn remove(from: &Transaction<'_>, number: u64) -> rusqlite::Result<()> {
+    from.prepare_cached("DELETE FROM steps WHERE number = ?1")?.execute([number as i64])?;
+    Ok(())
+}
+
+pub(super) fn read(connection: &Connection) -> rusqlite::Result<Vec<(u64, Step)>> {
+    let mut query = connection
+        .prepare("SELECT number, what, path, target, size, seconds, nanos, md5 FROM steps ORDER BY number")?;
+    let rows = query.query_map([], |row| {
+        let (number, what): (i64, String) = (row.get(0)?, row.get(1)?);
+        let from = path(row, 2)?;
+        let step = match what.as_str() {
+            "make" => Step::Make(from),
+            "delete" => Step::Delete { path: from, version: version(row)? },
+            "rmdir" => Step::RemoveFolder(from),
+            "move" => Step::Move { from, to: path(row, 3)?, overwrite: false },
+            "replace" => Step::Move { from, to: path(row, 3)?, overwrite: true },
+            _ => return Err(misread(1, format!("{what:?} is no step"))),
+        };
+        Ok((number as u64, step))
+    })?;
+    rows.collect()
+}
+
+/// What tells a version from others after a restart: size, date, and MD5.
+fn version(row: &Row<'_>) -> rusqlite::Result<Fingerprint> {
+    let created = row.get::<_, Option<i64>>(5)?.zip(row.get(6)?);
+    let md5: Option<String> = row.get(7)?;
+    let md5 = md5.map(|md5| md5.parse::<Md5>().map_err(|_| misread(7, format!("{md5:?} is no MD5"))));
+    Ok(Fingerprint {
+        size: row.get::<_, i64>(4)? as u64,
+        created: created.map(|(seconds, nanos)| Moment { seconds, nanos }),
+        changed: None,
+        md5: md5.transpose()?,
+        crc32: None,
+    })
+}
+
+fn misread(at: usize, what: String) -> rusqlite::Error {
+    rusqlite::Error::FromSqlConversionFailure(at, Type::Text, what.into())
+}

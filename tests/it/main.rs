@@ -3,6 +3,7 @@
 //! Everything is compared on the far side, in what the emulator holds. A machine without FUSE fails
 //! these tests: a skip would hide what they are for.
 
+mod alone;
 mod awkward;
 mod close;
 mod crash;
@@ -15,6 +16,7 @@ mod limits;
 mod misfortune;
 mod names;
 mod offline;
+mod outages;
 mod races;
 mod reading;
 mod reference;
@@ -23,3 +25,4 @@ mod round_trips;
 mod semantics;
 mod stage;
 mod steps;
+mod unknowns;

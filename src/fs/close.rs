@@ -65,6 +65,7 @@ impl Filesystem {
     /// What a caller waits for when a file is whole: the proof, or in journaled mode the local disk. The
     /// failure of an earlier attempt to publish is told again, until it is resolved.
     pub(super) async fn answer(&self, ino: Ino) -> Result<(), Failure> {
+        let _counted = self.space.answering();
         if self.rules.close == Close::Verified {
             return self.publish(ino).await;
         }
@@ -117,6 +118,7 @@ impl Filesystem {
 
     /// A temporary name: whole and durable here, published by its rename or after the hold.
     pub(super) async fn hold_back(&self, ino: Ino) -> Result<(), Failure> {
+        let _counted = self.space.answering();
         self.core().tree.file_mut(ino)?.content.seal();
         self.make_durable(ino).await?;
         self.schedule(Errand::Publish(ino), self.rules.temporary_hold);
@@ -143,7 +145,10 @@ impl Filesystem {
                     Some((owed, revision)) if revision == synced && owed.id == id => {
                         let older = core.tree.file_mut(ino)?.noted.replace(id).filter(|older| *older != id);
                         let settled = older.map(Fact::Settled);
-                        self.journal.note_all(settled.into_iter().chain([Fact::Owed(owed)]).collect());
+                        // What was said of its attributes before is not the newest any more.
+                        let entry = self.entry_fact(&core, ino).map(Fact::Entry);
+                        let facts = settled.into_iter().chain([Fact::Owed(owed)]).chain(entry);
+                        self.journal.note_all(facts.collect());
                         older
                     }
                     // Written and sealed again.
@@ -153,6 +158,7 @@ impl Filesystem {
             };
             self.journal.flush().await?;
             if let Some(older) = older {
+                self.settled(older);
                 self.store.remove(older);
             }
             return Ok(());

@@ -166,9 +166,17 @@ impl Filesystem {
     }
 
     async fn copy_here(&self, ino: Ino) -> Result<(ContentId, u64), Failure> {
+        let size = self.core().tree.file(ino)?.size;
+        let _promise = self.room_for(ino, size).await?;
         let source = self.fetch_whole(ino).await?;
         let (store, id) = (self.store.clone(), self.store.create()?);
-        let copied = on_disk(move || copy_bytes(&*store.file(source)?, &*store.file(id)?)).await;
+        let copied = on_disk(move || {
+            let to = store.file(id)?;
+            let copied = copy_bytes(&*store.file(source)?, &to);
+            store.measure(id, &to);
+            copied
+        })
+        .await;
         if copied.is_err() {
             self.store.remove(id);
         }
@@ -218,6 +226,7 @@ fn why(trouble: Trouble) -> Failure {
     match trouble {
         Trouble::Mismatch(failure)
         | Trouble::Lost(failure)
+        | Trouble::Again(failure)
         | Trouble::Later(failure)
         | Trouble::Refused(failure) => failure,
         Trouble::Overtaken | Trouble::Behind => Failure::plain(libc::EBUSY),

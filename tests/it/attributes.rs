@@ -247,3 +247,30 @@ fn blocks_are_counted_by_512_bytes() {
 
     mount.umount();
 }
+
+#[test]
+fn attributes_that_newer_bytes_have_overtaken_do_not_come_back_after_a_crash() {
+    let mut stage = Stage::new();
+    stage.site.put(&format!("{FOLDER}/f"), b"old");
+    let options = ["--close", "journaled"];
+    let mount = stage.mount_with_state("state", &options);
+    for kind in ["begin_upload", "patch"] {
+        stage.site.inject(Fault { times: 0, ..Fault::on(kind, Effect::Proxy { status: 503 }) });
+    }
+    let old = std::time::UNIX_EPOCH + std::time::Duration::from_secs(1_000_000_000);
+    fs::File::open(mount.path("f")).unwrap().set_modified(old).unwrap();
+    fs::write(mount.path("f"), "newer").unwrap();
+    let newest = fs::metadata(mount.path("f")).unwrap().modified().unwrap();
+    assert!(newest > old);
+    mount.kill();
+    stage.site.clear_faults();
+    let mount = stage.mount_with_state("state", &options);
+    sync(&stage, &mount);
+    // Not the orderly end: what the journal has not forgotten now, the next mount believes.
+    mount.kill();
+    let mount = stage.mount_with_state("state", &options);
+    sync(&stage, &mount);
+    assert_eq!(fs::metadata(mount.path("f")).unwrap().modified().unwrap(), newest);
+    assert_eq!(fs::read(mount.path("f")).unwrap(), b"newer");
+    mount.umount();
+}

@@ -13,7 +13,7 @@ use crate::model::failure::Failure;
 use crate::model::ino::Ino;
 use crate::model::node::{Body, Local};
 use crate::model::path::RemotePath;
-use crate::model::proof::Verified;
+use crate::model::proof::{Fingerprint, Verified};
 use crate::model::readahead::ReadAhead;
 use crate::remote::{Completion, ErrorKind};
 
@@ -200,6 +200,7 @@ impl Filesystem {
         let entry = match answer {
             Ok(entry) => entry,
             Err(error) if error.kind() == ErrorKind::OutcomeUnknown => {
+                self.note_doubt(job, parcel);
                 match self.look_for(job, parcel, &path).await? {
                     Some(entry) => entry,
                     // It was carried out, and is not there any more.
@@ -222,7 +223,17 @@ impl Filesystem {
             node.touched = Some(Instant::now());
             if let Body::File(file) = &mut node.body {
                 file.published = Some(entry.fingerprint());
+                file.perhaps = None;
             }
+        }
+    }
+
+    /// Files.com may have these bytes: whoever deletes or renames the file sees to it that they go.
+    fn note_doubt(&self, job: &Job, parcel: &Parcel) {
+        if let Ok(file) = self.core().tree.file_mut(job.ino) {
+            let md5 = Some(parcel.sent.digest.md5);
+            let sent = Fingerprint { size: job.size, created: None, changed: None, md5, crc32: None };
+            file.perhaps = Some(Box::new(sent));
         }
     }
 

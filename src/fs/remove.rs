@@ -31,7 +31,8 @@ impl Filesystem {
             if core.tree.child(parent, name) != Some(ino) {
                 return Err(Failure::plain(libc::ENOENT));
             }
-            Ok(core.tree.path(ino).zip(core.tree.file(ino)?.published))
+            let file = core.tree.file(ino)?;
+            Ok(core.tree.path(ino).zip(file.published.or_else(|| file.perhaps.as_deref().copied())))
         };
         if self.rules.close == Close::Verified {
             let published = look(&self.core())?;

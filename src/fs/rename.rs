@@ -103,6 +103,16 @@ impl Filesystem {
                 }
             }
         }
+        {
+            // An upload that may have arrived under the old name must not stay there.
+            let mut core = self.core();
+            let doubt = core.tree.file_mut(plan.source).ok().and_then(|file| file.perhaps.take());
+            if let Some((path, version)) = core.tree.path(plan.source).zip(doubt)
+                && plan.there == There::Nothing
+            {
+                steps.push(Step::Delete { path, version: *version });
+            }
+        }
         // What is owed belongs under the new path, whatever happens next.
         self.change_name_here(plan, folder, name, (steps, taken))?;
         failpoint::reach("rename.here");

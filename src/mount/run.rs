@@ -86,6 +86,7 @@ pub fn run(
     if !matches!(ended, Ok(Ok(()))) {
         tracing::error!("the session with the kernel ended badly: {ended:?}");
     }
+    fs.release_closed();
     let before = fs.remainder();
     if !before.is_nothing() {
         tracing::info!("unmounted; {} files are still being sent", before.files);

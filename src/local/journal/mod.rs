@@ -3,7 +3,8 @@
 //!
 //! SQLite keeps them, a table for each kind (write-ahead log, `synchronous=FULL`, a checksum in each row),
 //! written by one thread that takes all facts that wait into one transaction. A fact is true for the next mount once [`Journal::commit`] has
-//! answered. After a write that failed nothing here can be believed, so every later one fails too.
+//! answered. After a write that failed nothing here can be believed: every later one fails too, and
+//! [`Journal::failure`] says why.
 
 #[cfg(test)]
 mod damage;
@@ -17,6 +18,7 @@ mod steps;
 
 use std::path::Path;
 use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
 
 use rusqlite::{Connection, Transaction};
@@ -47,7 +49,11 @@ struct Then(Box<dyn FnOnce() + Send>);
 pub struct Journal {
     orders: Option<Sender<Order>>,
     writer: Option<JoinHandle<()>>,
+    latch: Latch,
 }
+
+/// Why nothing of this disk can be believed any more; empty as long as it can. Once set, it stays.
+type Latch = Arc<OnceLock<Failure>>;
 
 impl Journal {
     /// Opens or creates the journal and tells what an earlier mount left true.
@@ -57,11 +63,26 @@ impl Journal {
     pub fn open(path: &Path) -> Result<(Self, Facts), OpenError> {
         let (connection, facts) = open::open(path)?;
         let (orders, inbox) = channel();
+        let latch = Latch::default();
         let writer = std::thread::Builder::new()
             .name("journal".into())
-            .spawn(move || write(connection, &inbox))
+            .spawn({
+                let latch = latch.clone();
+                move || write(connection, &inbox, &latch)
+            })
             .map_err(|_| OpenError::Refused(rusqlite::Error::InvalidQuery))?;
-        Ok((Self { orders: Some(orders), writer: Some(writer) }, facts))
+        Ok((Self { orders: Some(orders), writer: Some(writer), latch }, facts))
+    }
+
+    /// Why nothing new may be promised any more, once that is so.
+    pub fn failure(&self) -> Option<&Failure> {
+        self.latch.get()
+    }
+
+    /// The disk failed to sync what a fact was going to speak of: what it kept is not known, and asking again
+    /// would tell nothing.
+    pub fn distrust(&self, failure: &Failure) {
+        distrust(&self.latch, format!("the local disk cannot be synced: {failure}"));
     }
 
     /// Writes a fact without waiting for it: it survives a crash of the process soon, and a power
@@ -122,27 +143,51 @@ fn create(connection: &Connection) -> rusqlite::Result<()> {
 }
 
 /// Until the last sender is gone: everything that waits becomes one transaction.
-fn write(mut connection: Connection, inbox: &Receiver<Order>) {
-    let mut broken: Option<Failure> = None;
+fn write(mut connection: Connection, inbox: &Receiver<Order>, latch: &Latch) {
+    let mut unwritten = Vec::new();
     while let Ok(first) = inbox.recv() {
-        let orders: Vec<Order> = std::iter::once(first).chain(inbox.try_iter()).collect();
-        if broken.is_none()
-            && let Err(error) = apply(&mut connection, &orders)
-        {
-            tracing::error!(
-                "the journal cannot be written ({error}); nothing new is accepted until the next mount"
-            );
-            broken = Some(Failure::new(libc::EIO, format!("the journal cannot be written: {error}")));
+        unwritten.push(first);
+        unwritten.extend(inbox.try_iter());
+        write_all(&mut connection, &mut unwritten, latch);
+    }
+    write_all(&mut connection, &mut unwritten, latch);
+}
+
+/// Writes the orders and answers them. Those for which the disk has no room stay, in their order: what they
+/// say is true, and is written with the next ones.
+fn write_all(connection: &mut Connection, orders: &mut Vec<Order>, latch: &Latch) {
+    let outcome = match latch.get() {
+        None => apply(connection, orders).map_err(|error| match error.sqlite_error_code() {
+            Some(rusqlite::ErrorCode::DiskFull) => {
+                tracing::warn!("there is no room for the journal on the local disk");
+                Failure::new(libc::ENOSPC, "there is no room for the journal on the local disk; make some")
+            }
+            _ => distrust(latch, format!("the journal cannot be written: {error}")),
+        }),
+        Some(failure) => Err(failure.clone()),
+    };
+    for order in orders.iter_mut() {
+        if let Some(answer) = order.answer.take() {
+            let _ = answer.send(outcome.clone());
         }
-        for order in orders {
-            if let Some(answer) = order.answer {
-                let _ = answer.send(broken.clone().map_or(Ok(()), Err));
-            }
-            if let (Some(Then(then)), None) = (order.then, &broken) {
-                then();
-            }
+        if let (Some(Then(then)), Ok(())) = (order.then.take_if(|_| outcome.is_ok()), &outcome) {
+            then();
         }
     }
+    if outcome.is_ok() || latch.get().is_some() {
+        orders.clear();
+    }
+    orders.retain(|order| !order.facts.is_empty());
+}
+
+fn distrust(latch: &Latch, why: String) -> Failure {
+    let failure = Failure::new(libc::EIO, why.clone());
+    if latch.set(failure.clone()).is_ok() {
+        tracing::error!(
+            "{why}; the mount is read-only until the next one, and what is owed stays in the spool"
+        );
+    }
+    failure
 }
 
 fn apply(connection: &mut Connection, orders: &[Order]) -> rusqlite::Result<()> {
@@ -255,6 +300,26 @@ mod tests {
         drop(journal);
         let facts = Journal::open(&path).unwrap().1;
         assert!(facts.is_empty() && facts.place == Some(place));
+    }
+
+    #[test]
+    fn facts_that_find_no_room_are_told_and_written_when_there_is_some() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("journal.sqlite");
+        drop(Journal::open(&path).unwrap());
+        let (mut connection, _) = open::open(&path).unwrap();
+        let pages: i64 = connection.query_row("PRAGMA page_count", [], |row| row.get(0)).unwrap();
+        connection.pragma_update(None, "max_page_count", pages).unwrap();
+        let latch = Latch::default();
+        let facts: Vec<Fact> = (1..200).map(|id| Fact::Owed(owed(id, "a"))).collect();
+        let (answer, mut outcome) = oneshot::channel();
+        let mut orders = vec![Order { facts, answer: Some(answer), then: None }];
+        write_all(&mut connection, &mut orders, &latch);
+        assert_eq!(outcome.try_recv().unwrap().unwrap_err().errno, libc::ENOSPC);
+        assert!(latch.get().is_none(), "a full disk is no broken one");
+        connection.pragma_update(None, "max_page_count", 1_000_000).unwrap();
+        write_all(&mut connection, &mut orders, &latch);
+        assert_eq!((orders.len(), owed::read(&connection).unwrap().len()), (0, 199));
     }
 
     #[test]

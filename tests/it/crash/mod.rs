@@ -25,7 +25,7 @@
 //! A run that breaks a promise prints its seed, the history, a shorter one that fails too, and how to repeat
 //! it. `FILESCOMFS_CRASH_SEED=N` repeats a history, `FILESCOMFS_CRASH_HISTORIES=N` makes the run longer.
 
-mod daemon;
+pub mod daemon;
 mod history;
 mod program;
 mod step;

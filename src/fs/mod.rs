@@ -28,7 +28,9 @@ mod read;
 mod recover;
 mod remove;
 mod rename;
+mod resume;
 mod rules;
+mod space;
 mod status;
 mod steps;
 mod turns;
@@ -50,8 +52,9 @@ pub use self::rules::Rules;
 pub use self::status::{OwedFile, Remainder};
 
 use self::core::{Core, Errand};
+use self::space::Space;
 use self::turns::Turns;
-use crate::local::journal::Journal;
+use crate::local::journal::{Fact, Journal};
 use crate::local::store::Store;
 use crate::model::entry::Entry;
 use crate::model::failure::Failure;
@@ -60,6 +63,7 @@ use crate::model::listing::Changes;
 use crate::model::moment::Moment;
 use crate::model::path::RemotePath;
 use crate::model::policy::{Close, Metadata, Verify};
+use crate::model::resume::Begun;
 use crate::model::tree::Tree;
 use crate::remote::{self, Client, Download, ErrorKind};
 
@@ -88,6 +92,8 @@ pub struct Filesystem {
     rules: Rules,
     /// Signed URLs that may still be used.
     downloads: Mutex<HashMap<Ino, Download>>,
+    /// Uploads of several parts that were begun and not settled.
+    uploads: Mutex<HashMap<ContentId, Begun>>,
     publishing: Turns,
     naming: Turns,
     listings: Turns,
@@ -100,6 +106,8 @@ pub struct Filesystem {
     /// An errand ended, well or not.
     outcomes: Notify,
     memory: Arc<Semaphore>,
+    /// The limit of the local disk.
+    space: Arc<Space>,
     /// Publications in the background: whoever waits for an answer finds room beside them.
     background: Semaphore,
     /// Changes of names in the background.
@@ -122,6 +130,7 @@ impl Filesystem {
         let reach = remote.reach();
         let mut tree = Tree::new(rules.folder.clone(), rules.defaults, now());
         tree.names = rules.names;
+        store.limit(rules.cache_size);
         let filesystem = Self {
             core: Mutex::new(Core::new(tree)),
             remote,
@@ -129,6 +138,7 @@ impl Filesystem {
             journal,
             rules,
             downloads: Mutex::default(),
+            uploads: Mutex::default(),
             publishing: Turns::default(),
             naming: Turns::default(),
             listings: Turns::default(),
@@ -138,6 +148,7 @@ impl Filesystem {
             errands: Notify::new(),
             outcomes: Notify::new(),
             memory: Arc::new(Semaphore::new(PART_MEMORY)),
+            space: Arc::default(),
             background,
             stepping: Semaphore::new(STEPS),
             stale,
@@ -189,8 +200,12 @@ impl Filesystem {
     /// Lets go of local bytes that nothing refers to any more, once the journal says so too: a crash in
     /// between would find a file that is owed and has no bytes.
     fn drop_content(&self, id: ContentId) {
-        let store = self.store.clone();
-        self.journal.note_then(crate::local::journal::Fact::Settled(id), move || store.remove(id));
+        self.settled(id);
+        let (store, space) = (self.store.clone(), self.space.clone());
+        self.journal.note_then(Fact::Settled(id), move || {
+            store.remove(id);
+            space.changed();
+        });
     }
 
     /// Tells kernel and disk what a listing changed.

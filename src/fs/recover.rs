@@ -1,6 +1,6 @@
 //! What an earlier mount left behind: owed again, or set aside. Nothing is deleted.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use super::Filesystem;
@@ -16,6 +16,7 @@ use crate::model::ino::{ContentId, Ino};
 use crate::model::name;
 use crate::model::node::{Body, File, Folder, Link, Local};
 use crate::model::path::RemotePath;
+use crate::model::resume::Begun;
 
 /// What the journal says against what the disk holds: decided before anything is touched.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -26,6 +27,10 @@ pub struct Recovery {
     pub entries: Vec<OwedEntry>,
     /// Whole and owed: published again.
     pub owed: Vec<Owed>,
+    /// Uploads of what is owed that go on where they were.
+    pub uploads: BTreeMap<ContentId, Begun>,
+    /// Uploads of what is owed no more: forgotten.
+    pub abandoned: Vec<ContentId>,
     /// In the spool, but no fact says what they are: set aside.
     pub unknown: Vec<ContentId>,
     /// Facts whose bytes are missing: told.
@@ -39,8 +44,9 @@ pub struct Recovery {
 impl Recovery {
     /// Decides what becomes of each fact, and of each file in the spool.
     pub fn plan(facts: Facts, mut left: Left) -> Self {
-        let mut plan = Self { steps: facts.steps, entries: facts.entries, ..Self::default() };
-        for fact in facts.owed {
+        let Facts { steps, entries, uploads, owed, .. } = facts;
+        let mut plan = Self { steps, entries, ..Self::default() };
+        for fact in owed {
             match left.spooled.remove(&fact.id) {
                 // Written on after the fsync that the fact is of: as after any crash, the file is what
                 // the disk has.
@@ -49,6 +55,10 @@ impl Recovery {
                 None => plan.broken.push(fact),
             }
         }
+        let is_owed = |id: ContentId| plan.owed.iter().any(|owed| owed.id == id);
+        let (going, abandoned) = uploads.into_iter().partition(|(id, _)| is_owed(*id));
+        plan.uploads = going;
+        plan.abandoned = BTreeMap::into_keys(abandoned).collect();
         plan.unknown.extend(left.spooled.into_keys());
         plan.cached = left.cached;
         plan
@@ -117,6 +127,8 @@ impl Filesystem {
                 core.backlog.restore(number, step);
             }
         }
+        self.take_up_uploads(plan.uploads);
+        plan.abandoned.into_iter().for_each(|id| self.journal.note(Fact::Abandoned(id)));
         let entries = plan.entries.into_iter().map(Untaken::Entry);
         for fact in entries.chain(plan.owed.into_iter().map(Untaken::Owed)) {
             self.take_up_or_keep(fact).await;
@@ -273,7 +285,23 @@ mod tests {
         let spooled = BTreeMap::from([(ContentId(1), 10), (ContentId(2), 3), (ContentId(9), 7)]);
         let left = Left { spooled, cached: BTreeSet::from([ContentId(4), ContentId(5)]) };
         let owed = vec![fact(1, 10), fact(2, 20), fact(3, 5), fact(4, 5)];
-        let plan = Recovery::plan(Facts { owed, ..Facts::default() }, left);
+        let begun = |reference: &str| Begun {
+            reference: reference.into(),
+            size: 10,
+            part_size: 5,
+            parallel: true,
+            written: Moment::default(),
+            parts: BTreeMap::new(),
+            completing: None,
+        };
+        let uploads = BTreeMap::from([
+            (ContentId(1), begun("a")),
+            (ContentId(4), begun("b")),
+            (ContentId(9), begun("c")),
+        ]);
+        let plan = Recovery::plan(Facts { owed, uploads, ..Facts::default() }, left);
+        assert_eq!(plan.uploads, BTreeMap::from([(ContentId(1), begun("a"))]));
+        assert_eq!(plan.abandoned, [ContentId(4), ContentId(9)]);
         assert_eq!(plan.owed, [fact(1, 10), fact(2, 3)], "with the sizes that the disk has");
         assert_eq!(plan.unknown, [ContentId(9)]);
         assert_eq!(plan.broken, [fact(3, 5)]);

@@ -4,4 +4,5 @@ pub mod durable;
 pub mod failpoint;
 pub mod journal;
 pub mod lock;
+pub mod reserve;
 pub mod store;

@@ -23,6 +23,8 @@ pub mod queue;
 pub mod ranges;
 pub mod readahead;
 pub mod rename;
+pub mod resume;
+pub mod room;
 pub mod siblings;
 pub mod temporary;
 pub mod tree;

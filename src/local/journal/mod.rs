@@ -2,58 +2,52 @@
 //! attributes, and which changes of names Files.com must still make.
 //!
 //! SQLite keeps them, a table for each kind (write-ahead log, `synchronous=FULL`, a checksum in each row),
-//! written by one thread that takes all facts that wait into one transaction. A fact is true for the next mount once [`Journal::commit`] has
+//! written by one thread ([`writer`]). A fact is true for the next mount once [`Journal::commit`] has
 //! answered. After a write that failed nothing here can be believed: every later one fails too, and
-//! [`Journal::failure`] says why.
+//! [`Journal::failure`] says why. A disk without room is another matter: room is kept back for that
+//! ([`super::reserve`]), and where it does not suffice, facts wait in memory, in order, and whoever waits for
+//! them is told.
 
 #[cfg(test)]
 mod damage;
 mod entries;
 mod fact;
+mod latch;
 mod open;
 mod owed;
 mod place;
 mod rows;
 mod steps;
+mod uploads;
+mod writer;
 
 use std::path::Path;
-use std::sync::mpsc::{Receiver, Sender, channel};
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
+use std::sync::mpsc::{Sender, channel};
 use std::thread::JoinHandle;
 
-use rusqlite::{Connection, Transaction};
+use rusqlite::Connection;
 use tokio::sync::oneshot;
 
 pub use self::fact::{EntryDebt, Fact, Facts, Owed, OwedEntry};
+use self::latch::Latch;
 pub use self::open::{OpenError, kept_aside, set_aside};
 pub use self::place::Place;
-use super::failpoint;
+use self::writer::{Order, Then};
+use super::reserve::Reserve;
 use crate::model::failure::Failure;
 
 /// Version of the tables; kept in SQLite's `user_version`.
 const VERSION: i64 = 3;
-
-struct Order {
-    /// Become true together, or not at all. None at all only asks to be told when what came before is
-    /// written.
-    facts: Vec<Fact>,
-    answer: Option<oneshot::Sender<Result<(), Failure>>>,
-    then: Option<Then>,
-}
-
-/// What may be done once a fact is on the disk. Never done when it could not be written.
-struct Then(Box<dyn FnOnce() + Send>);
 
 /// The way to the one thread that writes.
 #[derive(Debug)]
 pub struct Journal {
     orders: Option<Sender<Order>>,
     writer: Option<JoinHandle<()>>,
-    latch: Latch,
+    reserve: Arc<Reserve>,
+    latch: Arc<Latch>,
 }
-
-/// Why nothing of this disk can be believed any more; empty as long as it can. Once set, it stays.
-type Latch = Arc<OnceLock<Failure>>;
 
 impl Journal {
     /// Opens or creates the journal and tells what an earlier mount left true.
@@ -62,27 +56,33 @@ impl Journal {
     /// Nothing of the file was changed then.
     pub fn open(path: &Path) -> Result<(Self, Facts), OpenError> {
         let (connection, facts) = open::open(path)?;
+        let reserve = Arc::new(Reserve::keep(&path.with_extension("reserve")));
+        let latch = Arc::new(Latch::default());
         let (orders, inbox) = channel();
-        let latch = Latch::default();
         let writer = std::thread::Builder::new()
             .name("journal".into())
             .spawn({
-                let latch = latch.clone();
-                move || write(connection, &inbox, &latch)
+                let (reserve, latch) = (reserve.clone(), latch.clone());
+                move || writer::write(connection, &inbox, &reserve, &latch)
             })
             .map_err(|_| OpenError::Refused(rusqlite::Error::InvalidQuery))?;
-        Ok((Self { orders: Some(orders), writer: Some(writer), latch }, facts))
+        Ok((Self { orders: Some(orders), writer: Some(writer), reserve, latch }, facts))
     }
 
     /// Why nothing new may be promised any more, once that is so.
     pub fn failure(&self) -> Option<&Failure> {
-        self.latch.get()
+        self.latch.failure()
     }
 
     /// The disk failed to sync what a fact was going to speak of: what it kept is not known, and asking again
     /// would tell nothing.
     pub fn distrust(&self, failure: &Failure) {
-        distrust(&self.latch, format!("the local disk cannot be synced: {failure}"));
+        self.latch.set(format!("the local disk cannot be synced: {failure}"));
+    }
+
+    /// Room for facts on a disk that is full of other things.
+    pub fn reserve(&self) -> &Reserve {
+        &self.reserve
     }
 
     /// Writes a fact without waiting for it: it survives a crash of the process soon, and a power
@@ -135,97 +135,26 @@ impl Drop for Journal {
 
 fn create(connection: &Connection) -> rusqlite::Result<()> {
     connection.execute_batch("BEGIN;")?;
-    for table in [owed::TABLE, entries::TABLE, steps::TABLE, place::TABLE] {
+    for table in [owed::TABLE, entries::TABLE, steps::TABLE, uploads::TABLE, place::TABLE] {
         connection.execute_batch(table)?;
     }
     connection.pragma_update(None, "user_version", VERSION)?;
     connection.execute_batch("COMMIT;")
 }
 
-/// Until the last sender is gone: everything that waits becomes one transaction.
-fn write(mut connection: Connection, inbox: &Receiver<Order>, latch: &Latch) {
-    let mut unwritten = Vec::new();
-    while let Ok(first) = inbox.recv() {
-        unwritten.push(first);
-        unwritten.extend(inbox.try_iter());
-        write_all(&mut connection, &mut unwritten, latch);
-    }
-    write_all(&mut connection, &mut unwritten, latch);
-}
-
-/// Writes the orders and answers them. Those for which the disk has no room stay, in their order: what they
-/// say is true, and is written with the next ones.
-fn write_all(connection: &mut Connection, orders: &mut Vec<Order>, latch: &Latch) {
-    let outcome = match latch.get() {
-        None => apply(connection, orders).map_err(|error| match error.sqlite_error_code() {
-            Some(rusqlite::ErrorCode::DiskFull) => {
-                tracing::warn!("there is no room for the journal on the local disk");
-                Failure::new(libc::ENOSPC, "there is no room for the journal on the local disk; make some")
-            }
-            _ => distrust(latch, format!("the journal cannot be written: {error}")),
-        }),
-        Some(failure) => Err(failure.clone()),
-    };
-    for order in orders.iter_mut() {
-        if let Some(answer) = order.answer.take() {
-            let _ = answer.send(outcome.clone());
-        }
-        if let (Some(Then(then)), Ok(())) = (order.then.take_if(|_| outcome.is_ok()), &outcome) {
-            then();
-        }
-    }
-    if outcome.is_ok() || latch.get().is_some() {
-        orders.clear();
-    }
-    orders.retain(|order| !order.facts.is_empty());
-}
-
-fn distrust(latch: &Latch, why: String) -> Failure {
-    let failure = Failure::new(libc::EIO, why.clone());
-    if latch.set(failure.clone()).is_ok() {
-        tracing::error!(
-            "{why}; the mount is read-only until the next one, and what is owed stays in the spool"
-        );
-    }
-    failure
-}
-
-fn apply(connection: &mut Connection, orders: &[Order]) -> rusqlite::Result<()> {
-    let transaction = connection.transaction()?;
-    failpoint::broken("journal.before")
-        .map_err(|error| rusqlite::Error::ToSqlConversionFailure(error.into()))?;
-    failpoint::reach("journal.before");
-    for fact in orders.iter().flat_map(|order| &order.facts) {
-        write_down(&transaction, fact)?;
-    }
-    failpoint::reach("journal.written");
-    transaction.commit()?;
-    failpoint::reach("journal.after");
-    Ok(())
-}
-
-fn write_down(to: &Transaction<'_>, fact: &Fact) -> rusqlite::Result<()> {
-    match fact {
-        Fact::Owed(owed) => owed::insert(to, owed),
-        Fact::Settled(id) => owed::remove(to, *id),
-        Fact::Entry(entry) => entries::insert(to, entry),
-        Fact::EntrySettled(path) => entries::remove(to, path),
-        Fact::Planned(number, step) => steps::insert(to, *number, step),
-        Fact::Taken(number) => steps::remove(to, *number),
-        Fact::Mounted(place) => place::set(to, place),
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use super::*;
     use crate::model::attributes::Attributes;
     use crate::model::backlog::Step;
-    use crate::model::digest::Md5;
+    use crate::model::digest::{ETag, Md5};
     use crate::model::ino::ContentId;
     use crate::model::moment::Moment;
     use crate::model::path::RemotePath;
-    use crate::model::proof::Fingerprint;
+    use crate::model::proof::{Fingerprint, PartEvidence};
+    use crate::model::resume::Begun;
 
     fn owed(id: u64, path: &str) -> Owed {
         let mtime = Moment { seconds: -5, nanos: 7 };
@@ -302,24 +231,41 @@ mod tests {
         assert!(facts.is_empty() && facts.place == Some(place));
     }
 
-    #[test]
-    fn facts_that_find_no_room_are_told_and_written_when_there_is_some() {
+    #[tokio::test]
+    async fn an_upload_that_was_begun_comes_back_until_its_bytes_are_settled() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("journal.sqlite");
-        drop(Journal::open(&path).unwrap());
-        let (mut connection, _) = open::open(&path).unwrap();
-        let pages: i64 = connection.query_row("PRAGMA page_count", [], |row| row.get(0)).unwrap();
-        connection.pragma_update(None, "max_page_count", pages).unwrap();
-        let latch = Latch::default();
-        let facts: Vec<Fact> = (1..200).map(|id| Fact::Owed(owed(id, "a"))).collect();
-        let (answer, mut outcome) = oneshot::channel();
-        let mut orders = vec![Order { facts, answer: Some(answer), then: None }];
-        write_all(&mut connection, &mut orders, &latch);
-        assert_eq!(outcome.try_recv().unwrap().unwrap_err().errno, libc::ENOSPC);
-        assert!(latch.get().is_none(), "a full disk is no broken one");
-        connection.pragma_update(None, "max_page_count", 1_000_000).unwrap();
-        write_all(&mut connection, &mut orders, &latch);
-        assert_eq!((orders.len(), owed::read(&connection).unwrap().len()), (0, 199));
+        let evidence = |bytes: &[u8], etag| PartEvidence { sent: Md5::of(bytes), etag };
+        let begun = Begun {
+            reference: "put-7".into(),
+            size: 50 << 20,
+            part_size: 16 << 20,
+            parallel: true,
+            written: Moment { seconds: 7, nanos: 8 },
+            parts: BTreeMap::new(),
+            completing: None,
+        };
+        let (journal, _) = Journal::open(&path).unwrap();
+        for id in [1, 2, 3] {
+            journal.note(Fact::Begun(ContentId(id), begun.clone()));
+        }
+        let parts =
+            [(1, evidence(b"1", ETag::Md5(Md5::of(b"1")))), (3, evidence(b"3", ETag::Opaque("null".into())))];
+        for (number, evidence) in parts.clone() {
+            journal.note(Fact::Sent(ContentId(2), number, evidence));
+        }
+        journal.note(Fact::Abandoned(ContentId(1)));
+        journal.note(Fact::Settled(ContentId(3)));
+        let to = RemotePath::parse("a/b").unwrap();
+        journal.commit(Fact::Completing(ContentId(2), to.clone())).await.unwrap();
+        drop(journal);
+        let (journal, facts) = Journal::open(&path).unwrap();
+        let known = Begun { parts: BTreeMap::from(parts), completing: Some(to), ..begun.clone() };
+        assert_eq!(facts.uploads, BTreeMap::from([(ContentId(2), known)]));
+        journal.commit(Fact::Begun(ContentId(2), begun.clone())).await.unwrap();
+        drop(journal);
+        let (_, facts) = Journal::open(&path).unwrap();
+        assert_eq!(facts.uploads, BTreeMap::from([(ContentId(2), begun)]), "parts of another upload");
     }
 
     #[test]

@@ -4,6 +4,7 @@
 //! these tests: a skip would hide what they are for.
 
 mod awkward;
+mod backups;
 mod broken_disk;
 mod close;
 mod crash;

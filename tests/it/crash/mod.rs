@@ -40,7 +40,7 @@ use history::{Violation, run, shortened};
 use step::History;
 
 /// Histories of each close mode in an ordinary run.
-const HISTORIES: usize = 12;
+const HISTORIES: usize = 4;
 /// Lives of each.
 const LIVES: usize = 10;
 /// Histories at the same time: most of the time of each is spent waiting for the disk.

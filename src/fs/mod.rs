@@ -232,6 +232,13 @@ fn told(error: &remote::Error) -> Failure {
     Failure::new(error.errno(), format!("{error}; {}", error.remedy()))
 }
 
+/// The same, with a line in the log: the caller of a system call learns a number only.
+fn told_aloud(error: &remote::Error) -> Failure {
+    let failure = told(error);
+    tracing::warn!("{failure}");
+    failure
+}
+
 /// Will the same call fail again until a person changes something?
 fn is_final(kind: ErrorKind) -> bool {
     use ErrorKind::*;

@@ -3,6 +3,7 @@
 //! Everything is compared on the far side, in what the emulator holds. A machine without FUSE fails
 //! these tests: a skip would hide what they are for.
 
+mod alone;
 mod awkward;
 mod backups;
 mod broken_disk;
@@ -17,6 +18,7 @@ mod limits;
 mod misfortune;
 mod names;
 mod offline;
+mod outages;
 mod races;
 mod reading;
 mod reference;
@@ -25,3 +27,4 @@ mod round_trips;
 mod semantics;
 mod stage;
 mod steps;
+mod unknowns;

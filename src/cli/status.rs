@@ -52,6 +52,12 @@ fn table(state: &Value) -> String {
     };
     let owed = &state["owed"];
     row("close", text("close"));
+    if let Some(why) = state["read_only"].as_str() {
+        row("read-only", plain(why));
+    }
+    for kept in state["damaged_journals"].as_array().into_iter().flatten().filter_map(Value::as_str) {
+        row("journal", format!("an earlier one was damaged, and is kept at {}", plain(kept)));
+    }
     let mut debts = Vec::new();
     if number(&owed["files"]) > 0 {
         debts.push(format!("{} files, {}", number(&owed["files"]), show_size(number(&owed["bytes"]))));

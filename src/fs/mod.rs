@@ -177,6 +177,15 @@ impl Filesystem {
         self.core.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// EROFS once nothing new can be promised, since the local disk failed. What is there stays readable.
+    ///
+    /// # Errors
+    /// The same one until the mount ends.
+    pub fn may_change(&self) -> Result<(), Failure> {
+        let failed = |failure| Failure::new(libc::EROFS, format!("the mount is read-only: {failure}"));
+        self.journal.failure().map_or(Ok(()), |failure| Err(failed(failure)))
+    }
+
     /// Where `ino` is on Files.com, or ENOENT for what was unlinked.
     fn path(&self, ino: Ino) -> Result<RemotePath, Failure> {
         self.core().tree.path(ino).ok_or(Failure::plain(libc::ENOENT))

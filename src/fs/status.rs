@@ -111,6 +111,7 @@ impl Filesystem {
                 "next_retry_seconds": next,
             },
             "reachable": *self.reach.borrow(),
+            "read_only": self.journal.failure().map(ToString::to_string),
             "uploading": uploading,
             "held": remainder.held,
             "errors": remainder.errors,

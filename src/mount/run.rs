@@ -1,5 +1,6 @@
 //! The life of a mount: from the first question to Files.com to the last byte that is owed.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,6 +14,7 @@ use super::error::MountError;
 use super::options::Options;
 use crate::fs::{Filesystem, Remainder};
 use crate::fuse::{self, Door, Entrance, tell_kernel};
+use crate::local::journal::kept_aside;
 use crate::model::moment::Moment;
 use crate::model::policy::Close;
 use crate::remote::{Client, Credentials};
@@ -126,12 +128,22 @@ struct Facts {
     close: Close,
     key_expires: Option<Moment>,
     client: Client,
+    /// Damaged journals that were set aside, now or earlier, and that nobody took away.
+    damaged_journals: Vec<PathBuf>,
 }
 
 impl Facts {
     fn of(options: &Options, key_expires: Option<Moment>, client: Client) -> Self {
         let site = options.base.as_str().trim_end_matches('/').to_owned();
-        Self { site, folder: options.folder.to_string(), close: options.close, key_expires, client }
+        let damaged_journals = kept_aside(&options.state_dir.join("journal.sqlite"));
+        Self {
+            site,
+            folder: options.folder.to_string(),
+            close: options.close,
+            key_expires,
+            client,
+            damaged_journals,
+        }
     }
 }
 
@@ -169,6 +181,7 @@ impl Desk {
             "folder": self.facts.folder,
             "close": self.facts.close.name(),
             "key_expires_at": self.facts.key_expires.map(|expires| expires.to_string()),
+            "damaged_journals": self.facts.damaged_journals,
             "clock_skew_seconds": self.facts.client.clock_skew(),
         });
         if let (Value::Object(status), Value::Object(more)) = (&mut status, self.fs.status()) {

@@ -5,6 +5,8 @@
 
 mod alone;
 mod awkward;
+mod backups;
+mod broken_disk;
 mod close;
 mod crash;
 mod failures;

@@ -28,6 +28,7 @@ mod recover;
 mod remove;
 mod rename;
 mod rules;
+mod standing;
 mod status;
 mod steps;
 mod turns;
@@ -51,6 +52,7 @@ pub use self::status::{OwedFile, Remainder};
 use self::core::{Core, Errand};
 use self::turns::Turns;
 use crate::local::journal::Journal;
+use crate::local::receipts::Receipts;
 use crate::local::store::Store;
 use crate::model::entry::Entry;
 use crate::model::failure::Failure;
@@ -84,6 +86,7 @@ pub struct Filesystem {
     remote: Client,
     store: Arc<Store>,
     journal: Journal,
+    receipts: Receipts,
     rules: Rules,
     /// Signed URLs that may still be used.
     downloads: Mutex<HashMap<Ino, Download>>,
@@ -113,6 +116,7 @@ impl Filesystem {
         remote: Client,
         store: Store,
         journal: Journal,
+        receipts: Receipts,
     ) -> (Arc<Self>, mpsc::UnboundedReceiver<Stale>) {
         let (stale, forgets) = mpsc::unbounded_channel();
         let background = Semaphore::new(rules.max_uploads.max(1));
@@ -123,6 +127,7 @@ impl Filesystem {
             remote,
             store: Arc::new(store),
             journal,
+            receipts,
             rules,
             downloads: Mutex::default(),
             publishing: Turns::default(),

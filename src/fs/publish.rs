@@ -14,6 +14,7 @@ use crate::model::node::{Body, Local};
 use crate::model::path::RemotePath;
 use crate::model::proof::Verified;
 use crate::model::readahead::ReadAhead;
+use crate::model::receipt::Receipt;
 use crate::remote::{Completion, ErrorKind};
 
 use super::job::{Job, Trouble};
@@ -194,6 +195,10 @@ impl Filesystem {
                 core.counts.weak += 1;
             }
             self.learn(&mut core, job.ino, &entry, sent);
+            // Under today's name, and before anybody can rename it again.
+            if let Some(path) = core.tree.path(job.ino) {
+                self.receipts.give(Receipt::of(path, proof, &entry, super::now()));
+            }
             let Ok(node) = core.tree.node_mut(job.ino) else { return };
             node.touched = Some(Instant::now());
             node.permissions = entry.permissions;

@@ -124,25 +124,4 @@ impl Filesystem {
             },
         })
     }
-
-    /// What `getfattr -n user.filescomfs.NAME` tells of a file; `None` for other names.
-    pub fn told_of(&self, ino: crate::model::ino::Ino, name: &str) -> Option<String> {
-        let core = self.core();
-        let file = core.tree.file(ino).ok()?;
-        match name {
-            "state" => Some(
-                match file.content.state() {
-                    State::Clean => "verified",
-                    State::Dirty(_) => "dirty",
-                    State::Sealed(_) if core.uploading.contains_key(&ino) => "uploading",
-                    State::Sealed(_) => "owed",
-                    State::Held(_) => "held",
-                }
-                .to_owned(),
-            ),
-            "error" => file.failure.as_ref().map(ToString::to_string),
-            "md5" => Some(file.proven.or(file.published?.md5)?.to_string()),
-            _ => None,
-        }
-    }
 }

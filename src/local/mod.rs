@@ -3,4 +3,5 @@
 pub mod durable;
 pub mod journal;
 pub mod lock;
+pub mod receipts;
 pub mod store;

@@ -22,6 +22,7 @@ pub mod proof;
 pub mod queue;
 pub mod ranges;
 pub mod readahead;
+pub mod receipt;
 pub mod rename;
 pub mod siblings;
 pub mod temporary;

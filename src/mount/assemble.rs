@@ -11,6 +11,7 @@ use crate::fs::{Filesystem, Recovery, Rules, Stale};
 use crate::local::durable;
 use crate::local::journal::Journal;
 use crate::local::lock::StateLock;
+use crate::local::receipts::Receipts;
 use crate::local::store::Store;
 use crate::model::attributes::Defaults;
 use crate::model::entry::{Entry, Kind};
@@ -59,7 +60,9 @@ pub async fn assemble(options: &Options) -> Result<Assembled, MountError> {
         store.start_after(last);
     }
     let plan = Recovery::plan(facts, left);
-    let (fs, stale) = Filesystem::new(rules(options), client.clone(), store, journal);
+    let path = options.state_dir.join("receipts.sqlite");
+    let receipts = Receipts::open(&path).map_err(|error| MountError::Receipts { path, error })?;
+    let (fs, stale) = Filesystem::new(rules(options), client.clone(), store, journal, receipts);
     if let Some(entry) = root {
         fs.describe_root(entry)?;
     }

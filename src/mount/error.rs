@@ -50,6 +50,14 @@ pub enum MountError {
         /// What SQLite said.
         error: rusqlite::Error,
     },
+    /// No file of receipts can be kept.
+    #[error("{} cannot be made: {error}; check that the state folder can be written", path.display())]
+    Receipts {
+        /// The file.
+        path: PathBuf,
+        /// What SQLite said.
+        error: rusqlite::Error,
+    },
     /// What was owed before could not be taken up.
     #[error("what an earlier mount owed cannot be taken up: {0}")]
     Recovery(#[from] crate::model::failure::Failure),

@@ -90,6 +90,7 @@ pub fn run(
         tracing::info!("unmounted; {} files are still being sent", before.files);
     }
     let remainder = runtime.block_on(last_drain(&fs, &ending));
+    runtime.block_on(fs.keep_receipts());
     for owed in remainder.held.iter().chain(&remainder.errors) {
         tracing::error!(
             "{} is not on Files.com: {}; it stays in {}",

@@ -17,3 +17,4 @@ mod reference;
 mod round_trips;
 mod semantics;
 mod stage;
+mod standing;

@@ -166,6 +166,11 @@ pub struct MountArguments {
 pub struct SyncArguments {
     /// Where it is mounted
     pub mountpoint: PathBuf,
+    /// Only this file or folder: a path below the mountpoint, or an absolute path inside it
+    pub path: Option<PathBuf>,
+    /// Write the MD5s of all files that are verified now, for md5sum -c; `-` is standard output
+    #[arg(long, value_name = "FILE")]
+    pub manifest: Option<PathBuf>,
     /// Longest wait
     #[arg(long, value_name = "TIME", default_value = "1d", value_parser = quantities::duration)]
     pub timeout: Duration,

@@ -16,7 +16,8 @@ In /etc/fstab (both forms work):
 Exit codes:
   0 done                     3 key or password refused    6 permission denied
   1 failed                   4 site not found             7 verification failed
-  2 wrong usage or config    5 folder not found           8 something is still owed";
+  2 wrong usage or config    5 folder not found           8 something is still owed
+                                                          9 only weakly verified";
 
 /// Below the options of `mount`.
 pub const MOUNT: &str = "\
@@ -36,10 +37,22 @@ In /etc/fstab:
 
 /// Below the options of `sync`.
 pub const SYNC: &str = "\
-Exit code 8: something is still owed, and listed.
+Exit code 0: everything (or everything under PATH) is on Files.com, verified.
+Exit code 8: something is still owed, and listed with the reason.
+Exit code 9, with --manifest: everything is on Files.com, but the files listed on standard error could
+only be compared by size or CRC32. They are not in the manifest.
+
+The manifest lists, with paths relative to PATH, every file that this mount or earlier ones with the
+same state folder uploaded and verified, in the version that Files.com has now. Files that others put
+there and symbolic links are not in it; how many there are is told on standard error. It replaces FILE
+in one step, and only when nothing is owed.
 
 The line that a cron job needs on a mount with close=journaled:
-  rsync -a /home/ /mnt/backup/home/ && filescomfs sync /mnt/backup";
+  rsync -a /home/ /mnt/backup/home/ && filescomfs sync /mnt/backup
+
+What was uploaded, to be compared after a restore:
+  filescomfs sync /mnt/backup home --manifest /var/backups/home.md5
+  cd /restored/home && md5sum -c --quiet /var/backups/home.md5";
 
 /// Below the options of `umount`.
 pub const UMOUNT: &str = "\

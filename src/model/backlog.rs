@@ -273,9 +273,11 @@ impl Backlog {
         standing && pending.blockers == 0
     }
 
-    /// How many steps are being taken at this moment.
-    pub fn under_way(&self) -> usize {
-        self.pending.values().filter(|pending| pending.standing == Standing::Running).count()
+    /// How many of these steps are being taken at this moment.
+    pub fn under_way(&self, steps: &BTreeSet<u64>) -> usize {
+        let running =
+            |number: &&u64| self.get(**number).is_some_and(|step| step.standing == Standing::Running);
+        steps.iter().filter(running).count()
     }
 
     /// The steps that wait for a person, or for a step that does.
@@ -288,6 +290,16 @@ impl Backlog {
             }
         }
         held
+    }
+
+    /// These steps, and all that must be taken before them.
+    pub fn leading_to(&self, mut steps: BTreeSet<u64>) -> BTreeSet<u64> {
+        for (number, pending) in self.pending.iter().rev() {
+            if pending.followers.iter().any(|follower| steps.contains(follower)) {
+                steps.insert(*number);
+            }
+        }
+        steps
     }
 
     /// The steps that may be begun now.

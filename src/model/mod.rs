@@ -12,6 +12,7 @@ pub mod escape;
 pub mod failure;
 pub mod ino;
 pub mod listing;
+pub mod manifest;
 pub mod moment;
 pub mod name;
 pub mod node;

@@ -22,7 +22,7 @@ use tokio::net::{UnixListener, UnixStream};
 use crate::model::digest::Md5;
 
 /// Longer than any request; a peer that sends more is not one of ours.
-const LONGEST_REQUEST: u64 = 4096;
+const LONGEST_REQUEST: u64 = 1 << 20;
 /// Longer than any answer.
 const LONGEST_ANSWER: u64 = 64 << 20;
 /// A peer that says nothing for this long is not waited for.
@@ -38,6 +38,18 @@ pub enum Request {
     Drain {
         /// How long to wait, in milliseconds.
         timeout_ms: u64,
+        /// Only what is at and below this path.
+        #[serde(default, skip_serializing_if = "String::is_empty")]
+        path: String,
+    },
+    /// A page of what is verified now.
+    Manifest {
+        /// Only what is at and below this path.
+        #[serde(default, skip_serializing_if = "String::is_empty")]
+        path: String,
+        /// What the last page called `next`.
+        #[serde(default, skip_serializing_if = "String::is_empty")]
+        after: String,
     },
     /// End in order, as after SIGTERM.
     Stop,
@@ -61,6 +73,9 @@ pub enum ControlError {
     /// The answer makes no sense, or is one of another version.
     #[error("filescomfs gave an answer that is not understood (another version?)")]
     Garbled,
+    /// It cannot do what was asked; the text says why.
+    #[error("{0}")]
+    Refused(String),
     /// Anything else.
     #[error("cannot reach filescomfs at {0}: {1}")]
     Io(PathBuf, io::Error),
@@ -145,7 +160,11 @@ pub fn ask_socket(socket: &Path, request: &Request, timeout: Duration) -> Result
     if answer.is_empty() {
         return Err(ControlError::NotServed(socket.into()));
     }
-    serde_json::from_slice(&answer).map_err(|_| ControlError::Garbled)
+    let answer: Value = serde_json::from_slice(&answer).map_err(|_| ControlError::Garbled)?;
+    match answer["error"].as_str() {
+        Some(error) => Err(ControlError::Refused(error.to_owned())),
+        None => Ok(answer),
+    }
 }
 
 /// Does a daemon listen for this mountpoint?
@@ -281,7 +300,7 @@ mod tests {
         let socket = listener.socket.clone();
         let serving = serve(listener, |request| async move {
             match request {
-                Request::Drain { timeout_ms } => json!({ "waited": timeout_ms }),
+                Request::Drain { timeout_ms, .. } => json!({ "waited": timeout_ms }),
                 request => serde_json::to_value(request).unwrap(),
             }
         });
@@ -299,7 +318,7 @@ mod tests {
     async fn a_request_reaches_the_mount_and_its_answer_comes_back() {
         let folder = tempfile::tempdir().unwrap();
         let (socket, _serving) = echo(folder.path(), "/mnt/a");
-        let answer = asked(&socket, Request::Drain { timeout_ms: 7 }).await.unwrap();
+        let answer = asked(&socket, Request::Drain { timeout_ms: 7, path: String::new() }).await.unwrap();
         assert_eq!(answer, json!({ "waited": 7, "mountpoint": "/mnt/a" }));
         assert_eq!(asked(&socket, Request::Status).await.unwrap()["request"], "status");
         assert_eq!(fs::metadata(&socket).unwrap().mode() & 0o777, 0o600);

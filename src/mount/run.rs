@@ -11,8 +11,9 @@ use super::assemble::{Assembled, assemble};
 use super::control::{self, Listener, Request};
 use super::error::MountError;
 use super::options::Options;
-use crate::fs::{Filesystem, Remainder};
+use crate::fs::{Filesystem, Remainder, Scope};
 use crate::fuse::{self, Door, Entrance, tell_kernel};
+use crate::model::failure::Failure;
 use crate::model::moment::Moment;
 use crate::model::policy::Close;
 use crate::remote::{Client, Credentials};
@@ -144,13 +145,28 @@ impl Desk {
     async fn answer(&self, request: Request) -> Value {
         match request {
             Request::Status => self.status(),
-            Request::Drain { timeout_ms } => {
-                let left = self.fs.drain(Duration::from_millis(timeout_ms)).await;
-                json!({
-                    "owed": { "files": left.files, "bytes": left.bytes, "attributes": left.attributes },
-                    "held": left.held,
-                    "errors": left.errors,
-                })
+            Request::Drain { timeout_ms, path } => {
+                let limit = Duration::from_millis(timeout_ms);
+                let left = match Scope::parse(&path) {
+                    Ok(scope) => self.fs.sync(&scope, limit).await,
+                    Err(failure) => Err(failure),
+                };
+                told(left.map(|left| {
+                    json!({
+                        "owed": { "files": left.files, "bytes": left.bytes, "attributes": left.attributes },
+                        "held": left.held,
+                        "errors": left.errors,
+                        "waiting": left.waiting,
+                        "weak": self.fs.weak(),
+                    })
+                }))
+            }
+            Request::Manifest { path, after } => {
+                let page = match Scope::parse(&path) {
+                    Ok(scope) => self.fs.manifest(&scope, &after).await,
+                    Err(failure) => Err(failure),
+                };
+                told(page.map(|page| json!(page)))
             }
             Request::Stop => {
                 self.ending.send_replace(Some(FAREWELL));
@@ -174,6 +190,11 @@ impl Desk {
         }
         status
     }
+}
+
+/// An answer, or why there is none.
+fn told(outcome: Result<Value, Failure>) -> Value {
+    outcome.unwrap_or_else(|failure| json!({ "error": failure.to_string() }))
 }
 
 /// Sends what is owed once nothing is mounted any more; whoever wants an end sooner is heard.

@@ -1,10 +1,14 @@
 //! Knowing where one stands: receipts and the states of files, `sync` with its manifest, `status`,
 //! `run`, `refresh`.
 
+use std::ffi::OsStr;
 use std::fs;
+use std::os::unix::ffi::OsStrExt;
 use std::process::{Command, Output};
 
-use crate::stage::{FOLDER, Mount, Stage, told};
+use filescomfs::emulator::{Effect, Fault};
+
+use crate::stage::{FOLDER, Mount, Stage, run, told};
 
 /// `getfattr -n user.filescomfs.NAME`.
 fn attribute(mount: &Mount, file: &str, name: &str) -> String {
@@ -37,6 +41,8 @@ fn a_proof_is_remembered_by_the_next_mount_and_claims_no_other_version() {
     assert_eq!((state(&mount, "now"), state(&mount, "foreign")), ("verified".into(), "stored".into()));
     mount.umount();
 
+    // Within one second nothing would tell the two apart.
+    stage.site.change(|site| site.clock_offset_ms = 5000);
     stage.site.put(&format!("{FOLDER}/replaced"), b"olleh");
     let mount = stage.mount_with_state("state", &[]);
     for name in ["kept", "now", "z/b/deep"] {
@@ -73,4 +79,110 @@ fn receipts_that_are_damaged_cost_what_is_known_and_nothing_else() {
     fs::write(mount.path("f"), "hello again").unwrap();
     assert_eq!(state(&mount, "f"), "verified");
     mount.umount();
+}
+
+fn sync(stage: &Stage, mount: &Mount, arguments: &[&str]) -> Output {
+    stage.filescomfs(["sync"]).arg(&mount.point).args(arguments).output().unwrap()
+}
+
+#[test]
+fn a_tree_of_small_files_is_restored_and_checked_against_its_manifest() {
+    const COUNT: usize = 3000;
+    let mut stage = Stage::new();
+    let source = stage.path("source");
+    for n in 0..COUNT {
+        let folder = source.join(format!("{}/{}", n % 7, n % 31));
+        fs::create_dir_all(&folder).unwrap();
+        fs::write(folder.join(format!("file {n}")), format!("bytes of {n}\n").repeat(n % 50)).unwrap();
+    }
+    let mount = stage.mount(&["--close", "journaled"]);
+    run(Command::new("rsync").arg("-a").arg(format!("{}/", source.display())).arg(mount.path("tree")));
+    let manifest = stage.path("manifest");
+    let named = manifest.to_str().unwrap().to_owned();
+    let done = sync(&stage, &mount, &["tree", "--timeout", "5m", "--manifest", &named]);
+    assert!(done.status.success() && done.stderr.is_empty(), "{}", told(&done));
+    let lines = fs::read_to_string(&manifest).unwrap();
+    assert_eq!(lines.lines().count(), COUNT);
+    mount.umount();
+
+    let mount = stage.mount(&[]);
+    let restored = stage.path("restored");
+    run(Command::new("rsync").arg("-a").arg(format!("{}/", mount.path("tree").display())).arg(&restored));
+    mount.umount();
+    run(Command::new("md5sum").args(["-c", "--quiet", "--strict", &named]).current_dir(&restored));
+    fs::write(restored.join("0/0/file 0"), "damaged").unwrap();
+    let compared = Command::new("md5sum").args(["-c", "--quiet", &named]).current_dir(&restored).output();
+    assert!(!compared.unwrap().status.success(), "a manifest that takes anything says nothing");
+}
+
+#[test]
+fn a_manifest_lists_what_was_proven_here_and_nothing_else() {
+    let mut stage = Stage::with(|site| site.md5 = false);
+    stage.site.put(&format!("{FOLDER}/tree/foreign"), b"by somebody else");
+    let earlier = stage.mount_with_state("state", &[]);
+    let odd = [&b"back\\slash"[..], b"line\nfeed", b"return\rin", b"not utf8 \xff", b"blank "];
+    for name in odd {
+        fs::write(earlier.path("tree").join(OsStr::from_bytes(name)), name).unwrap();
+    }
+    fs::write(earlier.path("outside"), "x").unwrap();
+    fs::write(earlier.path("tree/lost"), "soon replaced").unwrap();
+    earlier.umount();
+    stage.site.change(|site| site.clock_offset_ms = 5000);
+    stage.site.put(&format!("{FOLDER}/tree/lost"), b"by others now");
+
+    let mount = stage.mount_with_state("state", &["--close", "journaled"]);
+    fs::write(mount.path("tree/later"), "x").unwrap();
+    std::os::unix::fs::symlink("later", mount.path("tree/link")).unwrap();
+    fs::rename(mount.path("tree"), mount.path("renamed")).unwrap();
+    let manifest = stage.path("m");
+    let named = manifest.to_str().unwrap().to_owned();
+    let inside = mount.path("renamed").to_str().unwrap().to_owned();
+    let done = sync(&stage, &mount, &[&inside, "--manifest", &named]);
+    assert!(done.status.success(), "{}", told(&done));
+    assert!(told(&done).contains("2 files on Files.com are not in the manifest"), "{}", told(&done));
+    assert!(told(&done).contains("1 symbolic links"), "{}", told(&done));
+    run(Command::new("md5sum").args(["-c", "--strict", &named]).current_dir(mount.path("renamed")));
+    let lines = fs::read(&manifest).unwrap().iter().filter(|byte| **byte == b'\n').count();
+    assert_eq!(lines, odd.len() + 1);
+    let alone = sync(&stage, &mount, &["renamed/later", "--manifest", "-"]);
+    assert_eq!(String::from_utf8_lossy(&alone.stdout), "9dd4e461268c8034f5c8564e155c67a6  later\n");
+    for (path, code) in [("missing", 1), ("/etc", 2), ("../x", 2)] {
+        let refused = sync(&stage, &mount, &[path, "--manifest", &named]);
+        assert_eq!(refused.status.code(), Some(code), "{path}: {}", told(&refused));
+    }
+    mount.umount();
+}
+
+#[test]
+fn weak_proofs_are_not_in_the_manifest_and_change_the_exit_code() {
+    let mut stage = Stage::with(|site| (site.md5, site.crc32, site.opaque_etags) = (false, false, true));
+    let mount = stage.mount(&[]);
+    fs::write(mount.path("f"), "hello").unwrap();
+    let plain = sync(&stage, &mount, &[]);
+    assert!(plain.status.success() && told(&plain).contains("1 files were only weakly"), "{}", told(&plain));
+    let listed = sync(&stage, &mount, &["--manifest", "-"]);
+    assert_eq!((listed.status.code(), listed.stdout.len()), (Some(9), 0), "{}", told(&listed));
+    assert!(told(&listed).contains("  f by size"), "{}", told(&listed));
+    mount.umount();
+}
+
+#[test]
+fn sync_of_a_path_waits_for_that_path_alone() {
+    let mut stage = Stage::new();
+    let mount = stage.mount(&["--close", "journaled"]);
+    fs::create_dir(mount.path("slow")).unwrap();
+    assert!(sync(&stage, &mount, &[]).status.success());
+    stage.site.inject(Fault { times: 0, ..Fault::on("begin_upload", Effect::Stall).path("slow") });
+    fs::write(mount.path("slow/f"), "x").unwrap();
+    fs::create_dir_all(mount.path("a/b")).unwrap();
+    fs::write(mount.path("a/b/f"), "y").unwrap();
+    fs::rename(mount.path("a"), mount.path("fast")).unwrap();
+    let done = sync(&stage, &mount, &["fast", "--timeout", "30s"]);
+    assert!(done.status.success(), "{}", told(&done));
+    assert_eq!(stage.stored("fast/b/f").unwrap(), b"y");
+    let owed = sync(&stage, &mount, &["slow/f", "--timeout", "500ms"]);
+    assert_eq!(owed.status.code(), Some(8), "{}", told(&owed));
+    assert!(told(&owed).contains("/backups/slow/f: is being sent: 0 of 1 bytes"), "{}", told(&owed));
+    stage.site.clear_faults();
+    drop(mount);
 }

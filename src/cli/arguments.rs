@@ -207,9 +207,13 @@ pub struct TestArguments {
 pub struct StatusArguments {
     /// Where it is mounted; without it, all mounts are listed
     pub mountpoint: Option<PathBuf>,
-    /// Print the whole state as JSON
+    /// Print the whole state as JSON; with --watch, one line of it per second
     #[arg(long)]
     pub json: bool,
+    /// Go on showing it, with bars on a terminal and a line per second elsewhere, until Ctrl-C or the
+    /// end of the mount
+    #[arg(long, requires = "mountpoint")]
+    pub watch: bool,
 }
 
 /// `--close`.

@@ -16,10 +16,12 @@ mod mount;
 mod place;
 pub mod quantities;
 pub mod resolve;
+mod signals;
 mod status;
 mod sync;
 mod test;
 mod umount;
+mod watch;
 
 use std::ffi::OsString;
 use std::io::Write;

@@ -12,6 +12,7 @@ use crate::model::attributes::Attributes;
 use crate::model::backlog::{Backlog, Origin};
 use crate::model::failure::Failure;
 use crate::model::ino::{ContentId, Ino};
+use crate::model::meter::Meter;
 use crate::model::node::{Body, File, Local};
 use crate::model::queue::Queue;
 use crate::model::tree::Tree;
@@ -90,6 +91,7 @@ pub(crate) struct Core {
     pub habits: Habits,
     pub counts: Counts,
     pub uploading: HashMap<Ino, Progress>,
+    pub meter: Meter,
     pub cached: Cached,
 }
 
@@ -112,6 +114,7 @@ impl Core {
             },
             counts: Counts::default(),
             uploading: HashMap::new(),
+            meter: Meter::default(),
             cached: Cached::default(),
         }
     }

@@ -191,6 +191,7 @@ impl Filesystem {
         let (settled, older) = {
             let mut core = self.core();
             core.counts.verified += 1;
+            core.meter.note(Instant::now(), 0, 1);
             if proof.basis().is_weak() {
                 core.counts.weak += 1;
             }

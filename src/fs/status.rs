@@ -144,6 +144,11 @@ impl Filesystem {
         let since = core.owed().filter_map(|(_, file)| file.owed_since).min();
         let oldest = since.map(|since| now.duration_since(since).as_secs());
         let calls = self.remote.calls();
+        let rate = core.meter.rate(now);
+        // What was refused will not arrive by waiting.
+        let coming = core.owed().filter(|(_, file)| !matches!(file.content.state(), State::Held(_)));
+        let (bytes, files) = coming.fold((0, 0), |(bytes, files), (_, file)| (bytes + file.size, files + 1));
+        let sent: u64 = core.uploading.values().map(|progress| progress.sent).sum();
         json!({
             "owed": {
                 "files": remainder.files,
@@ -152,6 +157,11 @@ impl Filesystem {
                 "oldest_seconds": oldest,
                 "next_retry_seconds": next,
             },
+            "rate": {
+                "bytes_per_second": rate.bytes.round() as u64,
+                "files_per_second": (rate.files * 10.0).round() / 10.0,
+            },
+            "eta_seconds": rate.eta(bytes.saturating_sub(sent), files),
             "uploading": uploading,
             "held": remainder.held,
             "errors": remainder.errors,

@@ -103,9 +103,11 @@ impl Filesystem {
     ) -> Result<(), Trouble> {
         let Some(done) = done else { return Ok(()) };
         let landed = done.map_err(|_| Failure::new(libc::EIO, "a part was cut off"))??;
-        if let Some(progress) = self.core().uploading.get_mut(&job.ino) {
+        let mut core = self.core();
+        if let Some(progress) = core.uploading.get_mut(&job.ino) {
             progress.sent += landed.bytes;
         }
+        core.meter.note(std::time::Instant::now(), landed.bytes, 0);
         evidence[landed.number as usize - 1] = Some(landed.evidence);
         Ok(())
     }

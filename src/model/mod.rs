@@ -13,6 +13,7 @@ pub mod failure;
 pub mod ino;
 pub mod listing;
 pub mod manifest;
+pub mod meter;
 pub mod moment;
 pub mod name;
 pub mod node;

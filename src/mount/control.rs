@@ -21,6 +21,10 @@ use tokio::net::{UnixListener, UnixStream};
 
 use crate::model::digest::Md5;
 
+/// Version of requests and answers. Raised only when something that was understood is not any more; what
+/// is added does not count.
+pub const PROTOCOL: u32 = 1;
+
 /// Longer than any request; a peer that sends more is not one of ours.
 const LONGEST_REQUEST: u64 = 1 << 20;
 /// Longer than any answer.

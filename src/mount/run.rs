@@ -178,6 +178,7 @@ impl Desk {
     fn status(&self) -> Value {
         let mut status = json!({
             "version": env!("CARGO_PKG_VERSION"),
+            "protocol": control::PROTOCOL,
             "pid": std::process::id(),
             "site": self.facts.site,
             "folder": self.facts.folder,

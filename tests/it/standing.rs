@@ -3,12 +3,13 @@
 
 use std::ffi::OsStr;
 use std::fs;
+use std::io::{BufRead, BufReader};
 use std::os::unix::ffi::OsStrExt;
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 
 use filescomfs::emulator::{Effect, Fault};
 
-use crate::stage::{FOLDER, Mount, Stage, run, told};
+use crate::stage::{FOLDER, Mount, Stage, kill, run, told};
 
 /// `getfattr -n user.filescomfs.NAME`.
 fn attribute(mount: &Mount, file: &str, name: &str) -> String {
@@ -185,4 +186,46 @@ fn sync_of_a_path_waits_for_that_path_alone() {
     assert!(told(&owed).contains("/backups/slow/f: is being sent: 0 of 1 bytes"), "{}", told(&owed));
     stage.site.clear_faults();
     drop(mount);
+}
+
+#[test]
+fn a_status_tells_rates_and_a_watch_goes_on_until_it_is_ended() {
+    let mut stage = Stage::new();
+    let mount = stage.mount(&["--close", "journaled"]);
+    assert_eq!(
+        (mount.status()["eta_seconds"].as_u64(), mount.status()["protocol"].as_u64()),
+        (Some(0), Some(1))
+    );
+    fs::write(mount.path("f"), vec![7; 3 << 20]).unwrap();
+    assert!(sync(&stage, &mount, &[]).status.success());
+    let status = mount.status();
+    assert!(status["rate"]["bytes_per_second"].as_u64().unwrap() > 100_000, "{status:#}");
+    assert!(status["rate"]["files_per_second"].as_f64().unwrap() > 0.0, "{status:#}");
+
+    // Without a terminal: a line per second.
+    let watch = |arguments: &[&str]| {
+        let mut command = stage.filescomfs(["status", "--watch"]);
+        command.args(arguments).arg(&mount.point).stdout(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        (child, lines.map(Result::unwrap))
+    };
+    let (mut child, mut lines) = watch(&[]);
+    assert!(lines.next().unwrap().starts_with("owed 0 files, 0 B, 0 changes; "));
+    assert!(lines.next().unwrap().contains("verified 1"));
+    kill(child.id() as i32, libc::SIGINT);
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+    let (mut child, mut lines) = watch(&["--json"]);
+    let state: serde_json::Value = serde_json::from_str(&lines.next().unwrap()).unwrap();
+    assert_eq!(state["verified"], 1);
+    drop(lines);
+    assert_eq!(child.wait().unwrap().code(), Some(0), "nobody reads any more");
+    let (mut child, mut lines) = watch(&[]);
+    lines.next();
+    let point = mount.point.clone();
+    mount.umount();
+    assert_eq!(lines.last().unwrap(), "The mount has ended.");
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+    let gone = stage.filescomfs(["status", "--watch"]).arg(&point).output().unwrap();
+    assert_eq!(gone.status.code(), Some(1), "{}", told(&gone));
 }

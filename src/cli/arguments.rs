@@ -37,6 +37,9 @@ pub enum Command {
     Test(TestArguments),
     /// Show what is owed, what travels, and what went wrong
     Status(StatusArguments),
+    /// Files that Files.com refused for good: list them, retry, export, discard
+    #[command(after_help = help::HELD)]
+    Held(HeldArguments),
     /// Print completions for a shell
     Completions {
         /// The shell
@@ -214,6 +217,54 @@ pub struct StatusArguments {
     /// end of the mount
     #[arg(long, requires = "mountpoint")]
     pub watch: bool,
+}
+
+/// `held`.
+#[derive(Debug, Args)]
+pub struct HeldArguments {
+    /// Where it is mounted
+    pub mountpoint: PathBuf,
+    /// What to do with them
+    #[command(subcommand)]
+    pub what: HeldCommand,
+}
+
+/// What to do with what is held.
+#[derive(Debug, Subcommand)]
+pub enum HeldCommand {
+    /// Show what is held, and why
+    List {
+        /// Print it as JSON
+        #[arg(long)]
+        json: bool,
+        /// Only these files and folders
+        paths: Vec<PathBuf>,
+    },
+    /// Try again now, and tell the outcome
+    Retry {
+        /// Only these files and folders
+        paths: Vec<PathBuf>,
+    },
+    /// Copy the bytes with their paths, modes and times into a folder; they stay held
+    Export {
+        /// The folder; made if it is missing. What is there already is not overwritten
+        #[arg(value_name = "DIR")]
+        folder: PathBuf,
+        /// Only these files and folders
+        paths: Vec<PathBuf>,
+    },
+    /// Give up the bytes: what Files.com has under these paths, if anything, shows again
+    Discard {
+        /// These files and folders
+        #[arg(required_unless_present = "all", conflicts_with = "all")]
+        paths: Vec<PathBuf>,
+        /// Everything that is held
+        #[arg(long)]
+        all: bool,
+        /// Do not ask
+        #[arg(long)]
+        yes: bool,
+    },
 }
 
 /// `--close`.

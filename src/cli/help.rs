@@ -54,6 +54,21 @@ What was uploaded, to be compared after a restore:
   filescomfs sync /mnt/backup home --manifest /var/backups/home.md5
   cd /restored/home && md5sum -c --quiet /var/backups/home.md5";
 
+/// Below the options of `held`.
+pub const HELD: &str = "\
+A file is held when Files.com refused it for good: a name or a rule, a missing permission, bytes that
+arrived damaged three times. Its bytes are kept on this machine, across restarts, until it is written,
+deleted or renamed in the mount, or until a person decides here. PATHs are below the mountpoint, or
+absolute paths inside it.
+
+Exit code 0: done; of retry: Files.com has everything now. Exit code 8: something is still held or owed.
+
+Examples:
+  filescomfs held /mnt/backup list
+  filescomfs held /mnt/backup retry reports
+  filescomfs held /mnt/backup export /var/tmp/held
+  filescomfs held /mnt/backup discard reports/a.pdf";
+
 /// Below the options of `umount`.
 pub const UMOUNT: &str = "\
 Exit code 8: something is still owed, and it is still mounted (not with --lazy).";

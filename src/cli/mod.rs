@@ -7,7 +7,9 @@
 pub mod arguments;
 mod drain;
 pub mod exit_codes;
+mod export;
 pub mod fstab;
+mod held;
 mod help;
 mod log;
 mod manifest;
@@ -63,6 +65,7 @@ fn run(arguments: Vec<OsString>) -> Result<ExitCode, Failure> {
         Command::Umount(arguments) => umount::run(&arguments),
         Command::Test(arguments) => test::run(&arguments),
         Command::Status(arguments) => status::run(&arguments),
+        Command::Held(arguments) => held::run(&arguments),
         Command::Completions { shell } => manual::completions(shell),
         Command::Man => manual::page(),
     }

@@ -71,7 +71,7 @@ impl Filesystem {
     }
 
     /// Publishes under whatever name it has: a hold has ended, or the mount does.
-    async fn publish_now(&self, ino: Ino) -> Result<(), Failure> {
+    pub(super) async fn publish_now(&self, ino: Ino) -> Result<(), Failure> {
         let is_folder = {
             let mut core = self.core();
             let is_open = core.has_writer(ino);

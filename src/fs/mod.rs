@@ -16,6 +16,7 @@ mod close;
 mod core;
 mod facts;
 mod fetch;
+mod held;
 mod job;
 mod links;
 mod listing;
@@ -45,6 +46,7 @@ use std::time::{Duration, Instant, SystemTime};
 use tokio::sync::{Notify, RwLock, Semaphore, mpsc};
 
 pub use self::attributes::{Attr, Change};
+pub use self::held::{Decided, HeldThing, Kind, Verdict};
 pub use self::listing::DirEntry;
 pub use self::make::Maker;
 pub use self::manifest::{Page, Proven};

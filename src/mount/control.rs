@@ -55,6 +55,27 @@ pub enum Request {
         #[serde(default, skip_serializing_if = "String::is_empty")]
         after: String,
     },
+    /// What Files.com refused for good.
+    Held {
+        /// Only what is at and below these paths; none means everything.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        paths: Vec<String>,
+    },
+    /// Try what is held again, and answer with the outcome.
+    Retry {
+        /// As for `held`.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        paths: Vec<String>,
+    },
+    /// Give up the bytes that are held.
+    Discard {
+        /// As for `held`; none means nothing, unless `all` says otherwise.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        paths: Vec<String>,
+        /// Everything that is held.
+        #[serde(default)]
+        all: bool,
+    },
     /// End in order, as after SIGTERM.
     Stop,
 }

@@ -3,6 +3,7 @@
 mod assemble;
 pub mod background;
 pub mod control;
+mod desk;
 mod error;
 pub mod options;
 mod run;

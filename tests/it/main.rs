@@ -7,6 +7,7 @@ mod awkward;
 mod close;
 mod failures;
 mod faults;
+mod held;
 mod hostile;
 mod journaled;
 mod lifecycle;

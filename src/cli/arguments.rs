@@ -1,5 +1,6 @@
 //! What was typed. Nothing is looked up here; [`super::resolve`] says what is meant.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -40,6 +41,19 @@ pub enum Command {
     /// Files that Files.com refused for good: list them, retry, export, discard
     #[command(after_help = help::HELD)]
     Held(HeldArguments),
+    /// Show, and partly carry out, what a mount left that ended before its time
+    #[command(after_help = help::RECOVER)]
+    Recover(RecoverArguments),
+    /// Run a command, then wait as `sync` does; ends with the worse exit code of the two
+    #[command(after_help = help::RUN)]
+    Run(RunArguments),
+    /// Forget cached listings, so that changes made elsewhere show now
+    Refresh {
+        /// Where it is mounted
+        mountpoint: PathBuf,
+        /// Only this file or folder: a path below the mountpoint, or an absolute path inside it
+        path: Option<PathBuf>,
+    },
     /// Print completions for a shell
     Completions {
         /// The shell
@@ -217,6 +231,42 @@ pub struct StatusArguments {
     /// end of the mount
     #[arg(long, requires = "mountpoint")]
     pub watch: bool,
+}
+
+/// `recover`.
+#[derive(Debug, Args)]
+pub struct RecoverArguments {
+    /// The state folder of a mount that does not run
+    #[arg(value_name = "STATE_DIR")]
+    pub state_dir: PathBuf,
+    /// Only show what there is; change nothing
+    #[arg(long, conflicts_with = "export")]
+    pub plan: bool,
+    /// Show it as JSON
+    #[arg(long)]
+    pub json: bool,
+    /// Copy the files that are owed into this folder, under their paths on Files.com
+    #[arg(long, value_name = "DIR")]
+    pub export: Option<PathBuf>,
+    /// The cache folder of that mount [default: where it is unless a mount was told otherwise]
+    #[arg(long, value_name = "FOLDER")]
+    pub cache_dir: Option<PathBuf>,
+}
+
+/// `run`.
+#[derive(Debug, Args)]
+pub struct RunArguments {
+    /// Where it is mounted
+    pub mountpoint: PathBuf,
+    /// Longest wait for Files.com once the command has ended
+    #[arg(long, value_name = "TIME", default_value = "1d", value_parser = quantities::duration)]
+    pub timeout: Duration,
+    /// Write a manifest afterwards, as `sync --manifest` does
+    #[arg(long, value_name = "FILE")]
+    pub manifest: Option<PathBuf>,
+    /// The command and its arguments
+    #[arg(last = true, required = true, value_name = "COMMAND")]
+    pub command: Vec<OsString>,
 }
 
 /// `held`.

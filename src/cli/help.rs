@@ -49,6 +49,7 @@ in one step, and only when nothing is owed.
 
 The line that a cron job needs on a mount with close=journaled:
   rsync -a /home/ /mnt/backup/home/ && filescomfs sync /mnt/backup
+or, in one: filescomfs run /mnt/backup -- rsync -a /home/ /mnt/backup/home/
 
 What was uploaded, to be compared after a restore:
   filescomfs sync /mnt/backup home --manifest /var/backups/home.md5
@@ -68,6 +69,30 @@ Examples:
   filescomfs held /mnt/backup retry reports
   filescomfs held /mnt/backup export /var/tmp/held
   filescomfs held /mnt/backup discard reports/a.pdf";
+
+/// Below the options of `recover`.
+pub const RECOVER: &str = "\
+Nothing has to be recovered by hand: to mount again with the same state folder uploads what is owed, and
+sets aside what is not understood. This command is for those who want to look first, or who cannot mount
+any more. It is refused while a mount uses the folder.
+
+Without --plan, files of the spool that the journal does not know are moved to the folder quarantine of
+the state folder, and with --export the files that are owed are copied. Nothing is deleted, nothing is
+uploaded, and what is owed stays owed.
+
+Examples:
+  filescomfs recover /var/lib/filescomfs/mysite-backups-0f9ac1d2 --plan
+  filescomfs recover /var/lib/filescomfs/mysite-backups-0f9ac1d2 --export /var/tmp/rescued";
+
+/// Below the options of `run`.
+pub const RUN: &str = "\
+The exit code is the larger of the command's and that of sync: 0 only if both are. A command that a
+signal ended counts as 128 and the number of the signal, one that cannot be started as 126 or 127, as in
+a shell; then nothing is waited for. SIGINT, SIGTERM and SIGHUP are passed on to the command; after one,
+what is owed is told and not waited for.
+
+The line that a cron job needs on a mount with close=journaled:
+  filescomfs run /mnt/backup -- rsync -a /home/ /mnt/backup/home/";
 
 /// Below the options of `umount`.
 pub const UMOUNT: &str = "\

@@ -36,12 +36,26 @@ impl Scope {
         Ok(Self { names: names.ok_or_else(wrong)? })
     }
 
+    /// The entries on the way to it from the root, as far as the tree knows them, and whether one is
+    /// missing.
+    pub(super) fn known_way(&self, core: &Core) -> (Vec<Ino>, bool) {
+        let mut way = vec![Ino::ROOT];
+        for name in &self.names {
+            match way.last().and_then(|at| core.tree.child(*at, name)) {
+                Some(ino) => way.push(ino),
+                None => return (way, true),
+            }
+        }
+        (way, false)
+    }
+
     /// What it is now, as far as the tree knows.
     pub(super) fn look(&self, core: &Core) -> Result<Within, Failure> {
         if self.names.is_empty() {
             return Ok(Within { top: None });
         }
-        let found = self.names.iter().try_fold(Ino::ROOT, |at, name| core.tree.child(at, name));
+        let (way, missing) = self.known_way(core);
+        let found = way.last().copied().filter(|_| !missing);
         let top = found.and_then(|ino| Some((ino, core.tree.path(ino)?)));
         let path = || self.names.iter().collect::<std::path::PathBuf>();
         let missing = || Failure::new(libc::ENOENT, format!("there is no {} in the mount", path().display()));

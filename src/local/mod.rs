@@ -4,4 +4,5 @@ pub mod durable;
 pub mod journal;
 pub mod lock;
 pub mod receipts;
+pub mod recovery;
 pub mod store;

@@ -7,11 +7,12 @@ use tokio::sync::mpsc::UnboundedReceiver;
 
 use super::error::MountError;
 use super::options::Options;
-use crate::fs::{Filesystem, Recovery, Rules, Stale};
+use crate::fs::{Filesystem, Rules, Stale};
 use crate::local::durable;
 use crate::local::journal::Journal;
 use crate::local::lock::StateLock;
 use crate::local::receipts::Receipts;
+use crate::local::recovery::Recovery;
 use crate::local::store::Store;
 use crate::model::attributes::Defaults;
 use crate::model::entry::{Entry, Kind};

@@ -14,16 +14,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt};
 use tokio::net::{UnixListener, UnixStream};
 
+use super::request;
+pub use super::request::{PROTOCOL, Request};
 use crate::model::digest::Md5;
-
-/// Version of requests and answers. Raised only when something that was understood is not any more; what
-/// is added does not count.
-pub const PROTOCOL: u32 = 1;
 
 /// Longer than any request; a peer that sends more is not one of ours.
 const LONGEST_REQUEST: u64 = 1 << 20;
@@ -31,54 +28,6 @@ const LONGEST_REQUEST: u64 = 1 << 20;
 const LONGEST_ANSWER: u64 = 64 << 20;
 /// A peer that says nothing for this long is not waited for.
 const PATIENCE: Duration = Duration::from_secs(10);
-
-/// What can be asked of a mount.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case", tag = "request")]
-pub enum Request {
-    /// What is owed, uploading, held; the counters.
-    Status,
-    /// Publish what is owed, and answer when nothing is or the time is over.
-    Drain {
-        /// How long to wait, in milliseconds.
-        timeout_ms: u64,
-        /// Only what is at and below this path.
-        #[serde(default, skip_serializing_if = "String::is_empty")]
-        path: String,
-    },
-    /// A page of what is verified now.
-    Manifest {
-        /// Only what is at and below this path.
-        #[serde(default, skip_serializing_if = "String::is_empty")]
-        path: String,
-        /// What the last page called `next`.
-        #[serde(default, skip_serializing_if = "String::is_empty")]
-        after: String,
-    },
-    /// What Files.com refused for good.
-    Held {
-        /// Only what is at and below these paths; none means everything.
-        #[serde(default, skip_serializing_if = "Vec::is_empty")]
-        paths: Vec<String>,
-    },
-    /// Try what is held again, and answer with the outcome.
-    Retry {
-        /// As for `held`.
-        #[serde(default, skip_serializing_if = "Vec::is_empty")]
-        paths: Vec<String>,
-    },
-    /// Give up the bytes that are held.
-    Discard {
-        /// As for `held`; none means nothing, unless `all` says otherwise.
-        #[serde(default, skip_serializing_if = "Vec::is_empty")]
-        paths: Vec<String>,
-        /// Everything that is held.
-        #[serde(default)]
-        all: bool,
-    },
-    /// End in order, as after SIGTERM.
-    Stop,
-}
 
 /// A mount that could not be asked.
 #[derive(Debug, thiserror::Error)]
@@ -302,9 +251,9 @@ where
     let mut line = String::new();
     let mut reading = tokio::io::BufReader::new(reading.take(LONGEST_REQUEST));
     tokio::time::timeout(PATIENCE, reading.read_line(&mut line)).await??;
-    let mut value = match serde_json::from_str(&line) {
+    let mut value = match request::understood(&line) {
         Ok(request) => answer(request).await,
-        Err(_) => serde_json::json!({ "error": "this request is not known" }),
+        Err(refusal) => refusal,
     };
     if let Value::Object(fields) = &mut value {
         fields.entry("mountpoint").or_insert_with(|| mountpoint.to_string_lossy().into());
@@ -357,7 +306,7 @@ mod tests {
         stream.write_all(b"{\"request\":\"dance\"}\n").await.unwrap();
         let mut text = String::new();
         stream.read_to_string(&mut text).await.unwrap();
-        assert!(text.contains("not known"), "{text}");
+        assert!(text.contains("\"dance\" is not known") && text.contains("\"status\""), "{text}");
     }
 
     #[tokio::test]

@@ -87,6 +87,9 @@ impl Desk {
                 Ok(scopes) => self.fs.discard(&scopes).await.map(|decided| json!({ "discarded": decided })),
                 Err(failure) => Err(failure),
             }),
+            Request::Refresh { path } => {
+                told(Scope::parse(&path).map(|scope| json!({ "folders": self.fs.refresh(&scope) })))
+            }
             Request::Stop => {
                 self.ending.send_replace(Some(FAREWELL));
                 json!({ "stopping": true })

@@ -6,6 +6,7 @@ pub mod control;
 mod desk;
 mod error;
 pub mod options;
+mod request;
 mod run;
 pub mod service;
 pub mod unmount;

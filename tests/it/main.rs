@@ -14,6 +14,7 @@ mod lifecycle;
 mod names;
 mod races;
 mod reading;
+mod recover;
 mod reference;
 mod round_trips;
 mod semantics;

@@ -229,3 +229,74 @@ fn a_status_tells_rates_and_a_watch_goes_on_until_it_is_ended() {
     let gone = stage.filescomfs(["status", "--watch"]).arg(&point).output().unwrap();
     assert_eq!(gone.status.code(), Some(1), "{}", told(&gone));
 }
+
+#[test]
+fn run_ends_with_the_worse_of_the_command_and_the_sync() {
+    let mut stage = Stage::new();
+    let mount = stage.mount(&["--close", "journaled"]);
+    let run = |options: &[&str], script: &str| {
+        let mut command = stage.filescomfs(["run"]);
+        command.args(options).arg(&mount.point).args(["--", "sh", "-c", script]).current_dir(&mount.point);
+        command
+    };
+    let code = |options: &[&str], script: &str| run(options, script).output().unwrap().status.code();
+    assert_eq!(code(&[], "echo x > f"), Some(0));
+    assert_eq!(stage.stored("f").unwrap(), b"x\n", "it waited for Files.com");
+    assert_eq!(code(&[], "echo y > f; exit 3"), Some(3));
+    assert_eq!(stage.stored("f").unwrap(), b"y\n", "a failed command is synced too");
+    assert_eq!(code(&[], "kill -KILL $$"), Some(128 + 9));
+    stage.site.inject(Fault { times: 0, ..Fault::on("begin_upload", Effect::Stall) });
+    assert_eq!(code(&["--timeout", "200ms"], "echo z > f"), Some(8));
+    assert_eq!(code(&["--timeout", "200ms"], "exit 23"), Some(23));
+
+    let mut child = run(&[], "trap 'exit 5' TERM; echo ready; while :; do sleep 0.1; done");
+    let mut child = child.stdout(Stdio::piped()).spawn().unwrap();
+    let line = BufReader::new(child.stdout.take().unwrap()).lines().next();
+    assert_eq!(line.unwrap().unwrap(), "ready");
+    kill(child.id() as i32, libc::SIGTERM);
+    assert_eq!(child.wait().unwrap().code(), Some(8), "it was passed on, and what is owed was told at once");
+    stage.site.clear_faults();
+    let missing =
+        stage.filescomfs(["run"]).arg(&mount.point).args(["--", "/no/such/command"]).output().unwrap();
+    assert_eq!(missing.status.code(), Some(127), "{}", told(&missing));
+    let marker = stage.path("marker");
+    let nowhere =
+        stage.filescomfs(["run"]).arg(stage.path("nowhere")).args(["--", "touch"]).arg(&marker).output();
+    assert_eq!(
+        (nowhere.unwrap().status.code(), marker.exists()),
+        (Some(1), false),
+        "nothing is mounted there"
+    );
+    mount.umount();
+}
+
+#[test]
+fn refresh_shows_what_others_changed_and_asks_nobody_itself() {
+    let mut stage = Stage::new();
+    for name in ["a/changed", "a/removed", "b/changed"] {
+        stage.site.put(&format!("{FOLDER}/{name}"), b"before");
+    }
+    let mount = stage.mount(&["--dir-ttl", "1h"]);
+    let read = |name: &str| fs::read_to_string(mount.path(name)).ok();
+    for name in ["a/changed", "a/removed", "b/changed"] {
+        assert_eq!(read(name).unwrap(), "before");
+    }
+    stage.site.change(|site| site.clock_offset_ms = 5000);
+    for name in ["a/changed", "b/changed", "a/new"] {
+        stage.site.put(&format!("{FOLDER}/{name}"), b"after");
+    }
+    stage.site.delete(&format!("{FOLDER}/a/removed"));
+    assert_eq!((read("a/changed").unwrap(), read("a/new")), ("before".into(), None));
+    stage.site.clear_requests();
+    let refresh = |path: &[&str]| {
+        let done = stage.filescomfs(["refresh"]).arg(&mount.point).args(path).output().unwrap();
+        assert!(done.status.success(), "{}", told(&done));
+    };
+    refresh(&["a/new"]);
+    assert_eq!(stage.site.requests().len(), 0, "who looks next asks");
+    assert_eq!((read("a/new").unwrap(), read("a/changed").unwrap()), ("after".into(), "after".into()));
+    assert_eq!((read("a/removed"), read("b/changed").unwrap()), (None, "before".into()));
+    refresh(&[]);
+    assert_eq!(read("b/changed").unwrap(), "after");
+    mount.umount();
+}

@@ -14,7 +14,7 @@ use std::path::Path;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::JoinHandle;
 
-use rusqlite::{Connection, OptionalExtension, Transaction};
+use rusqlite::{Connection, OpenFlags, OptionalExtension, Transaction};
 use tokio::sync::oneshot;
 
 pub use self::fact::{EntryDebt, Fact, Facts, Owed, OwedEntry};
@@ -50,17 +50,23 @@ impl Journal {
             Some(0) | None => create(&connection)?,
             Some(_) => return Err(rusqlite::Error::InvalidQuery),
         }
-        let facts = Facts {
-            owed: owed::read(&connection)?,
-            entries: entries::read(&connection)?,
-            steps: steps::read(&connection)?,
-        };
+        let facts = read(&connection)?;
         let (orders, inbox) = channel();
         let writer = std::thread::Builder::new()
             .name("journal".into())
             .spawn(move || write(connection, &inbox))
             .map_err(|_| rusqlite::Error::InvalidQuery)?;
         Ok((Self { orders: Some(orders), writer: Some(writer) }, facts))
+    }
+
+    /// What a journal says, for those who only look: nothing is made, and no fact is written.
+    pub fn look(path: &Path) -> rusqlite::Result<Facts> {
+        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let connection = Connection::open_with_flags(path, flags)?;
+        match connection.query_row("PRAGMA user_version", [], |row| row.get(0))? {
+            VERSION => read(&connection),
+            _ => Err(rusqlite::Error::InvalidQuery),
+        }
     }
 
     /// Writes a fact without waiting for it: it survives a crash of the process soon, and a power
@@ -102,6 +108,14 @@ impl Drop for Journal {
             let _ = writer.join();
         }
     }
+}
+
+fn read(connection: &Connection) -> rusqlite::Result<Facts> {
+    Ok(Facts {
+        owed: owed::read(connection)?,
+        entries: entries::read(connection)?,
+        steps: steps::read(connection)?,
+    })
 }
 
 fn create(connection: &Connection) -> rusqlite::Result<()> {
@@ -186,6 +200,7 @@ mod tests {
         journal.note(Fact::Owed(owed(2, "b")));
         journal.note(Fact::Owed(owed(1, "a/f")));
         journal.commit(Fact::Settled(ContentId(2))).await.unwrap();
+        assert_eq!(Journal::look(&path).unwrap().owed, [owed(1, "a/f")]);
         drop(journal);
         let (_journal, after) = Journal::open(&path).unwrap();
         assert_eq!(after.owed, [owed(1, "a/f")]);
@@ -226,6 +241,6 @@ mod tests {
         let path = dir.path().join("journal.sqlite");
         drop(Journal::open(&path).unwrap());
         Connection::open(&path).unwrap().pragma_update(None, "user_version", 99).unwrap();
-        assert!(Journal::open(&path).is_err());
+        assert!(Journal::open(&path).is_err() && Journal::look(&path).is_err());
     }
 }

@@ -160,6 +160,10 @@ pub struct MountArguments {
     /// Downloads at the same time
     #[arg(long, value_name = "N", default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..=256), help_heading = "Network")]
     pub max_downloads: u16,
+    /// Mount even when Files.com cannot be reached, if this folder was mounted before with this state
+    /// folder: what is owed is shown, new files are taken, the rest appears once it can be reached
+    #[arg(long, help_heading = "Network")]
+    pub offline_start: bool,
     /// Log file [default: standard error with --foreground, else filescomfs.log in the state folder]
     #[arg(long, value_name = "FILE")]
     pub log: Option<PathBuf>,

@@ -146,6 +146,7 @@ pub fn mount_options(
         max_uploads: arguments.max_uploads.into(),
         max_downloads: arguments.max_downloads.into(),
         network_timeout: arguments.access.network_timeout,
+        offline_start: arguments.offline_start,
         kernel: arguments.kernel_option.clone(),
     })
 }

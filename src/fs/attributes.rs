@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::core::{Core, Errand};
 use super::{Close, Filesystem, Metadata, is_final, now, told};
+use crate::local::failpoint;
 use crate::local::journal::Fact;
 use crate::model::attributes::{Attributes, LINK_KEY, LONGEST_VALUE, METADATA_KEY, Shape, on_the_wire};
 use crate::model::failure::Failure;
@@ -84,7 +85,9 @@ impl Filesystem {
             self.errands.notify_one();
         }
         let facts: Vec<Fact> = self.facts_of(&core, ino).collect();
-        let comes_later = core.tree.node(ino)?.file().is_some_and(|file| file.temporary || file.handles > 0);
+        let file = core.tree.node(ino)?.file();
+        let comes_later =
+            file.is_some_and(|file| file.temporary || file.content.is_owed() && core.has_writer(ino));
         let waits = self.rules.close == Close::Journaled && !facts.is_empty() && !comes_later;
         self.journal.note_all(facts);
         Ok((self.attr_of(&core, ino)?, waits))
@@ -145,6 +148,7 @@ impl Filesystem {
             self.metadata_refused(&told(error));
             outcome = self.remote.set_attributes(&path, Some(on_the_wire(sent.mtime)), None).await;
         }
+        failpoint::reach("attributes.there");
         match outcome {
             Ok(entry) => {
                 let mut core = self.core();

@@ -11,12 +11,15 @@ use super::recover::Untaken;
 use super::scope::{Scope, Within};
 use super::status::Remainder;
 use super::{Close, Filesystem};
+use crate::local::failpoint;
 use crate::model::content::State;
 use crate::model::failure::Failure;
 use crate::model::ino::Ino;
 
 /// The least time between two looks of a drain at what is owed.
 const DRAIN_PAUSE: Duration = Duration::from_millis(20);
+/// How often Files.com is looked for while it cannot be reached.
+const LOOK_AGAIN: Duration = Duration::from_secs(5);
 
 impl Filesystem {
     /// Carries out what is planned, for as long as the mount lives.
@@ -39,18 +42,42 @@ impl Filesystem {
         }
     }
 
+    /// Looks for Files.com while it cannot be reached, and lets everything go on once it can: a pause
+    /// after a failure may be long by then.
+    pub async fn keep_in_touch(self: Arc<Self>) {
+        let mut reach = self.reach.clone();
+        loop {
+            if reach.wait_for(|reached| !reached).await.is_err() {
+                return;
+            }
+            let since = Instant::now();
+            tracing::warn!("Files.com cannot be reached; what is owed is kept here, and sent when it can be");
+            while !*reach.borrow_and_update() {
+                tokio::time::sleep(LOOK_AGAIN).await;
+                // Whatever the answer: that there is one is noted on the way.
+                let _ = self.remote.probe_list(&self.rules.folder).await;
+            }
+            let seconds = since.elapsed().as_secs();
+            tracing::info!("Files.com can be reached again, after {seconds} s; what waited goes on");
+            self.core().queue.hurry_failed(Instant::now());
+            self.errands.notify_one();
+        }
+    }
+
     async fn carry_out(&self, errand: Errand) {
         let _room = match errand {
             // Others wait for steps: those get room of their own.
             Errand::Step(_) => self.stepping.acquire().await,
             Errand::Publish(_) | Errand::Attributes(_) | Errand::TakeUp => self.background.acquire().await,
         };
+        failpoint::reach("errand.begun");
         let outcome = match errand {
             Errand::Publish(ino) => self.publish_now(ino).await,
             Errand::Attributes(ino) => self.push_attributes(ino).await,
             Errand::Step(number) => self.take_step(number).await,
             Errand::TakeUp => self.take_up_rest().await,
         };
+        failpoint::reach("errand.done");
         let mut core = self.core();
         match (outcome, errand) {
             (Ok(()), _) => core.queue.done(errand),
@@ -188,7 +215,7 @@ impl Filesystem {
             |(fact, failure): &(Untaken, Failure)| within.concerns(fact.path()) && !is_hopeless(failure);
         let untaken = core.untaken.iter().any(is_untaken).then_some(Errand::TakeUp);
         let errands: Vec<Errand> = steps.chain(untaken).chain(others).chain(files).collect();
-        let under_way = core.backlog.under_way(&concerned);
+        let under_way = core.backlog.under_way_among(&concerned);
         let (waiting, due): (Vec<_>, Vec<_>) =
             errands.into_iter().partition(|errand| core.blocked.contains_key(errand));
         let now = Instant::now();

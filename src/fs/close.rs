@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::core::{Core, Errand};
 use super::{Close, Filesystem};
+use crate::local::failpoint;
 use crate::local::journal::Fact;
 use crate::model::failure::Failure;
 use crate::model::ino::Ino;
@@ -130,8 +131,10 @@ impl Filesystem {
         };
         loop {
             let Some((owed, synced)) = sealed(&self.core()) else { return Ok(()) };
+            failpoint::reach("close.sealed");
             let (store, id) = (self.store.clone(), owed.id);
             super::on_disk(move || store.sync(id)).await?;
+            failpoint::reach("close.synced");
             let older = {
                 // Stated as it is now, and under the lock: it may have been renamed or proven meanwhile, and
                 // the journal must not hear of that first.

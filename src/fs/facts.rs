@@ -15,6 +15,15 @@ impl Filesystem {
         Some(Owed { id, path, size: file.size, attributes: node.attributes, is_link: node.link.is_some() })
     }
 
+    /// What the journal knows of the bytes of a file already, as it should know it now. Bytes that are
+    /// written, or not synced yet, are no fact; those of the last answer stay one until then.
+    fn noted_fact(&self, core: &Core, ino: Ino) -> Option<Owed> {
+        let node = core.tree.node(ino).ok()?;
+        let file = node.file()?;
+        let (id, path) = (file.noted?, core.tree.path(ino)?);
+        Some(Owed { id, path, size: file.size, attributes: node.attributes, is_link: node.link.is_some() })
+    }
+
     /// What the journal should know of a folder that is only here, or of attributes that are owed on
     /// their own.
     pub(super) fn entry_fact(&self, core: &Core, ino: Ino) -> Option<OwedEntry> {
@@ -29,7 +38,7 @@ impl Filesystem {
 
     /// Everything that the journal should know of `ino`.
     pub(super) fn facts_of(&self, core: &Core, ino: Ino) -> impl Iterator<Item = Fact> + use<> {
-        let owed = self.sealed_fact(core, ino).map(Fact::Owed);
+        let owed = self.noted_fact(core, ino).map(Fact::Owed);
         owed.into_iter().chain(self.entry_fact(core, ino).map(Fact::Entry))
     }
 

@@ -88,8 +88,14 @@ impl Filesystem {
                 (path, origin, core.backlog.ended())
             };
             let answer = self.remote.open_download(&origin).await;
-            // Moved meanwhile by a step: another file may be there now.
-            if self.core().backlog.ended() == ended || origin == path {
+            // Moved meanwhile by a step: nothing, or another file, may be there now.
+            let is_lost = answer.as_ref().is_err_and(|error| error.kind() == ErrorKind::NotFound);
+            let moved = match origin == path {
+                true => false,
+                false if is_lost => self.names_settle(ended).await,
+                false => self.core().backlog.ended() != ended,
+            };
+            if !moved {
                 break (path, answer.map_err(|error| told(&error))?);
             }
         };

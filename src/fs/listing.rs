@@ -6,12 +6,14 @@ use std::time::Instant;
 
 use super::core::Digests;
 use super::{Attr, Filesystem, told};
+use crate::local::journal::Fact;
 use crate::model::attributes::Shape;
 use crate::model::backlog::{Origin, Seen};
 use crate::model::entry::Entry;
 use crate::model::failure::Failure;
 use crate::model::ino::Ino;
-use crate::remote::{Error, ErrorKind};
+use crate::model::path::RemotePath;
+use crate::remote::{Error, ErrorKind, is_out_of_reach};
 
 /// One line of a directory.
 #[derive(Debug, Clone)]
@@ -32,10 +34,16 @@ impl Filesystem {
             return Ok(());
         }
         let _turn = self.listings.take(folder).await;
-        if self.core().is_fresh(folder, self.rules.dir_ttl, Instant::now())? {
+        if self.core().is_fresh(folder, self.rules.dir_ttl, Instant::now())? || self.only_known(folder)? {
             return Ok(());
         }
         self.list_anew(folder).await
+    }
+
+    /// Files.com cannot be reached, and the folder was listed before: nobody waits to find that out
+    /// again.
+    fn only_known(&self, folder: Ino) -> Result<bool, Failure> {
+        Ok(!*self.reach.borrow() && self.core().tree.folder(folder)?.listed.is_some())
     }
 
     /// Asks for the listing of `folder` now, however new the last one is.
@@ -46,7 +54,18 @@ impl Filesystem {
                 let path = core.tree.path(folder).ok_or(Failure::plain(libc::ENOENT))?;
                 (path.clone(), core.backlog.origin(&path), core.backlog.ended(), Instant::now())
             };
-            let answer = self.list_there(origin).await;
+            let answer = match self.list_there(&path, origin).await {
+                Ok(Some(entries)) => Ok(entries),
+                // Something was on its way.
+                Ok(None) => {
+                    self.names_settle(ended).await;
+                    continue;
+                }
+                Err(error) if error.kind() == ErrorKind::NotFound && self.names_settle(ended).await => {
+                    continue;
+                }
+                Err(error) => Err(error),
+            };
             // Renamed meanwhile: the answer may be about another folder that has its old name now.
             let core = self.core();
             if core.tree.path(folder).as_ref() == Some(&path) && core.backlog.ended() == ended {
@@ -60,7 +79,7 @@ impl Filesystem {
             Ok(entries) => entries,
             Err(error) => {
                 let known = self.core().tree.folder(folder)?.listed.is_some();
-                if known && matches!(error.kind(), ErrorKind::Network | ErrorKind::Timeout) {
+                if known && is_out_of_reach(error.kind()) {
                     // What is known stays readable; that it cannot be refreshed is not "gone".
                     tracing::warn!("{path} is shown as it was before: {error}");
                     return Ok(());
@@ -73,7 +92,13 @@ impl Filesystem {
             if entries.iter().any(|entry| entry.md5.is_some()) {
                 core.habits.digests = Digests::Stated;
             }
-            core.tree.merge(folder, entries, asked)?
+            let changes = core.tree.merge(folder, entries, asked)?;
+            for (ino, before) in &changes.renamed {
+                let mut facts = vec![Fact::EntrySettled(path.join(before))];
+                facts.extend(self.facts_of(&core, *ino));
+                self.journal.note_all(facts);
+            }
+            changes
         };
         for name in &changes.hidden {
             tracing::warn!("{path} has an entry that no folder of Linux can hold, it is not shown: {name:?}");
@@ -82,31 +107,53 @@ impl Filesystem {
         Ok(())
     }
 
-    /// What a folder holds once all steps are taken, whatever Files.com lists now.
-    async fn list_there(&self, origin: Origin) -> Result<Vec<Entry>, Error> {
-        let listed = match &origin {
-            Origin::There(path) => self.remote.list(path).await?,
-            // Files.com has not been asked to make it yet.
-            Origin::MadeBy(..) => Vec::new(),
-        };
-        let seen = {
-            let core = self.core();
-            if core.backlog.is_empty() {
-                return Ok(listed);
+    /// The same where the folder is not where it was: an earlier mount may have made a move that it could not
+    /// note any more.
+    async fn list_elsewhere(&self, path: &RemotePath) -> Result<Option<Vec<Seen>>, Error> {
+        let places = self.core().backlog.later_places(path);
+        for (from, place) in places {
+            match self.remote.list(&place).await {
+                Ok(listed) => return Ok(Some(self.core().backlog.replay_from(from, place, listed))),
+                Err(error) if error.kind() == ErrorKind::NotFound => {}
+                Err(error) => return Err(error),
             }
-            core.backlog.replay(origin, listed)
+        }
+        Ok(None)
+    }
+
+    /// What a folder holds once all steps are taken, whatever Files.com lists now. `None` when a rename
+    /// into the folder is under way, and neither end of it has the entry at this moment.
+    async fn list_there(&self, path: &RemotePath, origin: Origin) -> Result<Option<Vec<Entry>>, Error> {
+        let listed = match &origin {
+            Origin::There(there) => self.remote.list(there).await,
+            // Files.com has not been asked to make it yet.
+            Origin::MadeBy(..) => Ok(Vec::new()),
+        };
+        let seen = match listed {
+            Ok(listed) if self.core().backlog.is_empty() => return Ok(Some(listed)),
+            Ok(listed) => self.core().backlog.replay(origin, listed),
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                self.list_elsewhere(path).await?.ok_or(error)?
+            }
+            Err(error) => return Err(error),
         };
         let mut entries = Vec::with_capacity(seen.len());
         for seen in seen {
-            entries.extend(match seen {
-                Seen::Listed(entry) => Some(entry),
-                Seen::Made(name) => Some(Entry::folder(name)),
+            match seen {
+                Seen::Listed(entry) => entries.push(entry),
+                Seen::Made(name) => entries.push(Entry::folder(name)),
                 Seen::Elsewhere { from, name, listed } => {
-                    self.remote.stat(&from).await?.map(|entry| Entry { name, ..entry }).or(listed)
+                    let there = self.remote.stat(&from).await?.map(|entry| Entry { name, ..entry });
+                    match there.or(listed) {
+                        Some(entry) => entries.push(entry),
+                        None if self.core().backlog.under_way() > 0 => return Ok(None),
+                        // Somebody else took it away.
+                        None => {}
+                    }
                 }
-            });
+            }
         }
-        Ok(entries)
+        Ok(Some(entries))
     }
 
     /// What `name` in `parent` is, if that can be told without asking Files.com; counts as a look-up
@@ -133,8 +180,16 @@ impl Filesystem {
     }
 
     /// The entries of a folder, as one snapshot for one reader.
-    pub async fn read_dir(&self, folder: Ino) -> Result<Arc<Vec<DirEntry>>, Failure> {
+    pub async fn read_dir(self: &Arc<Self>, folder: Ino) -> Result<Arc<Vec<DirEntry>>, Failure> {
+        self.look_ahead(folder);
         self.list(folder).await?;
+        let entries = self.entries(folder)?;
+        let below = entries.iter().skip(2).filter(|entry| entry.shape == Shape::Folder);
+        self.may_be_walked(folder, below.map(|entry| entry.ino).collect());
+        Ok(Arc::new(entries))
+    }
+
+    fn entries(&self, folder: Ino) -> Result<Vec<DirEntry>, Failure> {
         let core = self.core();
         let parent = core.tree.node(folder)?.parent.unwrap_or(Ino::ROOT);
         let known = core.tree.folder(folder)?;
@@ -149,7 +204,7 @@ impl Filesystem {
         entries.sort_by(|a, b| a.name.cmp(&b.name));
         let dots = [(folder, "."), (parent, "..")];
         let dots = dots.map(|(ino, name)| DirEntry { ino, name: name.into(), shape: Shape::Folder });
-        Ok(Arc::new(dots.into_iter().chain(entries).collect()))
+        Ok(dots.into_iter().chain(entries).collect())
     }
 
     /// The attributes that go with a line of a directory; counts as a look-up of the kernel.

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::core::{Core, Errand, Handle};
 use super::{Attr, Close, Filesystem, now, told};
+use crate::local::failpoint;
 use crate::local::journal::Fact;
 use crate::model::attributes::{Attributes, Shape};
 use crate::model::backlog::Step;
@@ -104,6 +105,7 @@ impl Filesystem {
                 self.list_anew(parent).await?;
                 return Err(Failure::plain(libc::EEXIST));
             }
+            failpoint::reach("make.there");
         }
         let made = {
             let mut core = self.core();
@@ -121,6 +123,7 @@ impl Filesystem {
             self.journal.note_all(facts);
             self.attr_of(&core, ino)?
         };
+        failpoint::reach("make.here");
         if journaled || only_here {
             self.journal.flush().await?;
         }

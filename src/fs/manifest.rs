@@ -4,6 +4,7 @@
 //! older than the mount allows. An answer is a page, and the next one goes on behind it.
 
 use std::collections::HashMap;
+use std::time::{Duration, Instant};
 
 use futures_util::StreamExt;
 use serde::{Deserialize, Serialize};
@@ -110,9 +111,24 @@ impl Filesystem {
         Ok(Item::File(name, judge(&core, ino, receipt)))
     }
 
+    /// Lists a folder, and is not content with how it was before the network went down: what others did
+    /// since would be called verified.
+    async fn list_surely(&self, folder: Ino) -> Result<(), Failure> {
+        let asked = Instant::now();
+        self.list(folder).await?;
+        let now = Instant::now();
+        let core = self.core();
+        let age = self.rules.dir_ttl + (now - asked) + Duration::from_millis(1);
+        if core.is_fresh(folder, age, now)? {
+            return Ok(());
+        }
+        let path = core.tree.path(folder).map_or_else(String::new, |path| path.to_string());
+        Err(Failure::new(libc::EIO, format!("{path} cannot be listed now: Files.com cannot be reached")))
+    }
+
     /// What is in a folder, in order, as far as it is not before `after`.
     async fn items(&self, folder: Ino, path: &RemotePath, after: &RemotePath) -> Result<Vec<Item>, Failure> {
-        self.list(folder).await?;
+        self.list_surely(folder).await?;
         let here = self.path(folder)?;
         let receipts = self.receipts.in_folder(&here).await?;
         let mut receipts: HashMap<String, Receipt> =

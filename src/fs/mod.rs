@@ -9,6 +9,7 @@
 //!
 //! They are taken in this order, and never the other way round.
 
+mod ahead;
 mod attributes;
 mod background;
 mod cached;
@@ -44,7 +45,7 @@ use std::ffi::OsString;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
-use tokio::sync::{Notify, RwLock, Semaphore, mpsc};
+use tokio::sync::{Notify, RwLock, Semaphore, mpsc, watch};
 
 pub use self::attributes::{Attr, Change};
 pub use self::held::{Decided, HeldThing, Kind, Verdict};
@@ -113,6 +114,8 @@ pub struct Filesystem {
     /// Changes of names in the background.
     stepping: Semaphore,
     stale: mpsc::UnboundedSender<Stale>,
+    /// Can Files.com be reached?
+    reach: watch::Receiver<bool>,
 }
 
 impl Filesystem {
@@ -126,6 +129,7 @@ impl Filesystem {
     ) -> (Arc<Self>, mpsc::UnboundedReceiver<Stale>) {
         let (stale, forgets) = mpsc::unbounded_channel();
         let background = Semaphore::new(rules.max_uploads.max(1));
+        let reach = remote.reach();
         let mut tree = Tree::new(rules.folder.clone(), rules.defaults, now());
         tree.names = rules.names;
         let filesystem = Self {
@@ -148,6 +152,7 @@ impl Filesystem {
             background,
             stepping: Semaphore::new(STEPS),
             stale,
+            reach,
         };
         (Arc::new(filesystem), forgets)
     }
@@ -155,6 +160,15 @@ impl Filesystem {
     /// What Files.com says of the folder that is mounted; the site's own root has no entry.
     pub fn describe_root(&self, entry: Entry) -> Result<(), Failure> {
         self.core().tree.describe(Ino::ROOT, entry)
+    }
+
+    /// Files.com cannot be reached: the mount begins with what the journal knows, and looks later.
+    pub fn start_unseen(&self) -> Result<(), Failure> {
+        let mut core = self.core();
+        let folder = core.tree.folder_mut(Ino::ROOT)?;
+        folder.unseen = true;
+        folder.listed = Instant::now().checked_sub(self.rules.dir_ttl);
+        Ok(())
     }
 
     /// The lock, for the length of a decision. A panic elsewhere left a value that is still the best

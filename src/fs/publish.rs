@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 use std::time::Instant;
 
-use super::core::{Errand, Progress};
+use super::core::{Core, Errand, Progress};
 use super::{Close, Filesystem, on_disk, told};
+use crate::local::failpoint;
 use crate::local::journal::Fact;
 use crate::model::attributes::{Attributes, METADATA_KEY, on_the_wire};
 use crate::model::entry::Entry;
@@ -35,7 +36,10 @@ impl Filesystem {
         let (mut mismatches, mut restarts, mut chases) = (0, 0, 0);
         let failure = loop {
             let Some(job) = self.begin(ino) else { return Ok(()) };
-            let outcome = self.attempt(&job).await;
+            let outcome = match self.has_seen_folder(ino).await {
+                Ok(()) => self.attempt(&job).await,
+                Err(trouble) => Err(trouble),
+            };
             self.core().uploading.remove(&ino);
             match outcome {
                 Ok(()) => return Ok(()),
@@ -78,6 +82,21 @@ impl Filesystem {
         self.give_up(ino, failure).await
     }
 
+    /// Where the mount began without Files.com, it looks before it sends: the name may be another's there.
+    async fn has_seen_folder(&self, ino: Ino) -> Result<(), Trouble> {
+        let unseen = |core: &Core| {
+            let folder = core.tree.node(ino).ok()?.parent?;
+            core.tree.folder(folder).ok()?.unseen.then_some(folder)
+        };
+        let folder = unseen(&self.core());
+        let Some(folder) = folder else { return Ok(()) };
+        self.list_anew(folder).await?;
+        match unseen(&self.core()) {
+            None => Err(Trouble::Overtaken),
+            Some(_) => Err(Trouble::Later(Failure::new(libc::ETIMEDOUT, "Files.com cannot be reached"))),
+        }
+    }
+
     /// The newest bytes, sealed; `None` when nothing is owed or nothing may be published.
     fn begin(&self, ino: Ino) -> Option<Job> {
         let mut core = self.core();
@@ -110,7 +129,9 @@ impl Filesystem {
             return Err(Trouble::Behind);
         }
         let parcel = self.send(job).await?;
+        failpoint::reach("publish.sent");
         let (entry, path, attributes) = self.complete(job, &parcel).await?;
+        failpoint::reach("publish.completed");
         if entry.name != path.name() {
             return Err(Trouble::Refused(Failure::new(
                 libc::EIO,
@@ -121,6 +142,7 @@ impl Filesystem {
             )));
         }
         let proof = self.prove(&path, &parcel.sent, &entry).await?;
+        failpoint::reach("publish.proven");
         self.settle(job, &proof, entry, attributes).await;
         Ok(())
     }
@@ -235,13 +257,15 @@ impl Filesystem {
                 self.store.remove(job.id);
             }
         }
+        failpoint::reach("publish.cached");
         self.journal.note(Fact::Settled(job.id));
+        failpoint::reach("publish.settled");
         older.into_iter().for_each(|older| self.drop_content(older));
         self.make_room();
     }
 
     /// What the completed entity shows of the site's habits, and which attributes must still be sent.
-    fn learn(&self, core: &mut super::core::Core, ino: Ino, entry: &Entry, sent: Attributes) {
+    fn learn(&self, core: &mut Core, ino: Ino, entry: &Entry, sent: Attributes) {
         if entry.provided.is_none() && core.habits.keeps_mtime {
             core.habits.keeps_mtime = false;
             tracing::warn!(

@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::Filesystem;
 use super::core::{Core, Errand};
+use crate::local::failpoint;
 use crate::local::journal::{EntryDebt, Fact, Owed, OwedEntry};
 use crate::local::recovery::Recovery;
 use crate::model::attributes::Shape;
@@ -45,8 +46,10 @@ impl Filesystem {
     /// Carries a recovery out: what is owed is published in the background, what is not understood is
     /// set aside and named in the log.
     pub async fn recover(&self, plan: Recovery) -> Result<(), Failure> {
+        failpoint::reach("recover.planned");
         for id in plan.unknown {
             let aside = self.store.set_aside(id)?;
+            failpoint::reach("recover.aside");
             tracing::warn!(
                 "an earlier mount ended before this file was complete; it is kept at {}",
                 aside.display()
@@ -61,6 +64,12 @@ impl Filesystem {
             self.journal.note(Fact::Settled(fact.id));
         }
         plan.proven.into_iter().for_each(|id| self.journal.note(Fact::Settled(id)));
+        // A crash in between must find both, or no fact: a fact without its bytes is a loss.
+        self.journal.flush().await?;
+        for id in plan.cached {
+            self.store.remove_cached(id)?;
+            failpoint::reach("recover.uncached");
+        }
         let count = plan.steps.len() + plan.entries.len() + plan.owed.len();
         {
             let mut core = self.core();
@@ -71,6 +80,7 @@ impl Filesystem {
         let entries = plan.entries.into_iter().map(Untaken::Entry);
         for fact in entries.chain(plan.owed.into_iter().map(Untaken::Owed)) {
             self.take_up_or_keep(fact).await;
+            failpoint::reach("recover.taken-up");
         }
         let mut core = self.core();
         for number in core.backlog.ready() {

@@ -7,6 +7,7 @@ use tokio::time::Instant;
 
 use super::core::{Core, Errand};
 use super::{Close, Filesystem, told};
+use crate::local::failpoint;
 use crate::local::journal::Fact;
 use crate::model::backlog::Step;
 use crate::model::failure::Failure;
@@ -36,6 +37,7 @@ impl Filesystem {
             let published = look(&self.core())?;
             if let Some((path, _)) = published {
                 self.remote.delete(&path).await.map_err(|error| told(&error))?;
+                failpoint::reach("remove.there");
             }
         }
         {
@@ -55,6 +57,7 @@ impl Filesystem {
             core.tree.remove(ino, std::time::Instant::now());
             self.orphan(core, ino);
         }
+        failpoint::reach("remove.here");
         // Before anybody is told that it is gone: a crash must not bring it back.
         self.journal.flush().await
     }
@@ -156,6 +159,7 @@ impl Filesystem {
             core.tree.remove(ino, std::time::Instant::now());
             self.orphan(core, ino);
         }
+        failpoint::reach("remove.here");
         self.journal.flush().await
     }
 

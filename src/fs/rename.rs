@@ -10,11 +10,13 @@ use super::core::{Core, Errand};
 use super::make::SETTLE_FOLDER;
 use super::turns::Turn;
 use super::{Close, Filesystem, told};
+use crate::local::failpoint;
 use crate::local::journal::Fact;
 use crate::model::backlog::Step;
 use crate::model::failure::Failure;
 use crate::model::ino::Ino;
 use crate::model::node::{Body, File};
+use crate::model::path::RemotePath;
 use crate::model::rename::{RenamePlan, There};
 
 /// The paths of folders, for as long as a rename relies on them or changes them.
@@ -82,7 +84,7 @@ impl Filesystem {
     }
 
     async fn change_name(&self, plan: &RenamePlan, folder: Ino, name: &OsStr) -> Result<(), Failure> {
-        let mut steps = Vec::new();
+        let (mut steps, mut taken) = (Vec::new(), Vec::new());
         if let There::Move { from, to, overwrite, clear } = &plan.there {
             if !self.core().may_hold_published(folder) {
                 return Err(Failure::new(
@@ -92,10 +94,7 @@ impl Filesystem {
             }
             match self.rules.close {
                 Close::Verified => {
-                    if *clear {
-                        self.delete_folder(to).await?;
-                    }
-                    self.remote.rename(from, to, *overwrite).await.map_err(|error| told(&error))?;
+                    taken = self.move_whole(plan.source, (from, to), *overwrite, *clear).await?
                 }
                 Close::Journaled => {
                     steps.extend(clear.then(|| Step::RemoveFolder(to.clone())));
@@ -105,8 +104,59 @@ impl Filesystem {
             }
         }
         // What is owed belongs under the new path, whatever happens next.
-        self.change_name_here(plan, folder, name, steps)?;
+        self.change_name_here(plan, folder, name, (steps, taken))?;
+        failpoint::reach("rename.here");
         self.journal.flush().await
+    }
+
+    /// Moves something on Files.com of which a crash must not leave one half there and the other here: what is
+    /// owed below the old path, or a target that has to go first. The journal hears of it before Files.com
+    /// does; then the next mount finishes what this one has begun. Answers with what the journal may forget
+    /// once the move is true here.
+    async fn move_whole(
+        &self,
+        source: Ino,
+        (from, to): (&RemotePath, &RemotePath),
+        overwrite: bool,
+        clear: bool,
+    ) -> Result<Vec<Fact>, Failure> {
+        let before = {
+            let core = self.core();
+            let subtree = core.tree.subtree(source);
+            subtree.into_iter().flat_map(|ino| self.facts_of(&core, ino)).collect::<Vec<Fact>>()
+        };
+        if before.is_empty() && !clear {
+            self.remote.rename(from, to, overwrite).await.map_err(|error| told(&error))?;
+            failpoint::reach("rename.there");
+            return Ok(Vec::new());
+        }
+        let [first, second] = {
+            let mut core = self.core();
+            [(); 2].map(|()| core.backlog.number())
+        };
+        let mut promise: Vec<Fact> = before.iter().flat_map(|fact| fact.moved(from, to)).collect();
+        promise.extend(clear.then(|| Fact::Planned(first, Step::RemoveFolder(to.clone()))));
+        let step = Step::Move { from: from.clone(), to: to.clone(), overwrite };
+        promise.push(Fact::Planned(second, step));
+        self.journal.note_all(promise);
+        self.journal.flush().await?;
+        let moved = async {
+            if clear {
+                self.delete_folder(to).await?;
+                failpoint::reach("rename.cleared");
+                self.journal.commit(Fact::Taken(first)).await?;
+            }
+            self.remote.rename(from, to, overwrite).await.map_err(|error| told(&error))
+        };
+        if let Err(failure) = moved.await {
+            let mut back: Vec<Fact> = before.iter().flat_map(|fact| fact.moved(from, to)).collect();
+            back = back.iter().flat_map(|fact| fact.moved(to, from)).collect();
+            back.extend([Fact::Taken(first), Fact::Taken(second)]);
+            self.journal.note_all(back);
+            return Err(failure);
+        }
+        failpoint::reach("rename.there");
+        Ok(vec![Fact::Taken(second)])
     }
 
     /// The part of a rename that this mount sees, and that the journal must know of: all of it, or nothing.
@@ -115,11 +165,12 @@ impl Filesystem {
         plan: &RenamePlan,
         folder: Ino,
         name: &OsStr,
-        steps: Vec<Step>,
+        (steps, taken): (Vec<Step>, Vec<Fact>),
     ) -> Result<(), Failure> {
         let mut core = self.core();
         let subtree = core.tree.subtree(plan.source);
-        let mut facts: Vec<Fact> = subtree.iter().filter_map(|ino| self.end_of_entry(&core, *ino)).collect();
+        let mut facts = taken;
+        facts.extend(subtree.iter().filter_map(|ino| self.end_of_entry(&core, *ino)));
         facts.extend(steps.into_iter().map(|step| self.put_off(&mut core, step)));
         if let Some(target) = core.tree.child(folder, name).filter(|target| *target != plan.source) {
             facts.extend(self.end_of(&core, target));
@@ -207,6 +258,7 @@ impl Filesystem {
             let _shape = self.shape.read().await;
             let Some(path) = self.core().tree.path(ino) else { continue };
             self.remote.create_folder(&path, None).await.map_err(|error| told(&error))?;
+            failpoint::reach("folder.there");
             let mut core = self.core();
             let end = self.end_of_entry(&core, ino);
             self.folder_is_planned(&mut core, ino);

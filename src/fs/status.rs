@@ -162,6 +162,7 @@ impl Filesystem {
                 "files_per_second": (rate.files * 10.0).round() / 10.0,
             },
             "eta_seconds": rate.eta(bytes.saturating_sub(sent), files),
+            "reachable": *self.reach.borrow(),
             "uploading": uploading,
             "held": remainder.held,
             "errors": remainder.errors,

@@ -7,6 +7,7 @@ use std::time::Instant;
 
 use super::core::{Core, Errand};
 use super::{Filesystem, is_final, told};
+use crate::local::failpoint;
 use crate::local::journal::Fact;
 use crate::model::backlog::{Origin, Standing, Step};
 use crate::model::failure::Failure;
@@ -66,11 +67,14 @@ impl Filesystem {
     /// Takes one step on Files.com.
     pub(super) async fn take_step(&self, number: u64) -> Result<(), Failure> {
         let Some((step, doubtful)) = self.core().backlog.begin(number) else { return Ok(()) };
+        failpoint::reach("step.begun");
         match self.make_true(&step, doubtful).await {
             Ok(()) => {
+                failpoint::reach("step.there");
                 // Durable before anything that waits for it: after a crash, only a step that nothing was
                 // built upon is in doubt.
                 let noted = self.journal.commit(Fact::Taken(number)).await;
+                failpoint::reach("step.noted");
                 self.step_ended(&mut self.core(), number);
                 noted
             }
@@ -228,6 +232,26 @@ impl Filesystem {
                 if let Some((step, failure)) = refused {
                     let why = format!("an earlier change waits for a decision: {step}: {failure}");
                     return Err(Failure::new(failure.errno, why));
+                }
+            }
+            outcome.await;
+        }
+    }
+
+    /// Something was not where Files.com should have had it, while steps were being taken: waits until one
+    /// of them has ended, which makes another look worthwhile. False when none is under way.
+    pub(super) async fn names_settle(&self, ended: u64) -> bool {
+        loop {
+            let outcome = self.outcomes.notified();
+            tokio::pin!(outcome);
+            outcome.as_mut().enable();
+            {
+                let core = self.core();
+                if core.backlog.ended() != ended {
+                    return true;
+                }
+                if core.backlog.under_way() == 0 {
+                    return false;
                 }
             }
             outcome.await;

@@ -9,6 +9,7 @@ use tokio::task::JoinSet;
 
 use super::job::{Job, Trouble};
 use super::{Filesystem, PART_MEMORY, on_disk};
+use crate::local::failpoint;
 use crate::model::digest::{ETag, Hasher, Md5};
 use crate::model::failure::Failure;
 use crate::model::parts::Parts;
@@ -44,6 +45,7 @@ impl Filesystem {
     pub(super) async fn send(&self, job: &Job) -> Result<Parcel, Trouble> {
         let file = self.store.file(job.id).map_err(Failure::from)?;
         let upload = self.remote.begin_upload(&job.path, job.size).await?;
+        failpoint::reach("publish.begun");
         let parts = match upload.parallel_parts {
             true => Parts::of(job.size),
             false => Parts::sequential(job.size, upload.recommended_part_size),
@@ -140,6 +142,7 @@ impl Flight {
                     last = Some(Trouble::Mismatch(Failure::new(libc::EIO, what)));
                 }
                 Ok(etag) => {
+                    failpoint::reach("publish.part");
                     let evidence = PartEvidence { sent: md5, etag };
                     return Ok(Landed { number: self.number, bytes: self.bytes.len() as u64, evidence });
                 }

@@ -524,7 +524,7 @@ impl fuser::Filesystem for Door {
 
 /// The lines of a folder for one reader: a new snapshot when reading starts, the same one after.
 async fn snapshot(
-    fs: &Filesystem,
+    fs: &Arc<Filesystem>,
     dirs: &Mutex<HashMap<u64, Arc<Vec<DirEntry>>>>,
     node: crate::model::ino::Ino,
     handle: u64,

@@ -7,14 +7,21 @@ use std::fs::{self, File};
 use std::io;
 use std::path::Path;
 
+use super::failpoint;
+
 /// Waits until the bytes of `file` are on the disk.
 pub fn sync_bytes(file: &File) -> io::Result<()> {
-    file.sync_data()
+    failpoint::broken("durable.bytes")?;
+    file.sync_data()?;
+    failpoint::reach("durable.bytes");
+    Ok(())
 }
 
 /// Waits until the names in `folder` are on the disk.
 pub fn sync_names(folder: &Path) -> io::Result<()> {
-    File::open(folder)?.sync_all()
+    File::open(folder)?.sync_all()?;
+    failpoint::reach("durable.names");
+    Ok(())
 }
 
 /// Makes a folder for its owner alone, with the folders above it, durably.

@@ -1,6 +1,7 @@
 //! The disk of this machine: what is owed and what is cached. Knows nothing of the network.
 
 pub mod durable;
+pub mod failpoint;
 pub mod journal;
 pub mod lock;
 pub mod receipts;

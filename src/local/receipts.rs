@@ -43,6 +43,7 @@ enum Order {
     Given(Box<Receipt>),
     Moved(RemotePath, RemotePath),
     Forgotten(RemotePath),
+    AllForgotten,
     Ask(RemotePath, Option<String>, oneshot::Sender<rusqlite::Result<Vec<Receipt>>>),
 }
 
@@ -86,6 +87,11 @@ impl Receipts {
     /// There is no file at `path` any more.
     pub fn forget(&self, path: RemotePath) {
         self.order(Order::Forgotten(path));
+    }
+
+    /// None of them is of what is mounted now.
+    pub fn forget_all(&self) {
+        self.order(Order::AllForgotten);
     }
 
     /// The receipts of the files in `folder`, after all that was told before.
@@ -220,6 +226,7 @@ impl Keeper {
                 Order::Given(receipt) => give(&transaction, receipt)?,
                 Order::Moved(from, to) => rename(&transaction, from, to)?,
                 Order::Forgotten(path) => forget(&transaction, path)?,
+                Order::AllForgotten => drop(transaction.execute("DELETE FROM receipts", [])?),
                 Order::Ask(..) => {}
             }
         }
@@ -374,6 +381,8 @@ mod tests {
         assert_eq!(receipts.at(&at("top")).await.unwrap().unwrap().basis, Basis::Size);
         receipts.forget(at("a/f"));
         assert_eq!(receipts.at(&at("a/f")).await.unwrap(), None);
+        receipts.forget_all();
+        assert_eq!(receipts.at(&at("top")).await.unwrap(), None);
     }
 
     #[tokio::test]

@@ -2,6 +2,7 @@
 //!
 //! The mount and `filescomfs recover` make the same plan; the mount carries all of it out.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -27,6 +28,8 @@ pub struct Recovery {
     pub broken: Vec<Owed>,
     /// Facts of bytes that were proven when the mount ended, and had left the spool: forgotten.
     pub proven: Vec<ContentId>,
+    /// In the cache of the mount that ended: let go, once no fact speaks of them any more.
+    pub cached: BTreeSet<ContentId>,
 }
 
 impl Recovery {
@@ -43,6 +46,7 @@ impl Recovery {
             }
         }
         plan.unknown.extend(left.spooled.into_keys());
+        plan.cached = left.cached;
         plan
     }
 }
@@ -84,7 +88,7 @@ pub fn quarantined(state_dir: &Path) -> io::Result<Vec<PathBuf>> {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::{BTreeMap, BTreeSet};
+    use std::collections::BTreeMap;
 
     use super::*;
     use crate::model::attributes::Attributes;
@@ -107,6 +111,7 @@ mod tests {
         assert_eq!(plan.unknown, [ContentId(9)]);
         assert_eq!(plan.broken, [fact(3, 5)]);
         assert_eq!(plan.proven, [ContentId(4)]);
+        assert_eq!(plan.cached, BTreeSet::from([ContentId(4), ContentId(5)]));
     }
 
     #[test]

@@ -14,7 +14,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use lru::LruCache;
 
-use super::durable;
+use super::{durable, failpoint};
 use crate::model::ino::ContentId;
 
 /// Open files that are kept for the next call.
@@ -40,8 +40,8 @@ pub struct Left {
 }
 
 impl Store {
-    /// Opens the spool in `state_dir` and the cache in `cache_dir`. What an earlier mount left in
-    /// the cache is thrown away; what it left in the spool is told.
+    /// Opens the spool in `state_dir` and the cache in `cache_dir`, and tells what an earlier mount left.
+    /// What is in the cache goes with [`Self::remove_cached`], once no fact speaks of it any more.
     pub fn open(state_dir: &Path, cache_dir: &Path) -> io::Result<(Self, Left)> {
         let [spool, quarantine] = ["spool", "quarantine"].map(|name| state_dir.join(name));
         let cache = cache_dir.join("content");
@@ -49,10 +49,7 @@ impl Store {
             durable::make_private_folder(folder)?;
         }
         let mut left = Left::default();
-        for (path, id) in numbered(&cache)? {
-            fs::remove_file(path)?;
-            left.cached.insert(id);
-        }
+        left.cached.extend(numbered(&cache)?.into_iter().map(|(_, id)| id));
         for (path, id) in numbered(&spool)? {
             left.spooled.insert(id, fs::metadata(path)?.len());
         }
@@ -82,6 +79,7 @@ impl Store {
         let mut options = OpenOptions::new();
         let file = options.read(true).write(true).create_new(true).mode(0o600).open(place(folder, id))?;
         self.keep(id, Arc::new(file));
+        failpoint::reach("store.created");
         Ok(id)
     }
 
@@ -115,7 +113,10 @@ impl Store {
     /// different disks and it is cheaper to fetch it again than to copy it.
     pub fn to_cache(&self, id: ContentId) -> io::Result<bool> {
         match fs::rename(place(&self.spool, id), place(&self.cache, id)) {
-            Ok(()) => Ok(true),
+            Ok(()) => {
+                failpoint::reach("store.moved-to-cache");
+                Ok(true)
+            }
             Err(error) if error.kind() == io::ErrorKind::CrossesDevices => Ok(false),
             Err(error) => Err(error),
         }
@@ -125,6 +126,10 @@ impl Store {
     pub fn to_spool(&self, id: ContentId) -> io::Result<()> {
         let (from, to) = (place(&self.cache, id), place(&self.spool, id));
         match fs::rename(&from, &to) {
+            Ok(()) => {
+                failpoint::reach("store.moved-to-spool");
+                Ok(())
+            }
             Err(error) if error.kind() == io::ErrorKind::CrossesDevices => {
                 fs::copy(&from, &to)?;
                 self.open.lock().unwrap_or_else(PoisonError::into_inner).pop(&id);
@@ -141,11 +146,16 @@ impl Store {
         self.open.lock().unwrap_or_else(PoisonError::into_inner).pop(&id);
         for folder in [&self.spool, &self.cache] {
             match fs::remove_file(place(folder, id)) {
-                Ok(()) => return,
+                Ok(()) => return failpoint::reach("store.removed"),
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                 Err(error) => tracing::warn!("cannot remove {}: {error}", place(folder, id).display()),
             }
         }
+    }
+
+    /// Lets go of what an earlier mount left in the cache.
+    pub fn remove_cached(&self, id: ContentId) -> io::Result<()> {
+        fs::remove_file(place(&self.cache, id))
     }
 
     /// Sets a spooled file aside that nothing is known of, and says where it is now.
@@ -161,6 +171,7 @@ pub(super) fn move_aside(spool: &Path, quarantine: &Path, id: ContentId) -> io::
         .find(|path| !path.exists())
         .ok_or(io::ErrorKind::AlreadyExists)?;
     fs::rename(place(spool, id), &to)?;
+    failpoint::reach("store.set-aside");
     durable::sync_names(quarantine)?;
     durable::sync_names(spool)?;
     Ok(to)
@@ -203,6 +214,7 @@ mod tests {
         drop(store);
         let (store, left) = Store::open(&state, &cache).unwrap();
         assert_eq!((left.spooled, left.cached), (BTreeMap::from([(owed, 5)]), BTreeSet::from([proven])));
+        store.remove_cached(proven).unwrap();
         assert!(store.file(proven).is_err());
         let aside = store.set_aside(owed).unwrap();
         assert_eq!(fs::read(aside).unwrap(), b"bytes");

@@ -188,11 +188,17 @@ impl Place {
 }
 
 impl Backlog {
+    /// A number that no step has, for one that is taken at once.
+    pub fn number(&mut self) -> u64 {
+        self.next += 1;
+        self.next
+    }
+
     /// Adds a step behind all others and returns its number.
     pub fn push(&mut self, step: Step) -> u64 {
-        self.next += 1;
-        self.put(self.next, step, false);
-        self.next
+        let number = self.number();
+        self.put(number, step, false);
+        number
     }
 
     /// Adds a step that an earlier mount left, perhaps taken already.
@@ -260,10 +266,20 @@ impl Backlog {
         Place::of(path).iter().flat_map(|place| self.touching(place)).max()
     }
 
-    /// Does a step touch `path` or something below it?
-    pub fn touches_within(&self, path: &RemotePath) -> bool {
-        let touches = |place| self.at.contains_key(place) || self.below.contains_key(place);
-        !self.is_empty() && Place::of(path).iter().any(touches)
+    /// Will a step soon change something at `path` or below it? One that waits for a person will not.
+    pub fn changes_within(&self, path: &RemotePath) -> bool {
+        if self.is_empty() {
+            return false;
+        }
+        let is_held = |number: &u64| {
+            self.pending.get(number).is_some_and(|step| matches!(step.standing, Standing::Held(_)))
+        };
+        let places = Place::of(path);
+        let mut numbers = places
+            .iter()
+            .flat_map(|place| self.at.get(place).into_iter().chain(self.below.get(place)))
+            .flatten();
+        numbers.any(|number| !is_held(number))
     }
 
     /// May this step be begun? Not while an earlier one touches its paths, nor twice.
@@ -273,8 +289,13 @@ impl Backlog {
         standing && pending.blockers == 0
     }
 
-    /// How many of these steps are being taken at this moment.
-    pub fn under_way(&self, steps: &BTreeSet<u64>) -> usize {
+    /// How many steps are being taken at this moment.
+    pub fn under_way(&self) -> usize {
+        self.pending.values().filter(|pending| pending.standing == Standing::Running).count()
+    }
+
+    /// How many of these steps are.
+    pub fn under_way_among(&self, steps: &BTreeSet<u64>) -> usize {
         let running =
             |number: &&u64| self.get(**number).is_some_and(|step| step.standing == Standing::Running);
         steps.iter().filter(running).count()
@@ -386,13 +407,40 @@ impl Backlog {
         Origin::There(path)
     }
 
+    /// Where else Files.com may have what the tree has at `path`, when its [`Self::origin`] is not there: a
+    /// move that nobody has noted yet may have been made. With each place, the first step that is still to
+    /// be taken from there.
+    pub fn later_places(&self, path: &RemotePath) -> Vec<(u64, RemotePath)> {
+        let mut path = path.clone();
+        let mut places = Vec::new();
+        for (number, pending) in self.pending.iter().rev() {
+            match &pending.step {
+                Step::Move { from, to, .. } => {
+                    if let Some(rest) = path.below(to) {
+                        let before = from.descend(rest);
+                        places.push((*number + 1, std::mem::replace(&mut path, before)));
+                    }
+                }
+                Step::Make(made) if path.below(made).is_some() => break,
+                Step::Make(_) | Step::Delete { .. } | Step::RemoveFolder(_) => {}
+            }
+        }
+        places.reverse();
+        places
+    }
+
     /// What a folder of the tree holds, given what Files.com lists at its [`Self::origin`]: the listing
     /// of the beginning, led through all steps to the end.
     pub fn replay(&self, origin: Origin, listed: Vec<Entry>) -> Vec<Seen> {
-        let (mut at, from) = match origin {
+        let (at, from) = match origin {
             Origin::There(path) => (path, 0),
             Origin::MadeBy(number, path) => (path, number + 1),
         };
+        self.replay_from(from, at, listed)
+    }
+
+    /// The same for what Files.com lists at `at`, where the steps before `from` were taken already.
+    pub fn replay_from(&self, from: u64, mut at: RemotePath, listed: Vec<Entry>) -> Vec<Seen> {
         let mut seen: Vec<Seen> = listed.into_iter().map(Seen::Listed).collect();
         let is_here = |path: &RemotePath, at: &RemotePath| path.parent().as_ref() == Some(at);
         let leave = |seen: &mut Vec<Seen>, path: &RemotePath| {
@@ -517,6 +565,21 @@ mod tests {
     }
 
     #[test]
+    fn a_folder_is_looked_for_wherever_a_move_may_have_brought_it() {
+        let mut backlog = Backlog::default();
+        let first = backlog.push(rename("a", "b"));
+        let second = backlog.push(rename("b", "c"));
+        assert_eq!(backlog.origin(&at("c/x")), Origin::There(at("a/x")));
+        let places = [(first + 1, at("b/x")), (second + 1, at("c/x"))];
+        assert_eq!(backlog.later_places(&at("c/x")), places);
+        assert_eq!(backlog.later_places(&at("d")), []);
+        let listed = vec![Entry::folder("kept".into()), Entry::folder("moved".into())];
+        backlog.push(rename("c/x/moved", "elsewhere"));
+        let seen = backlog.replay_from(second + 1, at("c/x"), listed);
+        assert_eq!(seen.iter().map(Seen::name).collect::<Vec<_>>(), ["kept"]);
+    }
+
+    #[test]
     fn a_path_leads_back_through_the_renames_that_wait() {
         let mut backlog = Backlog::default();
         backlog.push(rename("a", "b"));
@@ -588,7 +651,9 @@ mod tests {
         backlog.begin(step);
         backlog.failed(step, Failure::plain(libc::EACCES), true);
         assert_eq!((backlog.ready(), backlog.last_at(&at("f"))), (vec![], Some(step)));
+        assert!(!backlog.changes_within(&RemotePath::ROOT));
         backlog.release(step);
+        assert!(backlog.changes_within(&RemotePath::ROOT) && !backlog.changes_within(&at("g")));
         assert_eq!(backlog.begin(step).map(|(_, doubtful)| doubtful), Some(true));
     }
 

@@ -26,6 +26,8 @@ pub struct Changes {
     pub dropped: Vec<ContentId>,
     /// Names that no POSIX folder can hold.
     pub hidden: Vec<String>,
+    /// What is only here and got another text, with the one that it had.
+    pub renamed: Vec<(Ino, String)>,
 }
 
 impl Tree {
@@ -60,7 +62,10 @@ impl Tree {
         for ino in gone {
             self.lost(folder, ino, &mut changes)?;
         }
-        self.folder_mut(folder)?.listed = Some(asked);
+        let known = self.folder_mut(folder)?;
+        known.listed = Some(asked);
+        known.unseen = false;
+        changes.renamed = self.part_twins(folder)?;
         Ok(changes)
     }
 
@@ -87,6 +92,36 @@ impl Tree {
             }
         }
         chosen
+    }
+
+    /// What is only here and would be stored over another's file, which was not known when the name was
+    /// chosen, gets a text of its own.
+    fn part_twins(&mut self, folder: Ino) -> Result<Vec<(Ino, String)>, Failure> {
+        let mut renamed = Vec::new();
+        if self.folder(folder)?.siblings.is_none() {
+            return Ok(renamed);
+        }
+        let only_here = |ino: &Ino| self.node(*ino).is_ok_and(|node| !node.is_published());
+        let entries: Vec<Ino> = self.folder(folder)?.entries.values().copied().filter(only_here).collect();
+        for ino in entries {
+            let (name, remote) = {
+                let node = self.node(ino)?;
+                (node.name.clone(), node.remote.clone())
+            };
+            let clash = self.clash(folder, &remote, Some(ino))?;
+            let is_there =
+                clash.is_some_and(|other| self.node(other).is_ok_and(|other| other.is_published()));
+            let twin = name::to_remote_twin(&name).ok().filter(|twin| is_there && *twin != remote);
+            if let Some(twin) = twin {
+                self.node_mut(ino)?.remote.clone_from(&twin);
+                if let Some(siblings) = &mut self.folder_mut(folder)?.siblings {
+                    siblings.remove(&remote, ino);
+                    siblings.insert(&twin, ino);
+                }
+                renamed.push((ino, remote));
+            }
+        }
+        Ok(renamed)
     }
 
     fn is_newer_here(&self, ino: Ino, asked: Instant) -> bool {
@@ -258,6 +293,24 @@ mod tests {
         let changes = stage.list(1, &[entry("f", Kind::File, 2)]);
         assert_eq!((stage.find("f"), stage.tree.file(file).unwrap().size), (Some(file), 2));
         assert_eq!((changes.inodes, changes.names), (vec![file], vec![(Ino::ROOT, "d".into())]));
+    }
+
+    #[test]
+    fn what_is_only_here_makes_way_for_a_name_that_others_took_there() {
+        let mut stage = Stage::new();
+        stage.list(0, &[]);
+        let remote = stage.tree.remote_name(Ino::ROOT, OsStr::new("readme"), None).unwrap();
+        let attributes = stage.tree.defaults.new_entry(Shape::File, Moment::default());
+        let body = Body::File(File::created(ContentId(7), false));
+        let ours = stage.tree.insert(Ino::ROOT, "readme".into(), remote, attributes, body).unwrap();
+        let changes = stage.list(1, &[entry("README", Kind::File, 1)]);
+        assert_eq!(changes.renamed, [(ours, "readme".to_owned())]);
+        assert_eq!(
+            stage.tree.node(ours).unwrap().remote,
+            name::to_remote_twin(OsStr::new("readme")).unwrap()
+        );
+        assert!(stage.find("README").is_some_and(|theirs| theirs != ours));
+        assert_eq!(stage.list(2, &[entry("README", Kind::File, 1)]).renamed, []);
     }
 
     #[test]

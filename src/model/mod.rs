@@ -29,3 +29,4 @@ pub mod rename;
 pub mod siblings;
 pub mod temporary;
 pub mod tree;
+pub mod walk;

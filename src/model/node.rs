@@ -121,6 +121,8 @@ pub struct Folder {
     /// Names that were taken away here, and when: a listing that was asked for earlier still shows
     /// them.
     pub removed: Vec<(OsString, Instant)>,
+    /// It is shown as listed, and Files.com was never asked: names here may be names of others there.
+    pub unseen: bool,
     /// Files.com has it. A folder under a temporary name is only here until it is renamed.
     pub published: bool,
 }

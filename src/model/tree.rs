@@ -203,7 +203,12 @@ impl Tree {
     }
 
     /// An entry of `folder` that the service would confuse with the text `remote`.
-    fn clash(&mut self, folder: Ino, remote: &str, moving: Option<Ino>) -> Result<Option<Ino>, Failure> {
+    pub(super) fn clash(
+        &mut self,
+        folder: Ino,
+        remote: &str,
+        moving: Option<Ino>,
+    ) -> Result<Option<Ino>, Failure> {
         if self.folder(folder)?.siblings.is_none() {
             let mut siblings = Siblings::default();
             for ino in self.folder(folder)?.entries.values() {

@@ -9,7 +9,8 @@ use super::error::MountError;
 use super::options::Options;
 use crate::fs::{Filesystem, Rules, Stale};
 use crate::local::durable;
-use crate::local::journal::Journal;
+use crate::local::failpoint;
+use crate::local::journal::{Fact, Facts, Journal, Place};
 use crate::local::lock::StateLock;
 use crate::local::receipts::Receipts;
 use crate::local::recovery::Recovery;
@@ -19,7 +20,7 @@ use crate::model::entry::{Entry, Kind};
 use crate::model::moment::Moment;
 use crate::model::policy::Verify;
 use crate::model::temporary::TemporaryNames;
-use crate::remote::{Client, ClientOptions, Credentials, ErrorKind};
+use crate::remote::{Client, ClientOptions, Credentials, ErrorKind, is_out_of_reach};
 
 /// A filesystem that is ready for the kernel.
 pub struct Assembled {
@@ -35,8 +36,8 @@ pub struct Assembled {
     pub lock: StateLock,
 }
 
-/// Asks Files.com who we are and whether the folder is there, opens the local rooms, and takes up
-/// what an earlier mount owed.
+/// Opens the local rooms, asks Files.com who we are and whether the folder is there, and takes up what an
+/// earlier mount owed.
 pub async fn assemble(options: &Options) -> Result<Assembled, MountError> {
     let client = Client::new(ClientOptions {
         base: options.base.clone(),
@@ -46,29 +47,77 @@ pub async fn assemble(options: &Options) -> Result<Assembled, MountError> {
         max_downloads: options.max_downloads,
         allow_http: options.allow_http,
     })?;
-    let key_expires = check_credentials(&client, &options.credentials).await?;
-    let root = check_folder(&client, options).await?;
-
     for folder in [&options.state_dir, &options.cache_dir] {
         durable::make_private_folder(folder).map_err(|error| local(folder, error))?;
     }
     let lock = StateLock::take(&options.state_dir)?;
-    let (store, left) = Store::open(&options.state_dir, &options.cache_dir)
-        .map_err(|error| local(&options.state_dir, error))?;
     let path = options.state_dir.join("journal.sqlite");
     let (journal, facts) = Journal::open(&path).map_err(|error| MountError::Journal { path, error })?;
+    let place = Place { site: options.base.origin().ascii_serialization(), folder: options.folder.clone() };
+    let known = belongs_here(&facts, &place, options)?;
+
+    let site = match ask_site(&client, options).await {
+        Ok(site) => Some(site),
+        Err(MountError::Remote(error)) if options.offline_start && known && is_out_of_reach(error.kind()) => {
+            tracing::warn!(
+                "Files.com cannot be reached; mounting what is known of {}: {error}",
+                options.source
+            );
+            None
+        }
+        Err(error) => return Err(error),
+    };
+    // Only now is anything changed: a mount that does not come about leaves things as they were.
+    let (store, left) = Store::open(&options.state_dir, &options.cache_dir)
+        .map_err(|error| local(&options.state_dir, error))?;
     if let Some(last) = facts.owed.iter().map(|owed| owed.id).max() {
         store.start_after(last);
     }
+    journal.note(Fact::Mounted(place));
+    failpoint::reach("recover.journal-open");
     let plan = Recovery::plan(facts, left);
     let path = options.state_dir.join("receipts.sqlite");
     let receipts = Receipts::open(&path).map_err(|error| MountError::Receipts { path, error })?;
+    if !known {
+        // Whatever they are of, it is another folder.
+        receipts.forget_all();
+    }
     let (fs, stale) = Filesystem::new(rules(options), client.clone(), store, journal, receipts);
-    if let Some(entry) = root {
-        fs.describe_root(entry)?;
+    match &site {
+        Some(site) => {
+            if let Some(entry) = site.root.clone() {
+                fs.describe_root(entry)?;
+            }
+        }
+        None => fs.start_unseen()?,
     }
     fs.recover(plan).await?;
-    Ok(Assembled { fs, stale, client, key_expires, lock })
+    Ok(Assembled { fs, stale, client, key_expires: site.and_then(|site| site.key_expires), lock })
+}
+
+/// What Files.com says before anything is mounted.
+struct SiteFacts {
+    key_expires: Option<Moment>,
+    /// The folder that is mounted; the site's own root has no entry.
+    root: Option<Entry>,
+}
+
+async fn ask_site(client: &Client, options: &Options) -> Result<SiteFacts, MountError> {
+    let key_expires = check_credentials(client, &options.credentials).await?;
+    let root = check_folder(client, options).await?;
+    Ok(SiteFacts { key_expires, root })
+}
+
+/// Was this very folder mounted before? What is owed to another one must not be sent here.
+fn belongs_here(facts: &Facts, here: &Place, options: &Options) -> Result<bool, MountError> {
+    match &facts.place {
+        Some(there) if there != here && !facts.is_empty() => Err(MountError::OtherPlace {
+            state_dir: options.state_dir.clone(),
+            there: format!("{}:{}", there.site, there.folder),
+            here: format!("{}:{}", here.site, here.folder),
+        }),
+        there => Ok(there.as_ref() == Some(here)),
+    }
 }
 
 fn rules(options: &Options) -> Rules {

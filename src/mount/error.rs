@@ -58,6 +58,20 @@ pub enum MountError {
         /// What SQLite said.
         error: rusqlite::Error,
     },
+    /// The state folder holds what is owed elsewhere.
+    #[error(
+        "{} holds changes that are owed to {there}, and this is {here}; mount that one with this state folder \
+         until nothing is owed, or give this one a --state-dir of its own",
+        state_dir.display()
+    )]
+    OtherPlace {
+        /// The state folder.
+        state_dir: PathBuf,
+        /// Site and folder that the facts belong to.
+        there: String,
+        /// Site and folder that were to be mounted.
+        here: String,
+    },
     /// What was owed before could not be taken up.
     #[error("what an earlier mount owed cannot be taken up: {0}")]
     Recovery(#[from] crate::model::failure::Failure),

@@ -61,6 +61,8 @@ pub struct Options {
     pub max_downloads: usize,
     /// The longest that any call waits for the network without progress.
     pub network_timeout: Duration,
+    /// Come up without Files.com, where this folder was mounted before with this state folder.
+    pub offline_start: bool,
     /// Options for the kernel that mean nothing to us: `nosuid`, `nodev`, `noexec`, `noatime` and
     /// their opposites.
     pub kernel: Vec<String>,

@@ -60,6 +60,7 @@ pub fn run(
     tell_kernel(session.notifier(), stale).map_err(MountError::Start)?;
 
     let errands = runtime.spawn(fs.clone().run_errands());
+    let touch = runtime.spawn(fs.clone().keep_in_touch());
     let ending: Ending = Arc::new(watch::Sender::new(None));
     let serving = {
         let facts = Facts::of(&options, key_expires, client.clone());
@@ -93,6 +94,7 @@ pub fn run(
         );
     }
     errands.abort();
+    touch.abort();
     signals.abort();
     serving.abort();
     runtime.shutdown_timeout(Duration::from_secs(5));

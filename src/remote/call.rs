@@ -83,6 +83,12 @@ impl Call {
 impl Client {
     /// Makes a call. A refused session is renewed once; so is a key that was replaced meanwhile.
     pub(super) async fn call(&self, call: Call) -> Result<Answer, Error> {
+        let outcome = self.call_patiently(call).await;
+        self.0.reach.learn(&outcome);
+        outcome
+    }
+
+    async fn call_patiently(&self, call: Call) -> Result<Answer, Error> {
         let inner = &self.0;
         let _slot = inner.api_slots.acquire().await;
         // Waiting for a slot is waiting for our own calls: the time counts from here.

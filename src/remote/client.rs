@@ -4,13 +4,14 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 use url::Url;
 
 use super::counters::{Calls, ClockSkew, Counters};
 use super::credentials::Credentials;
 use super::error::Error;
 use super::error_kind::ErrorKind;
+use super::reach::Reach;
 use super::session::Auth;
 use super::transport::http_client;
 use super::urls::is_this_host;
@@ -50,6 +51,7 @@ pub(super) struct Inner {
     pub auth: Auth,
     pub counters: Counters,
     pub clock_skew: ClockSkew,
+    pub reach: Reach,
     pub api_slots: Semaphore,
     pub upload_slots: Semaphore,
     /// Shared with the bodies that hold a slot while they are read.
@@ -75,6 +77,7 @@ impl Client {
             auth: Auth::new(options.credentials.clone()),
             counters: Counters::default(),
             clock_skew: ClockSkew::default(),
+            reach: Reach::default(),
             api_slots: Semaphore::new(API_SLOTS),
             upload_slots: Semaphore::new(options.max_uploads.max(1)),
             download_slots: Arc::new(Semaphore::new(options.max_downloads.max(1))),
@@ -91,6 +94,11 @@ impl Client {
     /// How often the service was asked, until now.
     pub fn calls(&self) -> Calls {
         self.0.counters.read()
+    }
+
+    /// Can Files.com be reached, as far as the last call tells; changes when that changes.
+    pub fn reach(&self) -> watch::Receiver<bool> {
+        self.0.reach.watch()
     }
 
     /// By how many seconds the service's clock is ahead of this host's, as of its last answer.

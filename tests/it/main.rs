@@ -5,6 +5,7 @@
 
 mod awkward;
 mod close;
+mod crash;
 mod failures;
 mod faults;
 mod held;
@@ -12,6 +13,7 @@ mod hostile;
 mod journaled;
 mod lifecycle;
 mod names;
+mod offline;
 mod races;
 mod reading;
 mod recover;
@@ -20,3 +22,4 @@ mod round_trips;
 mod semantics;
 mod stage;
 mod standing;
+mod steps;

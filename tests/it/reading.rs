@@ -3,10 +3,12 @@
 use std::fs::{self, File};
 use std::io::{Read, Seek, SeekFrom};
 use std::os::unix::fs::FileExt;
+use std::process::Command;
+use std::time::{Duration, Instant};
 
 use filescomfs::emulator::{Effect, Fault};
 
-use crate::stage::{FOLDER, Stage, noise};
+use crate::stage::{FOLDER, Stage, noise, run};
 
 const MIB: usize = 1 << 20;
 
@@ -119,5 +121,33 @@ fn a_change_in_the_middle_of_a_large_file_keeps_the_rest() {
     drop(file);
     bytes[9 * MIB..9 * MIB + 7].copy_from_slice(b"changed");
     assert!(stage.stored("f").unwrap() == bytes);
+    mount.umount();
+}
+
+#[test]
+fn a_walk_lists_each_folder_once_and_several_at_a_time() {
+    let mut stage = Stage::new();
+    for n in 0..40 {
+        stage.site.put(&format!("{FOLDER}/d{n:02}/sub/file"), b"x");
+    }
+    let mount = stage.mount(&[]);
+    stage.site.clear_requests();
+    stage.site.inject(Fault { times: 0, ..Fault::on("list", Effect::Delay { ms: 100 }) });
+    let start = Instant::now();
+    let found = run(Command::new("find").arg(&mount.point).args(["-type", "f"]));
+    assert_eq!(String::from_utf8_lossy(&found.stdout).lines().count(), 40);
+    assert_eq!(stage.requests("list"), 81, "each folder costs one request");
+    assert!(
+        start.elapsed() < Duration::from_millis(81 * 100 * 3 / 4),
+        "one after the other: {:?}",
+        start.elapsed()
+    );
+
+    // Whoever looks into one folder alone pays for one.
+    let mount2 = stage.mount(&[]);
+    stage.site.clear_requests();
+    assert!(mount2.path("d07/sub/file").exists());
+    assert_eq!(stage.requests("list"), 3);
+    mount2.umount();
     mount.umount();
 }

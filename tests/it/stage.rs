@@ -31,12 +31,25 @@ impl Stage {
 
     /// A site with other settings.
     pub fn with(change: impl FnOnce(&mut Settings)) -> Self {
+        Self::within(&std::env::temp_dir(), change)
+    }
+
+    /// A site with other settings, and a folder that is quick where the disk is slow: in memory, if this
+    /// machine has such a place. For tests that end processes, not machines.
+    pub fn in_memory(change: impl FnOnce(&mut Settings)) -> Self {
+        let memory = Path::new("/dev/shm");
+        let is_usable = tempfile::tempdir_in(memory).is_ok();
+        let folder = if is_usable { memory.to_owned() } else { std::env::temp_dir() };
+        Self::within(&folder, change)
+    }
+
+    fn within(folder: &Path, change: impl FnOnce(&mut Settings)) -> Self {
         assert!(Path::new("/dev/fuse").exists(), "these tests need FUSE: install fuse3 and load the module");
         let mut settings = Settings::default();
         change(&mut settings);
         let site = Emulator::start(settings).expect("the emulator starts");
         site.mkdir(FOLDER);
-        Self { site, dir: tempfile::tempdir().expect("a temporary folder"), mounts: 0 }
+        Self { site, dir: tempfile::tempdir_in(folder).expect("a temporary folder"), mounts: 0 }
     }
 
     /// A path in the test's own folder, outside the mount.

@@ -1,5 +1,6 @@
 //! What the journal can say.
 
+use super::place::Place;
 use crate::model::attributes::Attributes;
 use crate::model::backlog::Step;
 use crate::model::ino::ContentId;
@@ -56,6 +57,24 @@ pub enum Fact {
     Planned(u64, Step),
     /// The step was taken, or given up.
     Taken(u64),
+    /// All facts belong there.
+    Mounted(Place),
+}
+
+impl Fact {
+    /// The same once `from` is `to`, and the end of what was said of the old path.
+    pub fn moved(&self, from: &RemotePath, to: &RemotePath) -> Vec<Self> {
+        let moved =
+            |path: &RemotePath| path.below(from).map_or_else(|| path.clone(), |rest| to.descend(rest));
+        match self {
+            Self::Owed(owed) => vec![Self::Owed(Owed { path: moved(&owed.path), ..owed.clone() })],
+            Self::Entry(entry) => {
+                let here = OwedEntry { path: moved(&entry.path), ..entry.clone() };
+                vec![Self::EntrySettled(entry.path.clone()), Self::Entry(here)]
+            }
+            other => vec![other.clone()],
+        }
+    }
 }
 
 /// All that an earlier mount left true.
@@ -67,4 +86,13 @@ pub struct Facts {
     pub entries: Vec<OwedEntry>,
     /// Steps by their numbers.
     pub steps: Vec<(u64, Step)>,
+    /// Where all this belongs; `None` before the first mount.
+    pub place: Option<Place>,
+}
+
+impl Facts {
+    /// Is nothing owed?
+    pub fn is_empty(&self) -> bool {
+        self.owed.is_empty() && self.entries.is_empty() && self.steps.is_empty()
+    }
 }

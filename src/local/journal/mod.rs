@@ -8,6 +8,7 @@
 mod entries;
 mod fact;
 mod owed;
+mod place;
 mod steps;
 
 use std::path::Path;
@@ -18,6 +19,8 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension, Transaction};
 use tokio::sync::oneshot;
 
 pub use self::fact::{EntryDebt, Fact, Facts, Owed, OwedEntry};
+pub use self::place::Place;
+use super::failpoint;
 use crate::model::failure::Failure;
 
 /// Version of the tables; kept in SQLite's `user_version`.
@@ -115,12 +118,13 @@ fn read(connection: &Connection) -> rusqlite::Result<Facts> {
         owed: owed::read(connection)?,
         entries: entries::read(connection)?,
         steps: steps::read(connection)?,
+        place: place::read(connection)?,
     })
 }
 
 fn create(connection: &Connection) -> rusqlite::Result<()> {
     connection.execute_batch("BEGIN;")?;
-    for table in [owed::TABLE, entries::TABLE, steps::TABLE] {
+    for table in [owed::TABLE, entries::TABLE, steps::TABLE, place::TABLE] {
         connection.execute_batch(table)?;
     }
     connection.pragma_update(None, "user_version", VERSION)?;
@@ -150,10 +154,16 @@ fn write(mut connection: Connection, inbox: &Receiver<Order>) {
 
 fn apply(connection: &mut Connection, orders: &[Order]) -> rusqlite::Result<()> {
     let transaction = connection.transaction()?;
+    failpoint::broken("journal.before")
+        .map_err(|error| rusqlite::Error::ToSqlConversionFailure(error.into()))?;
+    failpoint::reach("journal.before");
     for fact in orders.iter().flat_map(|order| &order.facts) {
         write_down(&transaction, fact)?;
     }
-    transaction.commit()
+    failpoint::reach("journal.written");
+    transaction.commit()?;
+    failpoint::reach("journal.after");
+    Ok(())
 }
 
 fn write_down(to: &Transaction<'_>, fact: &Fact) -> rusqlite::Result<()> {
@@ -164,6 +174,7 @@ fn write_down(to: &Transaction<'_>, fact: &Fact) -> rusqlite::Result<()> {
         Fact::EntrySettled(path) => entries::remove(to, path),
         Fact::Planned(number, step) => steps::insert(to, *number, step),
         Fact::Taken(number) => steps::remove(to, *number),
+        Fact::Mounted(place) => place::set(to, place),
     }
 }
 
@@ -222,17 +233,21 @@ mod tests {
             (4, Step::Move { from: at("a"), to: at("b"), overwrite: false }),
             (5, Step::Move { from: at("b"), to: at("c"), overwrite: true }),
         ];
+        let place = Place { site: "https://mysite.files.com".into(), folder: at("backups") };
         let (journal, _) = Journal::open(&path).unwrap();
+        journal.note(Fact::Mounted(place.clone()));
         journal.note_all(entries.iter().cloned().map(Fact::Entry).collect());
         journal.note_all(steps.iter().cloned().map(|(number, step)| Fact::Planned(number, step)).collect());
         journal.flush().await.unwrap();
         drop(journal);
         let (journal, facts) = Journal::open(&path).unwrap();
         assert_eq!((&facts.entries[..], &facts.steps[..]), (&entries[..], &steps[..]));
+        assert_eq!((facts.place.as_ref(), facts.is_empty()), (Some(&place), false));
         journal.note_all(entries.iter().map(|entry| Fact::EntrySettled(entry.path.clone())).collect());
         journal.note_all(steps.iter().map(|(number, _)| Fact::Taken(*number)).collect());
         drop(journal);
-        assert_eq!(Journal::open(&path).unwrap().1, Facts::default());
+        let facts = Journal::open(&path).unwrap().1;
+        assert!(facts.is_empty() && facts.place == Some(place));
     }
 
     #[test]

@@ -1,0 +1,37 @@
+//! Can Files.com be reached? Known from the calls that are made anyway.
+
+use tokio::sync::watch;
+
+use super::error::Error;
+use super::error_kind::ErrorKind;
+
+/// What the last call that ended says.
+#[derive(Debug)]
+pub(super) struct Reach(watch::Sender<bool>);
+
+impl Default for Reach {
+    fn default() -> Self {
+        Self(watch::Sender::new(true))
+    }
+}
+
+impl Reach {
+    /// A call ended. A refusal is an answer; only one that found nobody, for all its patience, says that
+    /// nobody is there.
+    pub fn learn<T>(&self, outcome: &Result<T, Error>) {
+        let reached = match outcome {
+            Ok(_) => true,
+            Err(error) => !is_out_of_reach(error.kind()),
+        };
+        self.0.send_if_modified(|known| std::mem::replace(known, reached) != reached);
+    }
+
+    pub fn watch(&self) -> watch::Receiver<bool> {
+        self.0.subscribe()
+    }
+}
+
+/// Does an error say that nobody was there to answer?
+pub fn is_out_of_reach(kind: ErrorKind) -> bool {
+    matches!(kind, ErrorKind::Network | ErrorKind::Timeout | ErrorKind::HostUnknown | ErrorKind::Unavailable)
+}

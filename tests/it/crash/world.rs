@@ -1,0 +1,462 @@
+//! What a crash may leave, as a value: the contract of `mod.rs` in code. Knows no mount and no clock.
+//!
+//! A [`World`] holds the names that may be there (one set of them, or two while a call was in flight), and
+//! for each file the versions that may be under its name: the acknowledged one first, then everything that
+//! was done since. Acknowledgement forgets all versions but the newest.
+
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+/// A file, whatever its name is.
+pub type Id = usize;
+
+/// What a name stands for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Node {
+    Folder,
+    File(Id),
+}
+
+/// Paths, relative to the mount.
+pub type Names = BTreeMap<String, Node>;
+
+/// What may be found under the name of a file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Version {
+    /// The file was never acknowledged: there may be none.
+    Nothing,
+    /// These bytes.
+    Bytes(Rc<Vec<u8>>),
+    /// A write that was in flight: the old bytes, with some of the new ones, from the first on.
+    Torn { old: Rc<Vec<u8>>, offset: usize, bytes: Rc<Vec<u8>> },
+    /// A symbolic link.
+    Link(String),
+}
+
+/// What was found in a mount.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Seen {
+    Folder,
+    File { bytes: Vec<u8>, mode: u32, time: u64 },
+    Link(String),
+}
+
+/// Everything that was found, by path.
+pub type Sight = BTreeMap<String, Seen>;
+
+/// One file, with all that may be true of it after a crash; the newest is last.
+#[derive(Debug, Clone)]
+pub struct File {
+    pub versions: Vec<Version>,
+    /// As the running mount shows it.
+    pub now: Rc<Vec<u8>>,
+    pub is_link: bool,
+    modes: Vec<u32>,
+    /// `None` where the mount's own clock has set the time.
+    times: Vec<Option<u64>>,
+    /// Its bytes changed since the last answer that published it: such answers take attributes along.
+    owed: bool,
+    /// A call that changes it was in flight.
+    unsure: bool,
+}
+
+impl File {
+    fn new(mode: u32) -> Self {
+        Self {
+            versions: vec![Version::Nothing],
+            now: Rc::default(),
+            is_link: false,
+            modes: vec![mode],
+            times: vec![None],
+            owed: true,
+            unsure: false,
+        }
+    }
+
+    fn push(&mut self, bytes: Vec<u8>) {
+        self.now = Rc::new(bytes);
+        self.versions.push(Version::Bytes(self.now.clone()));
+        self.times.push(None);
+        self.owed = true;
+    }
+
+    fn allows(&self, seen: &Seen) -> Result<(), String> {
+        let fits = self.versions.iter().any(|version| version.fits(seen));
+        if !fits {
+            return Err(format!("{} was found; allowed: {}", told(seen), self.told()));
+        }
+        let Seen::File { mode, time, .. } = seen else { return Ok(()) };
+        if !self.modes.contains(mode) {
+            return Err(format!("mode {mode:o} was found; allowed: {:?}", self.modes));
+        }
+        if !self.times.iter().any(|allowed| allowed.is_none_or(|allowed| allowed == *time)) {
+            return Err(format!("time {time} was found; allowed: {:?}", self.times));
+        }
+        Ok(())
+    }
+
+    fn told(&self) -> String {
+        let each: Vec<String> = self.versions.iter().map(Version::told).collect();
+        each.join(", ")
+    }
+}
+
+impl Version {
+    fn fits(&self, seen: &Seen) -> bool {
+        match (self, seen) {
+            (Self::Bytes(allowed), Seen::File { bytes, .. }) => **allowed == *bytes,
+            (Self::Torn { old, offset, bytes }, Seen::File { bytes: found, .. }) => {
+                let tail = found.get(*offset..).unwrap_or_default();
+                let arrived = tail.iter().zip(bytes.iter()).take_while(|(a, b)| a == b).count();
+                overlay(old, *offset, &bytes[..arrived]) == *found
+            }
+            (Self::Link(target), Seen::Link(found)) => target == found,
+            _ => false,
+        }
+    }
+
+    fn told(&self) -> String {
+        match self {
+            Self::Nothing => "nothing".to_owned(),
+            Self::Bytes(bytes) => digest(bytes),
+            Self::Torn { old, offset, bytes } => {
+                format!("{} with a part of {} from {offset} on", digest(old), digest(bytes))
+            }
+            Self::Link(target) => format!("a link to {target}"),
+        }
+    }
+}
+
+fn told(seen: &Seen) -> String {
+    match seen {
+        Seen::Folder => "a folder".to_owned(),
+        Seen::File { bytes, .. } => digest(bytes),
+        Seen::Link(target) => format!("a link to {target}"),
+    }
+}
+
+fn digest(bytes: &[u8]) -> String {
+    format!("{} bytes (crc {:08x})", bytes.len(), crc32fast::hash(bytes))
+}
+
+/// `old`, with `bytes` over it from `offset` on, and zeros where there was nothing.
+fn overlay(old: &[u8], offset: usize, bytes: &[u8]) -> Vec<u8> {
+    let mut new = old.to_vec();
+    if !bytes.is_empty() {
+        new.resize(new.len().max(offset + bytes.len()), 0);
+        new[offset..offset + bytes.len()].copy_from_slice(bytes);
+    }
+    new
+}
+
+/// A change of names.
+#[derive(Debug, Clone)]
+pub enum Change<'a> {
+    Create { path: &'a str, mode: u32 },
+    Link { path: &'a str, target: &'a str },
+    Mkdir(&'a str),
+    Rmdir(&'a str),
+    Unlink(&'a str),
+    Rename { from: &'a str, to: &'a str },
+}
+
+/// A change that was thought through: what is there when it has happened.
+#[derive(Debug)]
+pub struct Planned {
+    names: Names,
+    /// The file that was made, or that goes by another identity from now on.
+    pub made: Option<Id>,
+}
+
+/// What may be there after a crash.
+#[derive(Debug, Clone)]
+pub struct World {
+    /// The newest is last; more than one only after a call in flight.
+    names: Vec<Names>,
+    files: Vec<File>,
+}
+
+/// Nothing at all.
+impl Default for World {
+    fn default() -> Self {
+        Self { names: vec![Names::new()], files: Vec::new() }
+    }
+}
+
+impl World {
+    /// The names of the running mount.
+    pub fn names(&self) -> &Names {
+        self.names.last().expect("there is always one")
+    }
+
+    /// What a path stands for in the running mount.
+    pub fn node(&self, path: &str) -> Option<Node> {
+        self.names().get(path).copied()
+    }
+
+    /// The file at a path.
+    pub fn file_at(&self, path: &str) -> Option<Id> {
+        match self.node(path)? {
+            Node::File(id) => Some(id),
+            Node::Folder => None,
+        }
+    }
+
+    /// A file.
+    pub fn file(&self, id: Id) -> &File {
+        &self.files[id]
+    }
+
+    /// Thinks a change through; `None` where it must be refused.
+    pub fn plan(&mut self, change: &Change<'_>) -> Option<Planned> {
+        let mut names = self.names().clone();
+        let has_parent = |names: &Names, path: &str| {
+            path.rsplit_once('/').is_none_or(|(parent, _)| names.get(parent) == Some(&Node::Folder))
+        };
+        let is_empty = |names: &Names, path: &str| !names.keys().any(|name| is_below(name, path));
+        let mut made = None;
+        match *change {
+            Change::Create { path, .. } | Change::Link { path, .. } => {
+                if names.contains_key(path) || !has_parent(&names, path) {
+                    return None;
+                }
+                let file = match *change {
+                    Change::Create { mode, .. } => File::new(mode),
+                    Change::Link { target, .. } => File {
+                        versions: vec![Version::Link(target.to_owned())],
+                        is_link: true,
+                        ..File::new(0o777)
+                    },
+                    _ => return None,
+                };
+                self.files.push(file);
+                made = Some(self.files.len() - 1);
+                names.insert(path.to_owned(), Node::File(self.files.len() - 1));
+            }
+            Change::Mkdir(path) => {
+                if names.contains_key(path) || !has_parent(&names, path) {
+                    return None;
+                }
+                names.insert(path.to_owned(), Node::Folder);
+            }
+            Change::Rmdir(path) => {
+                if names.get(path) != Some(&Node::Folder) || !is_empty(&names, path) {
+                    return None;
+                }
+                names.remove(path);
+            }
+            Change::Unlink(path) => {
+                if !matches!(names.get(path), Some(Node::File(_))) {
+                    return None;
+                }
+                names.remove(path);
+            }
+            Change::Rename { from, to } => {
+                let (source, target) = (*names.get(from)?, names.get(to).copied());
+                if from == to {
+                    return Some(Planned { names, made });
+                }
+                match (source, target) {
+                    _ if !has_parent(&names, to) => return None,
+                    (Node::Folder, _) if is_below(to, from) => return None,
+                    (Node::Folder, Some(Node::Folder)) if !is_empty(&names, to) => return None,
+                    (Node::Folder, Some(Node::File(_))) | (Node::File(_), Some(Node::Folder)) => return None,
+                    _ => {}
+                }
+                names.remove(to);
+                match source {
+                    Node::File(id) => {
+                        let over =
+                            target.and_then(|node| if let Node::File(id) = node { Some(id) } else { None });
+                        let id = self.over(id, over).inspect(|new| made = Some(*new)).unwrap_or(id);
+                        names.remove(from);
+                        names.insert(to.to_owned(), Node::File(id));
+                    }
+                    Node::Folder => {
+                        let moved: Vec<String> = names
+                            .keys()
+                            .filter(|name| *name == from || is_below(name, from))
+                            .cloned()
+                            .collect();
+                        for name in moved {
+                            let node = names.remove(&name)?;
+                            names.insert(format!("{to}{}", &name[from.len()..]), node);
+                        }
+                    }
+                }
+            }
+        }
+        Some(Planned { names, made })
+    }
+
+    /// A file that was never acknowledged takes the place of another: until it is, a crash may show what was
+    /// there before.
+    fn over(&mut self, id: Id, replaced: Option<Id>) -> Option<Id> {
+        let replaced = &self.files[replaced?];
+        let file = &self.files[id];
+        if file.versions[0] != Version::Nothing {
+            return None;
+        }
+        let mut heir = file.clone();
+        heir.versions = replaced.versions.iter().chain(&file.versions[1..]).cloned().collect();
+        heir.modes = replaced.modes.iter().chain(&file.modes).copied().collect();
+        heir.times = replaced.times.iter().chain(&file.times).copied().collect();
+        self.files.push(heir);
+        Some(self.files.len() - 1)
+    }
+
+    /// The change has happened.
+    pub fn happened(&mut self, planned: Planned) {
+        self.names = vec![planned.names];
+    }
+
+    /// The change may have happened.
+    pub fn may_have_happened(&mut self, planned: Planned) {
+        self.names.push(planned.names);
+    }
+
+    /// The bytes of a file are others now.
+    pub fn write(&mut self, id: Id, offset: usize, bytes: &[u8]) {
+        let file = &mut self.files[id];
+        file.push(overlay(&file.now, offset, bytes));
+    }
+
+    /// A part of a write may have happened.
+    pub fn may_write(&mut self, id: Id, offset: usize, bytes: Vec<u8>) {
+        let file = &mut self.files[id];
+        file.versions.push(Version::Torn { old: file.now.clone(), offset, bytes: Rc::new(bytes) });
+        file.times.push(None);
+        file.unsure = true;
+    }
+
+    /// A file was cut off, or lengthened by zeros.
+    pub fn resize(&mut self, id: Id, size: usize) {
+        let file = &mut self.files[id];
+        let mut bytes = file.now.to_vec();
+        bytes.resize(size, 0);
+        file.push(bytes);
+    }
+
+    /// The same, in flight.
+    pub fn may_resize(&mut self, id: Id, size: usize) {
+        self.resize(id, size);
+        self.files[id].unsure = true;
+    }
+
+    /// chmod(2), done or in flight.
+    pub fn set_mode(&mut self, id: Id, mode: u32) {
+        self.files[id].modes.push(mode);
+    }
+
+    /// utimes(2), done or in flight.
+    pub fn set_time(&mut self, id: Id, time: u64) {
+        self.files[id].times.push(Some(time));
+    }
+
+    /// fsync has answered: what the running mount shows is what a crash leaves.
+    pub fn synced(&mut self, id: Id) {
+        let file = &mut self.files[id];
+        let last = file.versions.len() - 1;
+        file.versions.drain(..last);
+        if file.owed {
+            newest_only(&mut file.modes);
+            newest_only(&mut file.times);
+        }
+    }
+
+    /// An answer that publishes: as fsync, and later attributes are a matter of their own.
+    pub fn published(&mut self, id: Id) {
+        self.synced(id);
+        self.files[id].owed = false;
+    }
+
+    /// `filescomfs sync` has answered for everything.
+    pub fn all_published(&mut self) {
+        for id in 0..self.files.len() {
+            self.published(id);
+            newest_only(&mut self.files[id].modes);
+            newest_only(&mut self.files[id].times);
+        }
+    }
+
+    /// Was what is there allowed? Then this is what is there from now on, and the bytes that were written,
+    /// never acknowledged, and are not under their names are told: they must be set aside somewhere.
+    pub fn found(&self, sight: &Sight) -> Result<(Self, Vec<(String, Rc<Vec<u8>>)>), String> {
+        let mut complaints = Vec::new();
+        for names in self.names.iter().rev() {
+            let wrong = self.complaints(names, sight);
+            if wrong.is_empty() {
+                return Ok(self.settled(names, sight));
+            }
+            complaints.push(wrong.join("\n  "));
+        }
+        Err(format!("  {}", complaints.join("\nnor, as before the call in flight:\n  ")))
+    }
+
+    fn complaints(&self, names: &Names, sight: &Sight) -> Vec<String> {
+        let mut wrong = Vec::new();
+        for (path, node) in names {
+            match (node, sight.get(path)) {
+                (Node::Folder, Some(Seen::Folder)) => {}
+                (Node::Folder, found) => {
+                    wrong.push(format!("{path}/ is missing; found: {:?}", found.map(told)));
+                }
+                (Node::File(id), None) => {
+                    if !self.files[*id].versions.contains(&Version::Nothing) {
+                        wrong.push(format!("{path} is missing; allowed: {}", self.files[*id].told()));
+                    }
+                }
+                (Node::File(id), Some(seen)) => {
+                    wrong.extend(self.files[*id].allows(seen).err().map(|why| format!("{path}: {why}")));
+                }
+            }
+        }
+        let invented = sight.iter().filter(|(path, _)| !names.contains_key(*path));
+        wrong.extend(invented.map(|(path, seen)| format!("{path} is there, {}, and must not", told(seen))));
+        wrong
+    }
+
+    fn settled(&self, names: &Names, sight: &Sight) -> (Self, Vec<(String, Rc<Vec<u8>>)>) {
+        let mut world = Self::default();
+        let mut unpublished = Vec::new();
+        for (path, seen) in sight {
+            let node = match seen {
+                Seen::Folder => Node::Folder,
+                Seen::File { bytes, mode, time } => {
+                    let now = Rc::new(bytes.clone());
+                    world.files.push(File {
+                        versions: vec![Version::Bytes(now.clone())],
+                        now,
+                        times: vec![Some(*time)],
+                        owed: false,
+                        ..File::new(*mode)
+                    });
+                    Node::File(world.files.len() - 1)
+                }
+                Seen::Link(target) => {
+                    let versions = vec![Version::Link(target.clone())];
+                    world.files.push(File { versions, is_link: true, owed: false, ..File::new(0o777) });
+                    Node::File(world.files.len() - 1)
+                }
+            };
+            world.names[0].insert(path.clone(), node);
+        }
+        for (path, node) in names {
+            let Node::File(id) = node else { continue };
+            let file = &self.files[*id];
+            let is_there = matches!(sight.get(path), Some(Seen::File { bytes, .. }) if *bytes == *file.now);
+            if !is_there && !file.is_link && !file.unsure && !file.now.is_empty() {
+                unpublished.push((path.clone(), file.now.clone()));
+            }
+        }
+        (world, unpublished)
+    }
+}
+
+fn is_below(path: &str, folder: &str) -> bool {
+    path.strip_prefix(folder).is_some_and(|rest| rest.starts_with('/'))
+}
+
+fn newest_only<T>(of: &mut Vec<T>) {
+    of.drain(..of.len() - 1);
+}

@@ -141,7 +141,7 @@ What is owed to Files.com, and the log. Not to be deleted.
 What may be thrown away.
 .TP
 \fI/run/filescomfs\fR, \fI$XDG_RUNTIME_DIR/filescomfs\fR
-Sockets by which \fBstatus\fR and \fBumount\fR speak with mounts.
+Sockets by which \fBstatus\fR, \fBsync\fR, \fBheld\fR, \fBrefresh\fR and \fBumount\fR speak with mounts.
 .SH EXAMPLES
 .nf
 filescomfs test mysite:/backups \-\-api\-key\-file key \-\-write

@@ -188,10 +188,11 @@ impl Filesystem {
         self.errands.notify_one();
     }
 
-    /// Lets go of local bytes that nothing refers to any more.
+    /// Lets go of local bytes that nothing refers to any more, once the journal says so too: a crash in
+    /// between would find a file that is owed and has no bytes.
     fn drop_content(&self, id: ContentId) {
-        self.journal.note(crate::local::journal::Fact::Settled(id));
-        self.store.remove(id);
+        let store = self.store.clone();
+        self.journal.note_then(crate::local::journal::Fact::Settled(id), move || store.remove(id));
     }
 
     /// Tells kernel and disk what a listing changed.

@@ -254,7 +254,7 @@ impl Filesystem {
             {
                 file.local = Local::Nowhere;
                 drop(core);
-                self.store.remove(job.id);
+                self.drop_content(job.id);
             }
         }
         failpoint::reach("publish.cached");

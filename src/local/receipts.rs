@@ -6,18 +6,17 @@
 //! version that it is of and no other ([`Receipt::is_of`]). One thread writes and reads, all that waits
 //! in one transaction. Beyond [`LIMIT`] receipts the oldest go.
 
+mod table;
+
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::JoinHandle;
 
-use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
+use rusqlite::{Connection, OptionalExtension};
 use tokio::sync::oneshot;
 
-use crate::model::digest::Md5;
 use crate::model::failure::Failure;
-use crate::model::moment::Moment;
 use crate::model::path::RemotePath;
-use crate::model::proof::Basis;
 use crate::model::receipt::Receipt;
 
 /// How many receipts are kept; about 150 bytes each.
@@ -27,17 +26,6 @@ const CHECK_EVERY: u32 = 4096;
 
 /// Version of the table; kept in SQLite's `user_version`.
 const VERSION: i64 = 1;
-
-const TABLE: &str = "CREATE TABLE receipts (
-    seq INTEGER PRIMARY KEY, folder TEXT NOT NULL, name TEXT NOT NULL,
-    size INTEGER NOT NULL, md5 TEXT NOT NULL, there TEXT, basis TEXT NOT NULL,
-    created INTEGER, created_nanos INTEGER, changed INTEGER, changed_nanos INTEGER,
-    uploaded INTEGER NOT NULL, uploaded_nanos INTEGER NOT NULL
-) STRICT;
-CREATE UNIQUE INDEX by_path ON receipts (folder, name);";
-
-const COLUMNS: &str = "folder, name, size, md5, there, basis, created, created_nanos, changed, \
-                       changed_nanos, uploaded, uploaded_nanos";
 
 enum Order {
     Given(Box<Receipt>),
@@ -161,7 +149,10 @@ fn open(path: &Path) -> rusqlite::Result<Connection> {
     match connection.query_row("PRAGMA user_version", [], |row| row.get(0)).optional()? {
         Some(VERSION) => {}
         Some(0) | None => {
-            connection.execute_batch(&format!("BEGIN; {TABLE} PRAGMA user_version = {VERSION}; COMMIT;"))?;
+            connection.execute_batch(&format!(
+                "BEGIN; {} PRAGMA user_version = {VERSION}; COMMIT;",
+                table::TABLE
+            ))?;
         }
         Some(_) => return Err(rusqlite::Error::InvalidQuery),
     }
@@ -171,20 +162,13 @@ fn open(path: &Path) -> rusqlite::Result<Connection> {
 
 /// Moves the file out of the way, with what SQLite keeps beside it.
 fn set_aside(path: &Path, why: &rusqlite::Error) {
-    let beside = |path: &Path, ending: &str| {
-        let mut name = path.as_os_str().to_owned();
-        name.push(ending);
-        PathBuf::from(name)
-    };
-    let aside = (0u32..).map(|n| beside(path, &format!(".damaged.{n}"))).find(|aside| !aside.exists());
-    let Some(aside) = aside else { return };
-    tracing::warn!(
-        "{} cannot be used ({why}); it is set aside as {}, and the receipts of earlier uploads with it",
-        path.display(),
-        aside.display()
-    );
-    for ending in ["", "-wal", "-shm"] {
-        let _ = std::fs::rename(beside(path, ending), beside(&aside, ending));
+    let shown = path.display();
+    match super::journal::set_aside(path) {
+        Ok(aside) => tracing::warn!(
+            "{shown} cannot be used ({why}); it is set aside as {}, and the receipts of earlier uploads with it",
+            aside.display()
+        ),
+        Err(error) => tracing::warn!("{shown} cannot be used ({why}), nor set aside: {error}"),
     }
 }
 
@@ -223,32 +207,23 @@ impl Keeper {
         let transaction = self.connection.transaction()?;
         for order in orders {
             match order {
-                Order::Given(receipt) => give(&transaction, receipt)?,
-                Order::Moved(from, to) => rename(&transaction, from, to)?,
-                Order::Forgotten(path) => forget(&transaction, path)?,
-                Order::AllForgotten => drop(transaction.execute("DELETE FROM receipts", [])?),
+                Order::Given(receipt) => table::give(&transaction, receipt)?,
+                Order::Moved(from, to) => table::rename(&transaction, from, to)?,
+                Order::Forgotten(path) => table::forget(&transaction, path)?,
+                Order::AllForgotten => table::empty(&transaction)?,
                 Order::Ask(..) => {}
             }
         }
         self.written += orders.len() as u32;
         if self.written >= self.check_every {
             self.written = 0;
-            transaction.execute(
-                "DELETE FROM receipts WHERE seq <= (SELECT seq FROM receipts ORDER BY seq DESC LIMIT 1 OFFSET ?1)",
-                [self.limit],
-            )?;
+            table::trim(&transaction, self.limit)?;
         }
         transaction.commit()
     }
 
     fn read(&mut self, folder: &RemotePath, name: Option<&str>) -> rusqlite::Result<Vec<Receipt>> {
-        let only = if name.is_some() { "name = ?2" } else { "?2 IS NULL" };
-        let text = format!("SELECT {COLUMNS} FROM receipts WHERE folder = ?1 AND {only}");
-        let receipts = {
-            let mut query = self.connection.prepare_cached(&text)?;
-            let rows = query.query_map(params![folder.as_str(), name], receipt)?;
-            rows.collect::<rusqlite::Result<Vec<Receipt>>>()
-        };
+        let receipts = table::read(&self.connection, folder, name);
         if let Err(error) = &receipts {
             self.renew_after(error);
         }
@@ -270,78 +245,12 @@ impl Keeper {
     }
 }
 
-fn give(to: &Transaction<'_>, receipt: &Receipt) -> rusqlite::Result<()> {
-    let Some(folder) = receipt.path.parent() else { return Ok(()) };
-    let text = format!(
-        "INSERT OR REPLACE INTO receipts ({COLUMNS}) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)"
-    );
-    to.prepare_cached(&text)?.execute(params![
-        folder.as_str(),
-        receipt.path.name(),
-        receipt.size as i64,
-        receipt.md5.to_string(),
-        receipt.there.map(|md5| md5.to_string()),
-        receipt.basis.name(),
-        receipt.created.map(|at| at.seconds),
-        receipt.created.map(|at| at.nanos),
-        receipt.changed.map(|at| at.seconds),
-        receipt.changed.map(|at| at.nanos),
-        receipt.uploaded.seconds,
-        receipt.uploaded.nanos,
-    ])?;
-    Ok(())
-}
-
-fn forget(from: &Transaction<'_>, path: &RemotePath) -> rusqlite::Result<()> {
-    let Some(folder) = path.parent() else { return Ok(()) };
-    from.prepare_cached("DELETE FROM receipts WHERE folder = ?1 AND name = ?2")?
-        .execute([folder.as_str(), path.name()])?;
-    Ok(())
-}
-
-/// A file, or a folder with all below it. `0` is the character behind `/`.
-fn rename(within: &Transaction<'_>, from: &RemotePath, to: &RemotePath) -> rusqlite::Result<()> {
-    let (Some(old), Some(new)) = (from.parent(), to.parent()) else { return Ok(()) };
-    forget(within, to)?;
-    within
-        .prepare_cached("UPDATE receipts SET folder = ?3, name = ?4 WHERE folder = ?1 AND name = ?2")?
-        .execute([old.as_str(), from.name(), new.as_str(), to.name()])?;
-    within
-        .prepare_cached(
-            "UPDATE OR REPLACE receipts SET folder = ?2 || substr(folder, length(?1) + 1)
-             WHERE folder = ?1 OR (folder > ?1 || '/' AND folder < ?1 || '0')",
-        )?
-        .execute([from.as_str(), to.as_str()])?;
-    Ok(())
-}
-
-fn receipt(row: &Row<'_>) -> rusqlite::Result<Receipt> {
-    let misread = |at: usize, text: &str| {
-        let what = format!("{text:?} makes no sense").into();
-        rusqlite::Error::FromSqlConversionFailure(at, rusqlite::types::Type::Text, what)
-    };
-    let md5 = |at: usize, text: String| text.parse::<Md5>().map_err(|_| misread(at, &text));
-    let moment = |at: usize| -> rusqlite::Result<Option<Moment>> {
-        let parts = row.get::<_, Option<i64>>(at)?.zip(row.get(at + 1)?);
-        Ok(parts.map(|(seconds, nanos)| Moment { seconds, nanos }))
-    };
-    let (folder, name, basis): (String, String, String) = (row.get(0)?, row.get(1)?, row.get(5)?);
-    let path = format!("{folder}/{name}");
-    Ok(Receipt {
-        path: RemotePath::parse(&path).ok_or_else(|| misread(1, &path))?,
-        size: row.get::<_, i64>(2)? as u64,
-        md5: md5(3, row.get(3)?)?,
-        there: row.get::<_, Option<String>>(4)?.map(|text| md5(4, text)).transpose()?,
-        basis: Basis::from_name(&basis).ok_or_else(|| misread(5, &basis))?,
-        created: moment(6)?,
-        changed: moment(8)?,
-        uploaded: Moment { seconds: row.get(10)?, nanos: row.get(11)? },
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::digest::Md5;
+    use crate::model::moment::Moment;
+    use crate::model::proof::Basis;
 
     fn at(path: &str) -> RemotePath {
         RemotePath::parse(path).unwrap()
@@ -426,12 +335,12 @@ mod tests {
         let receipts = Receipts::open(&path).unwrap();
         receipts.give(made("f", b"x"));
         assert_eq!(receipts.at(&at("f")).await.unwrap(), Some(made("f", b"x")));
-        assert!(dir.path().join("receipts.sqlite.damaged.0").exists());
+        assert!(dir.path().join("receipts.sqlite.damaged.1").exists());
         drop(receipts);
         Connection::open(&path).unwrap().execute("UPDATE receipts SET md5 = 'zz'", []).unwrap();
         let receipts = Receipts::open(&path).unwrap();
         assert!(receipts.at(&at("f")).await.is_err());
         assert_eq!(receipts.at(&at("f")).await.unwrap(), None);
-        assert!(dir.path().join("receipts.sqlite.damaged.1").exists());
+        assert!(dir.path().join("receipts.sqlite.damaged.2").exists());
     }
 }

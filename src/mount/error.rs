@@ -3,6 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 
+use crate::local::journal::OpenError;
 use crate::local::lock::LockError;
 use crate::model::path::RemotePath;
 use crate::remote;
@@ -47,8 +48,8 @@ pub enum MountError {
     Journal {
         /// The file.
         path: PathBuf,
-        /// What SQLite said.
-        error: rusqlite::Error,
+        /// Why not.
+        error: OpenError,
     },
     /// No file of receipts can be kept.
     #[error("{} cannot be made: {error}; check that the state folder can be written", path.display())]

@@ -1,37 +1,46 @@
 //! Facts that must survive a crash: which files are whole in the spool and owed, which folders and
 //! attributes, and which changes of names Files.com must still make.
 //!
-//! SQLite keeps them, a table for each kind (write-ahead log, `synchronous=FULL`), written by one thread that takes all facts
-//! that wait into one transaction. A fact is true for the next mount once [`Journal::commit`] has
+//! SQLite keeps them, a table for each kind (write-ahead log, `synchronous=FULL`, a checksum in each row),
+//! written by one thread that takes all facts that wait into one transaction. A fact is true for the next mount once [`Journal::commit`] has
 //! answered. After a write that failed nothing here can be believed, so every later one fails too.
 
+#[cfg(test)]
+mod damage;
 mod entries;
 mod fact;
+mod open;
 mod owed;
 mod place;
+mod rows;
 mod steps;
 
 use std::path::Path;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::JoinHandle;
 
-use rusqlite::{Connection, OpenFlags, OptionalExtension, Transaction};
+use rusqlite::{Connection, Transaction};
 use tokio::sync::oneshot;
 
 pub use self::fact::{EntryDebt, Fact, Facts, Owed, OwedEntry};
+pub use self::open::{OpenError, kept_aside, set_aside};
 pub use self::place::Place;
 use super::failpoint;
 use crate::model::failure::Failure;
 
 /// Version of the tables; kept in SQLite's `user_version`.
-const VERSION: i64 = 2;
+const VERSION: i64 = 3;
 
 struct Order {
     /// Become true together, or not at all. None at all only asks to be told when what came before is
     /// written.
     facts: Vec<Fact>,
     answer: Option<oneshot::Sender<Result<(), Failure>>>,
+    then: Option<Then>,
 }
+
+/// What may be done once a fact is on the disk. Never done when it could not be written.
+struct Then(Box<dyn FnOnce() + Send>);
 
 /// The way to the one thread that writes.
 #[derive(Debug)]
@@ -42,34 +51,25 @@ pub struct Journal {
 
 impl Journal {
     /// Opens or creates the journal and tells what an earlier mount left true.
-    pub fn open(path: &Path) -> rusqlite::Result<(Self, Facts)> {
-        let connection = Connection::open(path)?;
-        connection.pragma_update(None, "journal_mode", "WAL")?;
-        connection.pragma_update(None, "synchronous", "FULL")?;
-        let version: Option<i64> =
-            connection.query_row("PRAGMA user_version", [], |row| row.get(0)).optional()?;
-        match version {
-            Some(VERSION) => {}
-            Some(0) | None => create(&connection)?,
-            Some(_) => return Err(rusqlite::Error::InvalidQuery),
-        }
-        let facts = read(&connection)?;
+    ///
+    /// # Errors
+    /// Nothing of the file was changed then.
+    pub fn open(path: &Path) -> Result<(Self, Facts), OpenError> {
+        let (connection, facts) = open::open(path)?;
         let (orders, inbox) = channel();
         let writer = std::thread::Builder::new()
             .name("journal".into())
             .spawn(move || write(connection, &inbox))
-            .map_err(|_| rusqlite::Error::InvalidQuery)?;
+            .map_err(|_| OpenError::Refused(rusqlite::Error::InvalidQuery))?;
         Ok((Self { orders: Some(orders), writer: Some(writer) }, facts))
     }
 
     /// What a journal says, for those who only look: nothing is made, and no fact is written.
-    pub fn look(path: &Path) -> rusqlite::Result<Facts> {
-        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let connection = Connection::open_with_flags(path, flags)?;
-        match connection.query_row("PRAGMA user_version", [], |row| row.get(0))? {
-            VERSION => read(&connection),
-            _ => Err(rusqlite::Error::InvalidQuery),
-        }
+    ///
+    /// # Errors
+    /// As for [`Self::open`]; also where there is no journal.
+    pub fn look(path: &Path) -> Result<Facts, OpenError> {
+        open::look(path)
     }
 
     /// Writes a fact without waiting for it: it survives a crash of the process soon, and a power
@@ -81,7 +81,14 @@ impl Journal {
     /// The same for several that become true together.
     pub fn note_all(&self, facts: Vec<Fact>) {
         if let Some(orders) = self.orders.as_ref().filter(|_| !facts.is_empty()) {
-            let _ = orders.send(Order { facts, answer: None });
+            let _ = orders.send(Order { facts, answer: None, then: None });
+        }
+    }
+
+    /// The same, and `then` once it is on the disk: what a fact speaks of goes after the fact.
+    pub fn note_then(&self, fact: Fact, then: impl FnOnce() + Send + 'static) {
+        if let Some(orders) = &self.orders {
+            let _ = orders.send(Order { facts: vec![fact], answer: None, then: Some(Then(Box::new(then))) });
         }
     }
 
@@ -94,7 +101,7 @@ impl Journal {
     /// Waits until every fact that was noted before is on the disk.
     pub async fn flush(&self) -> Result<(), Failure> {
         let (answer, outcome) = oneshot::channel();
-        let order = Order { facts: Vec::new(), answer: Some(answer) };
+        let order = Order { facts: Vec::new(), answer: Some(answer), then: None };
         let sent = self.orders.as_ref().is_some_and(|orders| orders.send(order).is_ok());
         let gone = || Failure::new(libc::EIO, "the journal is closed");
         if !sent {
@@ -111,15 +118,6 @@ impl Drop for Journal {
             let _ = writer.join();
         }
     }
-}
-
-fn read(connection: &Connection) -> rusqlite::Result<Facts> {
-    Ok(Facts {
-        owed: owed::read(connection)?,
-        entries: entries::read(connection)?,
-        steps: steps::read(connection)?,
-        place: place::read(connection)?,
-    })
 }
 
 fn create(connection: &Connection) -> rusqlite::Result<()> {
@@ -147,6 +145,9 @@ fn write(mut connection: Connection, inbox: &Receiver<Order>) {
         for order in orders {
             if let Some(answer) = order.answer {
                 let _ = answer.send(broken.clone().map_or(Ok(()), Err));
+            }
+            if let (Some(Then(then)), None) = (order.then, &broken) {
+                then();
             }
         }
     }
@@ -218,6 +219,21 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn bytes_go_after_their_fact() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("journal.sqlite");
+        let (journal, _) = Journal::open(&path).unwrap();
+        journal.commit(Fact::Owed(owed(1, "a"))).await.unwrap();
+        let (tell, told) = channel();
+        let look = path.clone();
+        journal.note_then(Fact::Settled(ContentId(1)), move || {
+            let facts = owed::read(&Connection::open(&look).unwrap()).unwrap();
+            tell.send(facts.is_empty()).unwrap();
+        });
+        assert!(told.recv().unwrap(), "the fact is still there when its bytes may go");
+    }
+
+    #[tokio::test]
     async fn every_kind_of_fact_comes_back_and_goes() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("journal.sqlite");
@@ -256,6 +272,9 @@ mod tests {
         let path = dir.path().join("journal.sqlite");
         drop(Journal::open(&path).unwrap());
         Connection::open(&path).unwrap().pragma_update(None, "user_version", 99).unwrap();
-        assert!(Journal::open(&path).is_err() && Journal::look(&path).is_err());
+        let before = std::fs::read(&path).unwrap();
+        assert!(matches!(Journal::open(&path), Err(OpenError::Version(99))));
+        assert!(matches!(Journal::look(&path), Err(OpenError::Version(99))));
+        assert!(std::fs::read(&path).unwrap() == before);
     }
 }

@@ -96,12 +96,19 @@ fn campaign(options: &[&str]) {
                     }
                     let (seed, first) = (base.wrapping_add(n as u64), first + n * 6);
                     let history = History::of(seed, LIVES, first);
+                    let start = std::time::Instant::now();
                     match run(&history, options) {
                         Ok(report) => {
+                            eprintln!(
+                                "history {n} of {count}: {} kills in {:?}",
+                                report.kills,
+                                start.elapsed()
+                            );
                             died_at.lock().unwrap().extend(report.died_at);
                             kills.fetch_add(report.kills, Ordering::Relaxed);
                         }
                         Err(violation) => {
+                            eprintln!("history {n} is broken: {}", violation.what);
                             broken.lock().unwrap().get_or_insert((seed, first, history, violation));
                             return;
                         }

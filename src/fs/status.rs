@@ -35,7 +35,7 @@ pub struct Remainder {
     pub errors: Vec<OwedFile>,
     /// Changes of names and attributes that Files.com was not told of.
     pub attributes: u64,
-    /// Some of those that only wait for their turn: [`SHOWN`] at most.
+    /// Some of those that only wait for their turn: some twenty at most.
     pub waiting: Vec<OwedFile>,
 }
 

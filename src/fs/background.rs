@@ -59,9 +59,14 @@ impl Filesystem {
             }
             let seconds = since.elapsed().as_secs();
             tracing::info!("Files.com can be reached again, after {seconds} s; what waited goes on");
-            self.core().queue.hurry_failed(Instant::now());
-            self.errands.notify_one();
+            self.try_again();
         }
+    }
+
+    /// What kept Files.com from taking what is owed may be gone: what failed is tried again now.
+    pub fn try_again(&self) {
+        self.core().queue.hurry_failed(Instant::now());
+        self.errands.notify_one();
     }
 
     async fn carry_out(&self, errand: Errand) {

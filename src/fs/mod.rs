@@ -31,8 +31,10 @@ mod recover;
 mod refresh;
 mod remove;
 mod rename;
+mod resume;
 mod rules;
 mod scope;
+mod space;
 mod standing;
 mod status;
 mod steps;
@@ -57,8 +59,9 @@ pub use self::scope::Scope;
 pub use self::status::{OwedFile, Remainder};
 
 use self::core::{Core, Errand};
+use self::space::Space;
 use self::turns::Turns;
-use crate::local::journal::Journal;
+use crate::local::journal::{Fact, Journal};
 use crate::local::receipts::Receipts;
 use crate::local::store::Store;
 use crate::model::entry::Entry;
@@ -68,6 +71,7 @@ use crate::model::listing::Changes;
 use crate::model::moment::Moment;
 use crate::model::path::RemotePath;
 use crate::model::policy::{Close, Metadata, Verify};
+use crate::model::resume::Begun;
 use crate::model::tree::Tree;
 use crate::remote::{self, Client, Download, ErrorKind};
 
@@ -97,6 +101,8 @@ pub struct Filesystem {
     rules: Rules,
     /// Signed URLs that may still be used.
     downloads: Mutex<HashMap<Ino, Download>>,
+    /// Uploads of several parts that were begun and not settled.
+    uploads: Mutex<HashMap<ContentId, Begun>>,
     publishing: Turns,
     naming: Turns,
     listings: Turns,
@@ -109,6 +115,8 @@ pub struct Filesystem {
     /// An errand ended, well or not.
     outcomes: Notify,
     memory: Arc<Semaphore>,
+    /// The limit of the local disk.
+    space: Arc<Space>,
     /// Publications in the background: whoever waits for an answer finds room beside them.
     background: Semaphore,
     /// Changes of names in the background.
@@ -132,6 +140,7 @@ impl Filesystem {
         let reach = remote.reach();
         let mut tree = Tree::new(rules.folder.clone(), rules.defaults, now());
         tree.names = rules.names;
+        store.limit(rules.cache_size);
         let filesystem = Self {
             core: Mutex::new(Core::new(tree)),
             remote,
@@ -140,6 +149,7 @@ impl Filesystem {
             receipts,
             rules,
             downloads: Mutex::default(),
+            uploads: Mutex::default(),
             publishing: Turns::default(),
             naming: Turns::default(),
             listings: Turns::default(),
@@ -149,6 +159,7 @@ impl Filesystem {
             errands: Notify::new(),
             outcomes: Notify::new(),
             memory: Arc::new(Semaphore::new(PART_MEMORY)),
+            space: Arc::default(),
             background,
             stepping: Semaphore::new(STEPS),
             stale,
@@ -191,8 +202,12 @@ impl Filesystem {
     /// Lets go of local bytes that nothing refers to any more, once the journal says so too: a crash in
     /// between would find a file that is owed and has no bytes.
     fn drop_content(&self, id: ContentId) {
-        let store = self.store.clone();
-        self.journal.note_then(crate::local::journal::Fact::Settled(id), move || store.remove(id));
+        self.settled(id);
+        let (store, space) = (self.store.clone(), self.space.clone());
+        self.journal.note_then(Fact::Settled(id), move || {
+            store.remove(id);
+            space.changed();
+        });
     }
 
     /// Tells kernel and disk what a listing changed.
@@ -217,6 +232,13 @@ fn now() -> Moment {
 /// An error of the service as a caller is told it: its errno, what happened, and what to do.
 fn told(error: &remote::Error) -> Failure {
     Failure::new(error.errno(), format!("{error}; {}", error.remedy()))
+}
+
+/// The same, with a line in the log: the caller of a system call learns a number only.
+fn told_aloud(error: &remote::Error) -> Failure {
+    let failure = told(error);
+    tracing::warn!("{failure}");
+    failure
 }
 
 /// Will the same call fail again until a person changes something?

@@ -77,6 +77,8 @@ impl Filesystem {
                 core.backlog.restore(number, step);
             }
         }
+        self.take_up_uploads(plan.uploads);
+        plan.abandoned.into_iter().for_each(|id| self.journal.note(Fact::Abandoned(id)));
         let entries = plan.entries.into_iter().map(Untaken::Entry);
         for fact in entries.chain(plan.owed.into_iter().map(Untaken::Owed)) {
             self.take_up_or_keep(fact).await;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::core::{Core, Errand};
-use super::{Close, Filesystem, told};
+use super::{Close, Filesystem, told_aloud};
 use crate::local::failpoint;
 use crate::local::journal::Fact;
 use crate::model::backlog::Step;
@@ -36,7 +36,7 @@ impl Filesystem {
         if self.rules.close == Close::Verified {
             let published = look(&self.core())?;
             if let Some((path, _)) = published {
-                self.remote.delete(&path).await.map_err(|error| told(&error))?;
+                self.remote.delete(&path).await.map_err(|error| told_aloud(&error))?;
                 failpoint::reach("remove.there");
             }
         }
@@ -166,9 +166,9 @@ impl Filesystem {
     /// Deletes an empty folder and waits until it is gone: a new one of that name would be refused
     /// before.
     pub(super) async fn delete_folder(&self, path: &RemotePath) -> Result<(), Failure> {
-        self.remote.delete(path).await.map_err(|error| told(&error))?;
+        self.remote.delete(path).await.map_err(|error| told_aloud(&error))?;
         let (deadline, mut pause) = (Instant::now() + FOLDER_GOES, Duration::from_millis(20));
-        while self.remote.stat(path).await.map_err(|error| told(&error))?.is_some() {
+        while self.remote.stat(path).await.map_err(|error| told_aloud(&error))?.is_some() {
             if Instant::now() > deadline {
                 return Err(Failure::new(
                     libc::EIO,

@@ -9,7 +9,7 @@ use tokio::sync::{RwLockReadGuard, RwLockWriteGuard};
 use super::core::{Core, Errand};
 use super::make::SETTLE_FOLDER;
 use super::turns::Turn;
-use super::{Close, Filesystem, told};
+use super::{Close, Filesystem, told, told_aloud};
 use crate::local::failpoint;
 use crate::local::journal::Fact;
 use crate::model::backlog::Step;
@@ -126,7 +126,7 @@ impl Filesystem {
             subtree.into_iter().flat_map(|ino| self.facts_of(&core, ino)).collect::<Vec<Fact>>()
         };
         if before.is_empty() && !clear {
-            self.remote.rename(from, to, overwrite).await.map_err(|error| told(&error))?;
+            self.remote.rename(from, to, overwrite).await.map_err(|error| told_aloud(&error))?;
             failpoint::reach("rename.there");
             return Ok(Vec::new());
         }
@@ -146,7 +146,7 @@ impl Filesystem {
                 failpoint::reach("rename.cleared");
                 self.journal.commit(Fact::Taken(first)).await?;
             }
-            self.remote.rename(from, to, overwrite).await.map_err(|error| told(&error))
+            self.remote.rename(from, to, overwrite).await.map_err(|error| told_aloud(&error))
         };
         if let Err(failure) = moved.await {
             let mut back: Vec<Fact> = before.iter().flat_map(|fact| fact.moved(from, to)).collect();

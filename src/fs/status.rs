@@ -174,6 +174,8 @@ impl Filesystem {
                 "used": core.cached.used(),
                 "limit": self.rules.cache_size,
                 "owed": remainder.bytes,
+                "spool": self.store.spooled(),
+                "writers_waiting": self.writers_waiting(),
             },
         })
     }

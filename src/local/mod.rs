@@ -6,4 +6,5 @@ pub mod journal;
 pub mod lock;
 pub mod receipts;
 pub mod recovery;
+pub mod reserve;
 pub mod store;

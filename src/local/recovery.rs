@@ -2,7 +2,7 @@
 //!
 //! The mount and `filescomfs recover` make the same plan; the mount carries all of it out.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -12,6 +12,7 @@ use super::journal::{Facts, Owed, OwedEntry};
 use super::store::{self, Left};
 use crate::model::backlog::Step;
 use crate::model::ino::ContentId;
+use crate::model::resume::Begun;
 
 /// What the journal says against what the disk holds: decided before anything is touched.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -22,6 +23,10 @@ pub struct Recovery {
     pub entries: Vec<OwedEntry>,
     /// Whole and owed: published again.
     pub owed: Vec<Owed>,
+    /// Uploads of what is owed that go on where they were.
+    pub uploads: BTreeMap<ContentId, Begun>,
+    /// Uploads of what is owed no more: forgotten.
+    pub abandoned: Vec<ContentId>,
     /// In the spool, but no fact says what they are: set aside.
     pub unknown: Vec<ContentId>,
     /// Facts whose bytes are missing: told.
@@ -35,8 +40,9 @@ pub struct Recovery {
 impl Recovery {
     /// Decides what becomes of each fact, and of each file in the spool.
     pub fn plan(facts: Facts, mut left: Left) -> Self {
-        let mut plan = Self { steps: facts.steps, entries: facts.entries, ..Self::default() };
-        for fact in facts.owed {
+        let Facts { steps, entries, uploads, owed, .. } = facts;
+        let mut plan = Self { steps, entries, ..Self::default() };
+        for fact in owed {
             match left.spooled.remove(&fact.id) {
                 // Written on after the fsync that the fact is of: as after any crash, the file is what
                 // the disk has.
@@ -45,6 +51,10 @@ impl Recovery {
                 None => plan.broken.push(fact),
             }
         }
+        let is_owed = |id: ContentId| plan.owed.iter().any(|owed| owed.id == id);
+        let (going, abandoned) = uploads.into_iter().partition(|(id, _)| is_owed(*id));
+        plan.uploads = going;
+        plan.abandoned = BTreeMap::into_keys(abandoned).collect();
         plan.unknown.extend(left.spooled.into_keys());
         plan.cached = left.cached;
         plan
@@ -88,8 +98,6 @@ pub fn quarantined(state_dir: &Path) -> io::Result<Vec<PathBuf>> {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
-
     use super::*;
     use crate::model::attributes::Attributes;
     use crate::model::moment::Moment;
@@ -106,7 +114,23 @@ mod tests {
         let spooled = BTreeMap::from([(ContentId(1), 10), (ContentId(2), 3), (ContentId(9), 7)]);
         let left = Left { spooled, cached: BTreeSet::from([ContentId(4), ContentId(5)]) };
         let owed = vec![fact(1, 10), fact(2, 20), fact(3, 5), fact(4, 5)];
-        let plan = Recovery::plan(Facts { owed, ..Facts::default() }, left);
+        let begun = |reference: &str| Begun {
+            reference: reference.into(),
+            size: 10,
+            part_size: 5,
+            parallel: true,
+            written: Moment::default(),
+            parts: BTreeMap::new(),
+            completing: None,
+        };
+        let uploads = BTreeMap::from([
+            (ContentId(1), begun("a")),
+            (ContentId(4), begun("b")),
+            (ContentId(9), begun("c")),
+        ]);
+        let plan = Recovery::plan(Facts { owed, uploads, ..Facts::default() }, left);
+        assert_eq!(plan.uploads, BTreeMap::from([(ContentId(1), begun("a"))]));
+        assert_eq!(plan.abandoned, [ContentId(4), ContentId(9)]);
         assert_eq!(plan.owed, [fact(1, 10), fact(2, 3)], "with the sizes that the disk has");
         assert_eq!(plan.unknown, [ContentId(9)]);
         assert_eq!(plan.broken, [fact(3, 5)]);

@@ -26,6 +26,8 @@ pub mod ranges;
 pub mod readahead;
 pub mod receipt;
 pub mod rename;
+pub mod resume;
+pub mod room;
 pub mod siblings;
 pub mod temporary;
 pub mod tree;

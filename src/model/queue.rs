@@ -87,6 +87,11 @@ impl<K: Copy + Hash + Ord> Queue<K> {
         self.due.get(&key).is_some_and(|due| !due.taken)
     }
 
+    /// Everything that is planned or being carried out.
+    pub fn keys(&self) -> impl Iterator<Item = &K> {
+        self.due.keys()
+    }
+
     /// `key` is gone.
     pub fn forget(&mut self, key: K) {
         if let Some(due) = self.due.remove(&key) {

@@ -70,7 +70,7 @@ pub fn run(
             async move { desk.answer(request).await }
         }))
     };
-    let signals = runtime.spawn(obey(client, options.clone(), credentials, ending.clone()));
+    let signals = runtime.spawn(obey(fs.clone(), client, options.clone(), credentials, ending.clone()));
     ready();
     tracing::info!("{} is mounted on {}", options.source, options.mountpoint.display());
 
@@ -127,6 +127,7 @@ async fn last_drain(fs: &Filesystem, ending: &Ending) -> Remainder {
 
 /// SIGTERM, SIGINT and a request to stop end the mount in order; SIGHUP reads the credentials again.
 async fn obey(
+    fs: Arc<Filesystem>,
     client: Client,
     options: Options,
     credentials: impl Fn() -> Result<Credentials, String> + Send + Sync + 'static,
@@ -145,11 +146,13 @@ async fn obey(
             _ = hangup.recv() => match credentials() {
                 Ok(new) => {
                     client.replace_credentials(new);
+                    fs.try_again();
                     tracing::info!("the credentials were read again");
                 }
                 Err(error) => tracing::error!("the credentials stay as they were: {error}"),
             },
             _ = told.changed() => {
+                fs.end_waits();
                 tracing::info!("told to end: unmounting {}", options.mountpoint.display());
                 let mountpoint = options.mountpoint.clone();
                 // Lazily: programs that still use it keep what they have open, and nobody new comes in.

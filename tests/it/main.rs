@@ -3,6 +3,7 @@
 //! Everything is compared on the far side, in what the emulator holds. A machine without FUSE fails
 //! these tests: a skip would hide what they are for.
 
+mod alone;
 mod awkward;
 mod close;
 mod crash;
@@ -12,14 +13,19 @@ mod held;
 mod hostile;
 mod journaled;
 mod lifecycle;
+mod limits;
+mod misfortune;
 mod names;
 mod offline;
+mod outages;
 mod races;
 mod reading;
 mod recover;
 mod reference;
+mod resume;
 mod round_trips;
 mod semantics;
 mod stage;
 mod standing;
 mod steps;
+mod unknowns;

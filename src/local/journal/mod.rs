@@ -2,8 +2,10 @@
 //! attributes, and which changes of names Files.com must still make.
 //!
 //! SQLite keeps them, a table for each kind (write-ahead log, `synchronous=FULL`, a checksum in each row),
-//! written by one thread that takes all facts that wait into one transaction. A fact is true for the next mount once [`Journal::commit`] has
-//! answered. After a write that failed nothing here can be believed, so every later one fails too.
+//! written by one thread ([`writer`]). A fact is true for the next mount once [`Journal::commit`] has
+//! answered. After a write that failed nothing here can be believed, so every later one fails too. A disk
+//! without room is another matter: room is kept back for that ([`super::reserve`]), and where it does not
+//! suffice, facts wait in memory, in order, and whoever waits for them is told.
 
 #[cfg(test)]
 mod damage;
@@ -14,39 +16,33 @@ mod owed;
 mod place;
 mod rows;
 mod steps;
+mod uploads;
+mod writer;
 
 use std::path::Path;
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::Arc;
+use std::sync::mpsc::{Sender, channel};
 use std::thread::JoinHandle;
 
-use rusqlite::{Connection, Transaction};
+use rusqlite::Connection;
 use tokio::sync::oneshot;
 
 pub use self::fact::{EntryDebt, Fact, Facts, Owed, OwedEntry};
 pub use self::open::{OpenError, kept_aside, set_aside};
 pub use self::place::Place;
-use super::failpoint;
+use self::writer::{Order, Then};
+use super::reserve::Reserve;
 use crate::model::failure::Failure;
 
 /// Version of the tables; kept in SQLite's `user_version`.
 const VERSION: i64 = 3;
-
-struct Order {
-    /// Become true together, or not at all. None at all only asks to be told when what came before is
-    /// written.
-    facts: Vec<Fact>,
-    answer: Option<oneshot::Sender<Result<(), Failure>>>,
-    then: Option<Then>,
-}
-
-/// What may be done once a fact is on the disk. Never done when it could not be written.
-struct Then(Box<dyn FnOnce() + Send>);
 
 /// The way to the one thread that writes.
 #[derive(Debug)]
 pub struct Journal {
     orders: Option<Sender<Order>>,
     writer: Option<JoinHandle<()>>,
+    reserve: Arc<Reserve>,
 }
 
 impl Journal {
@@ -56,12 +52,21 @@ impl Journal {
     /// Nothing of the file was changed then.
     pub fn open(path: &Path) -> Result<(Self, Facts), OpenError> {
         let (connection, facts) = open::open(path)?;
+        let reserve = Arc::new(Reserve::keep(&path.with_extension("reserve")));
         let (orders, inbox) = channel();
         let writer = std::thread::Builder::new()
             .name("journal".into())
-            .spawn(move || write(connection, &inbox))
+            .spawn({
+                let reserve = reserve.clone();
+                move || writer::write(connection, &inbox, &reserve)
+            })
             .map_err(|_| OpenError::Refused(rusqlite::Error::InvalidQuery))?;
-        Ok((Self { orders: Some(orders), writer: Some(writer) }, facts))
+        Ok((Self { orders: Some(orders), writer: Some(writer), reserve }, facts))
+    }
+
+    /// Room for facts on a disk that is full of other things.
+    pub fn reserve(&self) -> &Reserve {
+        &self.reserve
     }
 
     /// What a journal says, for those who only look: nothing is made, and no fact is written.
@@ -122,73 +127,26 @@ impl Drop for Journal {
 
 fn create(connection: &Connection) -> rusqlite::Result<()> {
     connection.execute_batch("BEGIN;")?;
-    for table in [owed::TABLE, entries::TABLE, steps::TABLE, place::TABLE] {
+    for table in [owed::TABLE, entries::TABLE, steps::TABLE, uploads::TABLE, place::TABLE] {
         connection.execute_batch(table)?;
     }
     connection.pragma_update(None, "user_version", VERSION)?;
     connection.execute_batch("COMMIT;")
 }
 
-/// Until the last sender is gone: everything that waits becomes one transaction.
-fn write(mut connection: Connection, inbox: &Receiver<Order>) {
-    let mut broken: Option<Failure> = None;
-    while let Ok(first) = inbox.recv() {
-        let orders: Vec<Order> = std::iter::once(first).chain(inbox.try_iter()).collect();
-        if broken.is_none()
-            && let Err(error) = apply(&mut connection, &orders)
-        {
-            tracing::error!(
-                "the journal cannot be written ({error}); nothing new is accepted until the next mount"
-            );
-            broken = Some(Failure::new(libc::EIO, format!("the journal cannot be written: {error}")));
-        }
-        for order in orders {
-            if let Some(answer) = order.answer {
-                let _ = answer.send(broken.clone().map_or(Ok(()), Err));
-            }
-            if let (Some(Then(then)), None) = (order.then, &broken) {
-                then();
-            }
-        }
-    }
-}
-
-fn apply(connection: &mut Connection, orders: &[Order]) -> rusqlite::Result<()> {
-    let transaction = connection.transaction()?;
-    failpoint::broken("journal.before")
-        .map_err(|error| rusqlite::Error::ToSqlConversionFailure(error.into()))?;
-    failpoint::reach("journal.before");
-    for fact in orders.iter().flat_map(|order| &order.facts) {
-        write_down(&transaction, fact)?;
-    }
-    failpoint::reach("journal.written");
-    transaction.commit()?;
-    failpoint::reach("journal.after");
-    Ok(())
-}
-
-fn write_down(to: &Transaction<'_>, fact: &Fact) -> rusqlite::Result<()> {
-    match fact {
-        Fact::Owed(owed) => owed::insert(to, owed),
-        Fact::Settled(id) => owed::remove(to, *id),
-        Fact::Entry(entry) => entries::insert(to, entry),
-        Fact::EntrySettled(path) => entries::remove(to, path),
-        Fact::Planned(number, step) => steps::insert(to, *number, step),
-        Fact::Taken(number) => steps::remove(to, *number),
-        Fact::Mounted(place) => place::set(to, place),
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use super::*;
     use crate::model::attributes::Attributes;
     use crate::model::backlog::Step;
-    use crate::model::digest::Md5;
+    use crate::model::digest::{ETag, Md5};
     use crate::model::ino::ContentId;
     use crate::model::moment::Moment;
     use crate::model::path::RemotePath;
-    use crate::model::proof::Fingerprint;
+    use crate::model::proof::{Fingerprint, PartEvidence};
+    use crate::model::resume::Begun;
 
     fn owed(id: u64, path: &str) -> Owed {
         let mtime = Moment { seconds: -5, nanos: 7 };
@@ -264,6 +222,43 @@ mod tests {
         drop(journal);
         let facts = Journal::open(&path).unwrap().1;
         assert!(facts.is_empty() && facts.place == Some(place));
+    }
+
+    #[tokio::test]
+    async fn an_upload_that_was_begun_comes_back_until_its_bytes_are_settled() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("journal.sqlite");
+        let evidence = |bytes: &[u8], etag| PartEvidence { sent: Md5::of(bytes), etag };
+        let begun = Begun {
+            reference: "put-7".into(),
+            size: 50 << 20,
+            part_size: 16 << 20,
+            parallel: true,
+            written: Moment { seconds: 7, nanos: 8 },
+            parts: BTreeMap::new(),
+            completing: None,
+        };
+        let (journal, _) = Journal::open(&path).unwrap();
+        for id in [1, 2, 3] {
+            journal.note(Fact::Begun(ContentId(id), begun.clone()));
+        }
+        let parts =
+            [(1, evidence(b"1", ETag::Md5(Md5::of(b"1")))), (3, evidence(b"3", ETag::Opaque("null".into())))];
+        for (number, evidence) in parts.clone() {
+            journal.note(Fact::Sent(ContentId(2), number, evidence));
+        }
+        journal.note(Fact::Abandoned(ContentId(1)));
+        journal.note(Fact::Settled(ContentId(3)));
+        let to = RemotePath::parse("a/b").unwrap();
+        journal.commit(Fact::Completing(ContentId(2), to.clone())).await.unwrap();
+        drop(journal);
+        let (journal, facts) = Journal::open(&path).unwrap();
+        let known = Begun { parts: BTreeMap::from(parts), completing: Some(to), ..begun.clone() };
+        assert_eq!(facts.uploads, BTreeMap::from([(ContentId(2), known)]));
+        journal.commit(Fact::Begun(ContentId(2), begun.clone())).await.unwrap();
+        drop(journal);
+        let (_, facts) = Journal::open(&path).unwrap();
+        assert_eq!(facts.uploads, BTreeMap::from([(ContentId(2), begun)]), "parts of another upload");
     }
 
     #[test]

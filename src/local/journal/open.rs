@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
-use super::{Facts, VERSION, create, entries, owed, place, steps};
+use super::{Facts, VERSION, create, entries, owed, place, steps, uploads};
 use crate::local::durable;
 
 /// Why a journal cannot be used.
@@ -91,6 +91,7 @@ fn read(connection: &Connection) -> rusqlite::Result<Facts> {
         owed: owed::read(connection)?,
         entries: entries::read(connection)?,
         steps: steps::read(connection)?,
+        uploads: uploads::read(connection)?,
         place: place::read(connection)?,
     })
 }

@@ -20,6 +20,9 @@ pub enum Node {
 /// Paths, relative to the mount.
 pub type Names = BTreeMap<String, Node>;
 
+/// Bytes that were written and are not under their paths.
+pub type Unpublished = Vec<(String, Rc<Vec<u8>>)>;
+
 /// What may be found under the name of a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Version {
@@ -381,7 +384,7 @@ impl World {
 
     /// Was what is there allowed? Then this is what is there from now on, and the bytes that were written,
     /// never acknowledged, and are not under their names are told: they must be set aside somewhere.
-    pub fn found(&self, sight: &Sight) -> Result<(Self, Vec<(String, Rc<Vec<u8>>)>), String> {
+    pub fn found(&self, sight: &Sight) -> Result<(Self, Unpublished), String> {
         let mut complaints = Vec::new();
         for names in self.names.iter().rev() {
             let wrong = self.complaints(names, sight);
@@ -416,7 +419,7 @@ impl World {
         wrong
     }
 
-    fn settled(&self, names: &Names, sight: &Sight) -> (Self, Vec<(String, Rc<Vec<u8>>)>) {
+    fn settled(&self, names: &Names, sight: &Sight) -> (Self, Unpublished) {
         let mut world = Self::default();
         let mut unpublished = Vec::new();
         for (path, seen) in sight {

@@ -15,6 +15,7 @@ use crate::model::node::{Body, Local};
 use crate::model::path::RemotePath;
 use crate::model::proof::{Fingerprint, Verified};
 use crate::model::readahead::ReadAhead;
+use crate::model::receipt::Receipt;
 use crate::remote::{Completion, ErrorKind};
 
 use super::job::{Job, Trouble};
@@ -242,10 +243,15 @@ impl Filesystem {
         let (settled, older) = {
             let mut core = self.core();
             core.counts.verified += 1;
+            core.meter.note(Instant::now(), 0, 1);
             if proof.basis().is_weak() {
                 core.counts.weak += 1;
             }
             self.learn(&mut core, job.ino, &entry, sent);
+            // Under today's name, and before anybody can rename it again.
+            if let Some(path) = core.tree.path(job.ino) {
+                self.receipts.give(Receipt::of(path, proof, &entry, super::now()));
+            }
             let Ok(node) = core.tree.node_mut(job.ino) else { return };
             node.touched = Some(Instant::now());
             node.permissions = entry.permissions;

@@ -185,7 +185,12 @@ impl Filesystem {
         if let Some(target) = core.tree.child(folder, name).filter(|target| *target != plan.source) {
             facts.extend(self.end_of(&core, target));
         }
+        let before = core.tree.path(plan.source);
         let replaced = core.tree.relink(plan.source, folder, name, &plan.remote, Instant::now())?;
+        if let (There::Move { .. }, Some((from, to))) = (&plan.there, before.zip(core.tree.path(plan.source)))
+        {
+            self.receipts.moved(from, to);
+        }
         let inherited = replaced.and_then(|ino| core.tree.file(ino).ok()?.published);
         let time = super::now();
         let temporary = plan.there == There::Nothing && self.rules.temporary.matches(name, false);

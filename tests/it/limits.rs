@@ -388,7 +388,8 @@ pub fn without_kernel(stage: &Stage, cache_size: u64) -> Arc<Filesystem> {
         cache_size,
         network_timeout: Duration::from_secs(120),
     };
-    let (fs, stale) = Filesystem::new(rules, client.unwrap(), store, journal);
+    let receipts = filescomfs::local::receipts::Receipts::open(&dir.join("receipts.sqlite")).unwrap();
+    let (fs, stale) = Filesystem::new(rules, client.unwrap(), store, journal, receipts);
     // Nobody listens, and nobody has to.
     drop(stale);
     fs

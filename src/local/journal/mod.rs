@@ -85,6 +85,14 @@ impl Journal {
         &self.reserve
     }
 
+    /// What a journal says, for those who only look: nothing is made, and no fact is written.
+    ///
+    /// # Errors
+    /// As for [`Self::open`]; also where there is no journal.
+    pub fn look(path: &Path) -> Result<Facts, OpenError> {
+        open::look(path)
+    }
+
     /// Writes a fact without waiting for it: it survives a crash of the process soon, and a power
     /// loss once a later fact was committed.
     pub fn note(&self, fact: Fact) {
@@ -178,6 +186,7 @@ mod tests {
         journal.note(Fact::Owed(owed(2, "b")));
         journal.note(Fact::Owed(owed(1, "a/f")));
         journal.commit(Fact::Settled(ContentId(2))).await.unwrap();
+        assert_eq!(Journal::look(&path).unwrap().owed, [owed(1, "a/f")]);
         drop(journal);
         let (_journal, after) = Journal::open(&path).unwrap();
         assert_eq!(after.owed, [owed(1, "a/f")]);
@@ -276,6 +285,7 @@ mod tests {
         Connection::open(&path).unwrap().pragma_update(None, "user_version", 99).unwrap();
         let before = std::fs::read(&path).unwrap();
         assert!(matches!(Journal::open(&path), Err(OpenError::Version(99))));
+        assert!(matches!(Journal::look(&path), Err(OpenError::Version(99))));
         assert!(std::fs::read(&path).unwrap() == before);
     }
 }

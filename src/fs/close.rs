@@ -135,7 +135,12 @@ impl Filesystem {
             let Some((owed, synced)) = sealed(&self.core()) else { return Ok(()) };
             failpoint::reach("close.sealed");
             let (store, id) = (self.store.clone(), owed.id);
-            super::on_disk(move || store.sync(id)).await?;
+            if let Err(failure) = super::on_disk(move || store.sync(id)).await {
+                if matches!(failure.errno, libc::EIO | libc::ENOSPC | libc::EDQUOT) {
+                    self.journal.distrust(&failure);
+                }
+                return Err(failure);
+            }
             failpoint::reach("close.synced");
             let older = {
                 // Stated as it is now, and under the lock: it may have been renamed or proven meanwhile, and

@@ -14,6 +14,16 @@ use crate::model::ino::Ino;
 use crate::model::path::RemotePath;
 use crate::model::policy::Verify;
 use crate::model::proof::{Basis, Fingerprint};
+use crate::model::receipt::Receipt;
+
+/// A copy that was made and compared.
+#[derive(Debug)]
+pub(super) struct Copied {
+    /// As Files.com describes it.
+    entry: Entry,
+    /// What the proof rests on.
+    basis: Basis,
+}
 
 impl Filesystem {
     /// Copies a file on Files.com to a name that is free, and proves that the copy holds what the source
@@ -24,7 +34,7 @@ impl Filesystem {
         to: &RemotePath,
         original: &Original,
         doubtful: bool,
-    ) -> Result<Entry, Trouble> {
+    ) -> Result<Copied, Trouble> {
         let there = if doubtful { self.remote.stat(to).await? } else { None };
         match there {
             Some(there) if original.compare(&there, &ETags::default()).is_err() => {
@@ -55,7 +65,7 @@ impl Filesystem {
         to: &RemotePath,
         original: &Original,
         mut copy: Entry,
-    ) -> Result<Entry, Trouble> {
+    ) -> Result<Copied, Trouble> {
         let strict = self.rules.verify == Verify::Strict;
         let patience = match self.core().habits.digests {
             _ if strict => self.rules.network_timeout,
@@ -86,6 +96,7 @@ impl Filesystem {
         let basis = basis.unwrap_or(Basis::Size);
         let mut core = self.core();
         core.counts.verified += 1;
+        core.meter.note(Instant::now(), 0, 1);
         if basis.is_weak() {
             core.counts.weak += 1;
             tracing::warn!(
@@ -94,20 +105,34 @@ impl Filesystem {
                 basis.name()
             );
         }
-        Ok(copy)
+        Ok(Copied { entry: copy, basis })
     }
 
-    /// Files.com has made a copy: the tree knows it as the version that it is, and what it has of attributes.
-    pub(super) fn copy_arrived(&self, core: &mut Core, ino: Ino, copied: &Fingerprint, entry: &Entry) {
+    /// Files.com has made a copy of `original`: the tree knows it as the version that it is, with a receipt, and
+    /// what it has of attributes.
+    pub(super) fn copy_arrived(&self, core: &mut Core, ino: Ino, original: &Fingerprint, copied: &Copied) {
+        let entry = &copied.entry;
+        if let (Some(path), Some(md5)) = (core.tree.path(ino), original.md5) {
+            self.receipts.give(Receipt {
+                path,
+                size: entry.size,
+                md5,
+                there: entry.md5.filter(|_| copied.basis == Basis::FileMd5),
+                basis: copied.basis,
+                created: entry.created,
+                changed: entry.changed,
+                uploaded: super::now(),
+            });
+        }
         let Ok(node) = core.tree.node_mut(ino) else { return };
         node.touched = Some(Instant::now());
         node.permissions = entry.permissions;
         let mtime = on_the_wire(node.attributes.mtime);
         if let Some(file) = node.file_mut()
-            && file.published.is_some_and(|known| known.is_same_version(copied))
+            && file.published.is_some_and(|known| known.is_same_version(original))
         {
             file.published = Some(entry.fingerprint());
-            file.proven = file.proven.or(copied.md5);
+            file.proven = file.proven.or(original.md5).filter(|_| !copied.basis.is_weak());
         }
         let wanted = core.tree.node(ino).map(|node| self.metadata(core, node));
         if entry.provided == Some(mtime) && wanted.is_ok_and(|wanted| wanted == entry.metadata) {

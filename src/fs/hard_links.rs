@@ -25,7 +25,10 @@ struct Plan {
     from: RemotePath,
     to: RemotePath,
     remote: String,
+    /// The source, with all that is known of its bytes.
     version: Fingerprint,
+    /// Until it is made, the copy is the version that the source is.
+    file: File,
 }
 
 impl Filesystem {
@@ -79,12 +82,13 @@ impl Filesystem {
         let from = core.tree.path(ino).ok_or(Failure::plain(libc::ENOENT))?;
         let file = core.tree.file(ino)?;
         let is_clean = *file.content.state() == State::Clean && !file.gone;
-        let version = file.published.filter(|_| is_clean);
-        let version = version.map(|version| Fingerprint { md5: version.md5.or(file.proven), ..version });
+        let (published, proven) = (file.published.filter(|_| is_clean), file.proven);
         let folder = core.tree.path(parent).filter(|_| core.may_hold_published(parent));
-        Ok(version.zip(folder).map(|(version, folder)| {
+        Ok(published.zip(folder).map(|(published, folder)| {
             let to = folder.join(&remote);
-            Plan { from, to, remote, version }
+            let version = Fingerprint { md5: published.md5.or(proven), ..published };
+            let file = File { proven, ..File::listed(published) };
+            Plan { from, to, remote, version, file }
         }))
     }
 
@@ -95,13 +99,13 @@ impl Filesystem {
         let _shape = self.shape.read().await;
         let Some(plan) = self.plan_copy(&mut self.core(), ino, parent, name)? else { return Ok(None) };
         let original = Original::from(plan.version);
-        let entry = match self.copy_there(&plan.from, &plan.to, &original, false).await {
-            Ok(entry) => entry,
+        let copied = match self.copy_there(&plan.from, &plan.to, &original, false).await {
+            Ok(copied) => copied,
             Err(trouble) => return Err(why(trouble)),
         };
         let mut core = self.core();
         let (made, _) = self.insert_copy(&mut core, ino, parent, name, &plan)?;
-        self.copy_arrived(&mut core, made, &plan.version, &entry);
+        self.copy_arrived(&mut core, made, &plan.version, &copied);
         Ok(Some(made))
     }
 
@@ -135,7 +139,7 @@ impl Filesystem {
         let source = core.tree.node(ino)?;
         let (attributes, xattrs, foreign) =
             (source.attributes, source.xattrs.clone(), source.foreign.clone());
-        let body = Body::File(File::listed(plan.version));
+        let body = Body::File(plan.file.clone());
         let made = core.tree.insert(parent, name.to_owned(), plan.remote.clone(), attributes, body)?;
         touch(core, parent, made)?;
         let node = core.tree.node_mut(made)?;

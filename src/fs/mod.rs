@@ -19,20 +19,25 @@ mod core;
 mod facts;
 mod fetch;
 mod hard_links;
+mod held;
 mod job;
 mod links;
 mod listing;
 mod make;
+mod manifest;
 mod open;
 mod prove;
 mod publish;
 mod read;
 mod recover;
+mod refresh;
 mod remove;
 mod rename;
 mod resume;
 mod rules;
+mod scope;
 mod space;
+mod standing;
 mod status;
 mod steps;
 mod turns;
@@ -49,10 +54,12 @@ use std::time::{Duration, Instant, SystemTime};
 use tokio::sync::{Notify, RwLock, Semaphore, mpsc, watch};
 
 pub use self::attributes::{Attr, Change};
+pub use self::held::{Decided, HeldThing, Kind, Verdict};
 pub use self::listing::DirEntry;
 pub use self::make::Maker;
-pub use self::recover::Recovery;
+pub use self::manifest::{Page, Proven};
 pub use self::rules::Rules;
+pub use self::scope::Scope;
 pub use self::status::{OwedFile, Remainder};
 
 use self::core::{Core, Errand};
@@ -60,6 +67,7 @@ use self::space::Space;
 use self::turns::Turns;
 use self::usage::Usage;
 use crate::local::journal::{Fact, Journal};
+use crate::local::receipts::Receipts;
 use crate::local::store::Store;
 use crate::model::entry::Entry;
 use crate::model::failure::Failure;
@@ -94,6 +102,7 @@ pub struct Filesystem {
     remote: Client,
     store: Arc<Store>,
     journal: Journal,
+    receipts: Receipts,
     rules: Rules,
     /// Signed URLs that may still be used.
     downloads: Mutex<HashMap<Ino, Download>>,
@@ -131,6 +140,7 @@ impl Filesystem {
         remote: Client,
         store: Store,
         journal: Journal,
+        receipts: Receipts,
     ) -> (Arc<Self>, mpsc::UnboundedReceiver<Stale>) {
         let (stale, forgets) = mpsc::unbounded_channel();
         let background = Semaphore::new(rules.max_uploads.max(1));
@@ -143,6 +153,7 @@ impl Filesystem {
             remote,
             store: Arc::new(store),
             journal,
+            receipts,
             rules,
             downloads: Mutex::default(),
             uploads: Mutex::default(),
@@ -183,6 +194,15 @@ impl Filesystem {
     /// there is: what is owed must be told, not lost.
     fn core(&self) -> MutexGuard<'_, Core> {
         self.core.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// EROFS once nothing new can be promised, since the local disk failed. What is there stays readable.
+    ///
+    /// # Errors
+    /// The same one until the mount ends.
+    pub fn may_change(&self) -> Result<(), Failure> {
+        let failed = |failure| Failure::new(libc::EROFS, format!("the mount is read-only: {failure}"));
+        self.journal.failure().map_or(Ok(()), |failure| Err(failed(failure)))
     }
 
     /// Where `ino` is on Files.com, or ENOENT for what was unlinked.

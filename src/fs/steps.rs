@@ -5,13 +5,13 @@
 
 use std::time::Instant;
 
+use super::copy::Copied;
 use super::core::{Core, Errand};
 use super::{Filesystem, is_final, job, told};
 use crate::local::failpoint;
 use crate::local::journal::Fact;
 use crate::model::backlog::{Origin, Standing, Step};
 use crate::model::copied::Original;
-use crate::model::entry::Entry;
 use crate::model::failure::Failure;
 use crate::model::path::RemotePath;
 use crate::remote::{self, ErrorKind};
@@ -94,11 +94,11 @@ impl Filesystem {
                 failpoint::reach("step.noted");
                 let mut core = self.core();
                 self.step_ended(&mut core, number);
-                if let (Some(entry), Step::Copy { to, version, .. }) = (&copied, &step) {
+                if let (Some(copied), Step::Copy { to, version, .. }) = (&copied, &step) {
                     // In the same breath: from here on, the bytes are asked for at the copy.
                     let path = core.backlog.destiny(number, to);
                     let made = path.below(&self.rules.folder).and_then(|rest| core.tree.find(rest));
-                    made.into_iter().for_each(|ino| self.copy_arrived(&mut core, ino, version, entry));
+                    made.into_iter().for_each(|ino| self.copy_arrived(&mut core, ino, version, copied));
                 }
                 noted
             }
@@ -130,8 +130,8 @@ impl Filesystem {
         self.errands.notify_one();
     }
 
-    /// What Files.com has of a copy then; `None` for other steps.
-    async fn make_true(&self, step: &Step, doubtful: bool) -> Result<Option<Entry>, Trouble> {
+    /// A copy is told of; `None` for other steps.
+    async fn make_true(&self, step: &Step, doubtful: bool) -> Result<Option<Copied>, Trouble> {
         let done: Result<(), Trouble> = match step {
             Step::Copy { from, to, version } => {
                 let original = Original::from(*version);

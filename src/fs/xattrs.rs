@@ -15,13 +15,19 @@ impl Filesystem {
         if name.as_encoded_bytes().starts_with(b"system.") {
             return Err(Failure::plain(libc::ENOTSUP));
         }
-        let told = name.to_str().and_then(|name| name.strip_prefix(RESERVED));
-        if let Some(told) = told.and_then(|name| self.told_of(ino, name)) {
-            return Ok(told.into_bytes());
-        }
         let core = self.core();
         let value = core.tree.node(ino)?.xattrs.get(name);
         value.map(<[u8]>::to_vec).ok_or(Failure::plain(libc::ENODATA))
+    }
+
+    /// The same for a name of ours ([`RESERVED`]).
+    pub async fn told_by_name(&self, ino: Ino, name: &OsStr) -> Result<Vec<u8>, Failure> {
+        let name = name.to_str().and_then(|name| name.strip_prefix(RESERVED));
+        let told = match name {
+            Some(name) => self.told_of(ino, name).await,
+            None => None,
+        };
+        told.map(String::into_bytes).ok_or(Failure::plain(libc::ENODATA))
     }
 
     /// listxattr(2): each name with a NUL behind it.

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::ffi::OsStr;
 use std::future::Future;
+use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -20,7 +21,7 @@ use super::convert::{attr, errno, ino, kind, moment};
 use crate::fs::{Attr, Change, DirEntry, Filesystem, Maker};
 use crate::model::failure::Failure;
 use crate::model::name::LONGEST_NAME;
-use crate::model::xattrs::Expects;
+use crate::model::xattrs::{Expects, RESERVED};
 
 /// Bytes of one write request.
 const MAX_WRITE: u32 = 1 << 20;
@@ -171,6 +172,9 @@ impl fuser::Filesystem for Door {
         _: Option<BsdFileFlags>,
         reply: ReplyAttr,
     ) {
+        if let Err(failure) = self.fs.may_change() {
+            return reply.error(errno(&failure));
+        }
         let node = ino(node);
         let change =
             Change { mode: mode.map(|mode| (mode & 0o7777) as u16), uid, gid, mtime: mtime.map(moment) };
@@ -205,6 +209,9 @@ impl fuser::Filesystem for Door {
         _: u32,
         reply: ReplyEntry,
     ) {
+        if let Err(failure) = self.fs.may_change() {
+            return reply.error(errno(&failure));
+        }
         if mode & libc::S_IFMT != libc::S_IFREG {
             // Devices, pipes and sockets have no place on Files.com.
             return reply.error(Errno::EPERM);
@@ -223,21 +230,33 @@ impl fuser::Filesystem for Door {
     }
 
     fn mkdir(&self, request: &Request, parent: INodeNo, name: &OsStr, mode: u32, _: u32, reply: ReplyEntry) {
+        if let Err(failure) = self.fs.may_change() {
+            return reply.error(errno(&failure));
+        }
         let (parent, name, maker) = (ino(parent), name.to_owned(), maker(request, mode));
         self.later(move |fs| async move { entry(reply, fs.mkdir(parent, &name, maker).await) });
     }
 
     fn unlink(&self, _: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEmpty) {
+        if let Err(failure) = self.fs.may_change() {
+            return reply.error(errno(&failure));
+        }
         let (parent, name) = (ino(parent), name.to_owned());
         self.later(move |fs| async move { empty(reply, fs.unlink(parent, &name).await) });
     }
 
     fn rmdir(&self, _: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEmpty) {
+        if let Err(failure) = self.fs.may_change() {
+            return reply.error(errno(&failure));
+        }
         let (parent, name) = (ino(parent), name.to_owned());
         self.later(move |fs| async move { empty(reply, fs.rmdir(parent, &name).await) });
     }
 
     fn symlink(&self, request: &Request, parent: INodeNo, name: &OsStr, target: &Path, reply: ReplyEntry) {
+        if let Err(failure) = self.fs.may_change() {
+            return reply.error(errno(&failure));
+        }
         let (parent, name, maker) = (ino(parent), name.to_owned(), maker(request, 0o777));
         let target = target.as_os_str().to_owned();
         self.later(move |fs| async move { entry(reply, fs.symlink(parent, &name, &target, maker).await) });
@@ -251,6 +270,9 @@ impl fuser::Filesystem for Door {
     }
 
     fn link(&self, _: &Request, node: INodeNo, parent: INodeNo, name: &OsStr, reply: ReplyEntry) {
+        if let Err(failure) = self.fs.may_change() {
+            return reply.error(errno(&failure));
+        }
         let (node, parent, name) = (ino(node), ino(parent), name.to_owned());
         self.later(move |fs| async move { entry(reply, fs.link(node, parent, &name).await) });
     }
@@ -265,6 +287,9 @@ impl fuser::Filesystem for Door {
         flags: RenameFlags,
         reply: ReplyEmpty,
     ) {
+        if let Err(failure) = self.fs.may_change() {
+            return reply.error(errno(&failure));
+        }
         let no_replace = match flags.bits() {
             0 => false,
             libc::RENAME_NOREPLACE => true,
@@ -279,6 +304,9 @@ impl fuser::Filesystem for Door {
     fn open(&self, request: &Request, node: INodeNo, flags: OpenFlags, reply: ReplyOpen) {
         let writable = flags.0 & libc::O_ACCMODE != libc::O_RDONLY;
         let truncate = flags.0 & libc::O_TRUNC != 0;
+        if writable && let Err(failure) = self.fs.may_change() {
+            return reply.error(errno(&failure));
+        }
         match self.fs.open_with_pages(ino(node), writable, truncate, request.pid()) {
             // What others change is invalidated explicitly: the pages stay good from open to open.
             Ok((handle, true)) => reply.opened(FileHandle(handle), FopenFlags::FOPEN_KEEP_CACHE),
@@ -297,6 +325,9 @@ impl fuser::Filesystem for Door {
         flags: i32,
         reply: ReplyCreate,
     ) {
+        if let Err(failure) = self.fs.may_change() {
+            return reply.error(errno(&failure));
+        }
         let (parent, name, maker) = (ino(parent), name.to_owned(), maker(request, mode));
         let exclusive = flags & libc::O_EXCL != 0;
         self.later(move |fs| async move {
@@ -343,6 +374,9 @@ impl fuser::Filesystem for Door {
         _: Option<LockOwner>,
         reply: ReplyWrite,
     ) {
+        if let Err(failure) = self.fs.may_change() {
+            return reply.error(errno(&failure));
+        }
         let node = ino(node);
         if flags.contains(WriteFlags::FUSE_WRITE_KILL_SUIDGID) {
             self.fs.drop_privilege(node);
@@ -464,7 +498,12 @@ impl fuser::Filesystem for Door {
     }
 
     fn getxattr(&self, _: &Request, node: INodeNo, name: &OsStr, size: u32, reply: ReplyXattr) {
-        xattr(reply, size, self.fs.xattr(ino(node), name));
+        let node = ino(node);
+        if !name.as_bytes().starts_with(RESERVED.as_bytes()) {
+            return xattr(reply, size, self.fs.xattr(node, name));
+        }
+        let name = name.to_owned();
+        self.later(async move |fs| xattr(reply, size, fs.told_by_name(node, &name).await));
     }
 
     fn listxattr(&self, _: &Request, node: INodeNo, size: u32, reply: ReplyXattr) {
@@ -481,6 +520,9 @@ impl fuser::Filesystem for Door {
         _: u32,
         reply: ReplyEmpty,
     ) {
+        if let Err(failure) = self.fs.may_change() {
+            return reply.error(errno(&failure));
+        }
         let expects = match flags {
             0 => Expects::Nothing,
             libc::XATTR_CREATE => Expects::Absence,
@@ -491,6 +533,9 @@ impl fuser::Filesystem for Door {
     }
 
     fn removexattr(&self, _: &Request, node: INodeNo, name: &OsStr, reply: ReplyEmpty) {
+        if let Err(failure) = self.fs.may_change() {
+            return reply.error(errno(&failure));
+        }
         self.when_durable(reply, self.fs.remove_xattr(ino(node), name));
     }
 
@@ -506,6 +551,9 @@ impl fuser::Filesystem for Door {
     ) {
         if mode != 0 {
             return reply.error(Errno::EOPNOTSUPP);
+        }
+        if let Err(failure) = self.fs.may_change() {
+            return reply.error(errno(&failure));
         }
         let (node, end) = (ino(node), offset.saturating_add(length));
         self.later(move |fs| async move { empty(reply, fs.extend(node, end).await) });

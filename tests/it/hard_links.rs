@@ -53,6 +53,9 @@ fn a_hard_link_is_a_copy_with_all_attributes_that_files_com_makes() {
         assert!(fs::read(mount.path("d/g")).unwrap() == bytes);
         assert_eq!(fs::hard_link(mount.path("f"), mount.path("d/g")).unwrap_err().raw_os_error(), Some(17));
         assert_eq!(mount.status()["weak"], 0, "{md5}");
+        let state =
+            sh(&format!("getfattr --only-values -n user.filescomfs.state {}", mount.path("d/g").display()));
+        assert_eq!(String::from_utf8_lossy(&state.stdout), "verified", "{md5}");
         mount.umount();
         let mount = stage.mount(&COPY);
         let found = fs::metadata(mount.path("d/g")).unwrap();
@@ -148,6 +151,7 @@ fn link_while_nothing_arrives(stage: &Stage, mount: &Mount) {
     }
     let at = |name: &str| mount.path(name);
     fs::create_dir(at("d")).unwrap();
+    fs::hard_link(at("ours"), at("d/ours")).unwrap();
     fs::hard_link(at("a"), at("d/a")).unwrap();
     fs::hard_link(at("d/a"), at("d/b")).unwrap();
     fs::rename(at("d"), at("e")).unwrap();
@@ -159,6 +163,7 @@ fn link_while_nothing_arrives(stage: &Stage, mount: &Mount) {
 }
 
 fn is_linked(mount: &Mount) {
+    assert!(fs::read(mount.path("e/ours")).unwrap() == noise(7, 3 << 20));
     let text = |name: &str| fs::read_to_string(mount.path(name)).unwrap();
     assert_eq!(
         (text("e/a"), text("e/b"), text("a")),
@@ -170,10 +175,12 @@ fn is_linked(mount: &Mount) {
 
 #[test]
 fn journaled_copies_are_made_in_order_and_survive_sigkill() {
-    for killed in [false, true] {
-        let mut stage = Stage::new();
+    for (killed, digests) in [(false, false), (false, true), (true, true)] {
+        let mut stage = Stage::with(|site| (site.md5, site.crc32) = (digests, digests));
         stage.site.put(&format!("{FOLDER}/a"), b"of others");
         let mut mount = stage.mount_with_state("state", &JOURNALED);
+        fs::write(mount.path("ours"), noise(7, 3 << 20)).unwrap();
+        sync(&stage, &mount);
         link_while_nothing_arrives(&stage, &mount);
         is_linked(&mount);
         if killed {
@@ -181,7 +188,7 @@ fn journaled_copies_are_made_in_order_and_survive_sigkill() {
             mount = stage.mount_with_state("state", &JOURNALED);
             is_linked(&mount);
         }
-        assert_eq!(stage.stored_names(), ["a"], "nothing arrived yet");
+        assert_eq!(stage.stored_names(), ["a", "ours"], "nothing arrived yet");
         stage.site.clear_faults();
         sync(&stage, &mount);
         is_linked(&mount);

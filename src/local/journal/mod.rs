@@ -2,15 +2,17 @@
 //! attributes, and which changes of names Files.com must still make.
 //!
 //! SQLite keeps them, a table for each kind (write-ahead log, `synchronous=FULL`, a checksum in each row),
-//! written by one thread ([`writer`]). A fact is true for the next mount once [`Journal::commit`] has
-//! answered. After a write that failed nothing here can be believed, so every later one fails too. A disk
-//! without room is another matter: room is kept back for that ([`super::reserve`]), and where it does not
-//! suffice, facts wait in memory, in order, and whoever waits for them is told.
+//! written by one thread (`writer.rs`). A fact is true for the next mount once [`Journal::commit`] has
+//! answered. After a write that failed nothing here can be believed: every later one fails too, and
+//! [`Journal::failure`] says why. A disk without room is another matter: room is kept back for that
+//! ([`super::reserve`]), and where it does not suffice, facts wait in memory, in order, and whoever waits for
+//! them is told.
 
 #[cfg(test)]
 mod damage;
 mod entries;
 mod fact;
+mod latch;
 mod open;
 mod owed;
 mod place;
@@ -28,6 +30,7 @@ use rusqlite::Connection;
 use tokio::sync::oneshot;
 
 pub use self::fact::{EntryDebt, Fact, Facts, Owed, OwedEntry};
+use self::latch::Latch;
 pub use self::open::{OpenError, kept_aside, set_aside};
 pub use self::place::Place;
 use self::writer::{Order, Then};
@@ -43,6 +46,7 @@ pub struct Journal {
     orders: Option<Sender<Order>>,
     writer: Option<JoinHandle<()>>,
     reserve: Arc<Reserve>,
+    latch: Arc<Latch>,
 }
 
 impl Journal {
@@ -53,20 +57,40 @@ impl Journal {
     pub fn open(path: &Path) -> Result<(Self, Facts), OpenError> {
         let (connection, facts) = open::open(path)?;
         let reserve = Arc::new(Reserve::keep(&path.with_extension("reserve")));
+        let latch = Arc::new(Latch::default());
         let (orders, inbox) = channel();
         let writer = std::thread::Builder::new()
             .name("journal".into())
             .spawn({
-                let reserve = reserve.clone();
-                move || writer::write(connection, &inbox, &reserve)
+                let (reserve, latch) = (reserve.clone(), latch.clone());
+                move || writer::write(connection, &inbox, &reserve, &latch)
             })
             .map_err(|_| OpenError::Refused(rusqlite::Error::InvalidQuery))?;
-        Ok((Self { orders: Some(orders), writer: Some(writer), reserve }, facts))
+        Ok((Self { orders: Some(orders), writer: Some(writer), reserve, latch }, facts))
+    }
+
+    /// Why nothing new may be promised any more, once that is so.
+    pub fn failure(&self) -> Option<&Failure> {
+        self.latch.failure()
+    }
+
+    /// The disk failed to sync what a fact was going to speak of: what it kept is not known, and asking again
+    /// would tell nothing.
+    pub fn distrust(&self, failure: &Failure) {
+        self.latch.set(format!("the local disk cannot be synced: {failure}"));
     }
 
     /// Room for facts on a disk that is full of other things.
     pub fn reserve(&self) -> &Reserve {
         &self.reserve
+    }
+
+    /// What a journal says, for those who only look: nothing is made, and no fact is written.
+    ///
+    /// # Errors
+    /// As for [`Self::open`]; also where there is no journal.
+    pub fn look(path: &Path) -> Result<Facts, OpenError> {
+        open::look(path)
     }
 
     /// Writes a fact without waiting for it: it survives a crash of the process soon, and a power
@@ -170,6 +194,7 @@ mod tests {
         journal.note(Fact::Owed(owed(2, "b")));
         journal.note(Fact::Owed(owed(1, "a/f")));
         journal.commit(Fact::Settled(ContentId(2))).await.unwrap();
+        assert_eq!(Journal::look(&path).unwrap().owed, [owed(1, "a/f")]);
         drop(journal);
         let (_journal, after) = Journal::open(&path).unwrap();
         assert_eq!(after.owed, [owed(1, "a/f")]);
@@ -274,6 +299,7 @@ mod tests {
         Connection::open(&path).unwrap().pragma_update(None, "user_version", 99).unwrap();
         let before = std::fs::read(&path).unwrap();
         assert!(matches!(Journal::open(&path), Err(OpenError::Version(99))));
+        assert!(matches!(Journal::look(&path), Err(OpenError::Version(99))));
         assert!(std::fs::read(&path).unwrap() == before);
     }
 }

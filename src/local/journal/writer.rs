@@ -6,6 +6,7 @@ use rusqlite::{Connection, ErrorCode, Transaction};
 use tokio::sync::oneshot;
 
 use super::fact::Fact;
+use super::latch::Latch;
 use super::{entries, owed, place, steps, uploads};
 use crate::local::failpoint;
 use crate::local::reserve::Reserve;
@@ -26,8 +27,7 @@ pub(super) type Answer = oneshot::Sender<Result<(), Failure>>;
 pub(super) struct Then(pub Box<dyn FnOnce() + Send>);
 
 /// Until the last sender is gone.
-pub(super) fn write(mut connection: Connection, inbox: &Receiver<Order>, reserve: &Reserve) {
-    let mut broken: Option<Failure> = None;
+pub(super) fn write(mut connection: Connection, inbox: &Receiver<Order>, reserve: &Reserve, latch: &Latch) {
     // What a full disk did not take goes first into the next transaction: facts are in order.
     let (mut facts, mut then) = (Vec::new(), Vec::new());
     while let Ok(first) = inbox.recv() {
@@ -37,36 +37,33 @@ pub(super) fn write(mut connection: Connection, inbox: &Receiver<Order>, reserve
             then.extend(order.then);
             answers.extend(order.answer);
         }
-        let outcome = match &broken {
+        let outcome = match latch.failure() {
             Some(failure) => Err(failure.clone()),
-            None => commit(&mut connection, &facts, reserve).map_err(|error| told(&error, &mut broken)),
+            None => commit(&mut connection, &facts, reserve).map_err(|error| told(&error, latch)),
         };
         if outcome.is_ok() {
             then.drain(..).for_each(|Then(then)| then());
             facts.clear();
-        } else if broken.is_some() {
+        } else if latch.failure().is_some() {
             (facts, then) = (Vec::new(), Vec::new());
         }
         for answer in answers {
             let _ = answer.send(outcome.clone());
         }
     }
-    if broken.is_none() && !facts.is_empty() && commit(&mut connection, &facts, reserve).is_ok() {
+    if latch.failure().is_none() && !facts.is_empty() && commit(&mut connection, &facts, reserve).is_ok() {
         then.into_iter().for_each(|Then(then)| then());
     }
 }
 
 /// What whoever waits is told. After anything but a full disk, nothing is believed any more.
-fn told(error: &rusqlite::Error, broken: &mut Option<Failure>) -> Failure {
+fn told(error: &rusqlite::Error, latch: &Latch) -> Failure {
     if error.sqlite_error_code() == Some(ErrorCode::DiskFull) {
         tracing::error!("the journal cannot be written: {error}; free some space on its disk");
         let why = "the disk of the journal is full; free some space and try again";
         return Failure::new(libc::ENOSPC, why);
     }
-    tracing::error!("the journal cannot be written ({error}); nothing new is accepted until the next mount");
-    let failure = Failure::new(libc::EIO, format!("the journal cannot be written: {error}"));
-    *broken = Some(failure.clone());
-    failure
+    latch.set(format!("the journal cannot be written: {error}"))
 }
 
 /// With the room that was kept back, where there is no other.

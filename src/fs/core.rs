@@ -15,6 +15,7 @@ use crate::model::attributes::Attributes;
 use crate::model::backlog::Backlog;
 use crate::model::failure::Failure;
 use crate::model::ino::{ContentId, Ino};
+use crate::model::meter::Meter;
 use crate::model::node::{Body, File, Local};
 use crate::model::queue::Queue;
 use crate::model::tree::Tree;
@@ -97,6 +98,7 @@ pub(crate) struct Core {
     pub habits: Habits,
     pub counts: Counts,
     pub uploading: HashMap<Ino, Progress>,
+    pub meter: Meter,
     pub cached: Cached,
     /// Folders whose subfolders somebody may be walking through.
     pub walks: LruCache<Ino, Walk>,
@@ -121,6 +123,7 @@ impl Core {
             },
             counts: Counts::default(),
             uploading: HashMap::new(),
+            meter: Meter::default(),
             cached: Cached::default(),
             walks: LruCache::new(WALKS),
         }

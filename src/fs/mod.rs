@@ -17,20 +17,25 @@ mod close;
 mod core;
 mod facts;
 mod fetch;
+mod held;
 mod job;
 mod links;
 mod listing;
 mod make;
+mod manifest;
 mod open;
 mod prove;
 mod publish;
 mod read;
 mod recover;
+mod refresh;
 mod remove;
 mod rename;
 mod resume;
 mod rules;
+mod scope;
 mod space;
+mod standing;
 mod status;
 mod steps;
 mod turns;
@@ -45,16 +50,19 @@ use std::time::{Duration, Instant, SystemTime};
 use tokio::sync::{Notify, RwLock, Semaphore, mpsc, watch};
 
 pub use self::attributes::{Attr, Change};
+pub use self::held::{Decided, HeldThing, Kind, Verdict};
 pub use self::listing::DirEntry;
 pub use self::make::Maker;
-pub use self::recover::Recovery;
+pub use self::manifest::{Page, Proven};
 pub use self::rules::Rules;
+pub use self::scope::Scope;
 pub use self::status::{OwedFile, Remainder};
 
 use self::core::{Core, Errand};
 use self::space::Space;
 use self::turns::Turns;
 use crate::local::journal::{Fact, Journal};
+use crate::local::receipts::Receipts;
 use crate::local::store::Store;
 use crate::model::entry::Entry;
 use crate::model::failure::Failure;
@@ -89,6 +97,7 @@ pub struct Filesystem {
     remote: Client,
     store: Arc<Store>,
     journal: Journal,
+    receipts: Receipts,
     rules: Rules,
     /// Signed URLs that may still be used.
     downloads: Mutex<HashMap<Ino, Download>>,
@@ -124,6 +133,7 @@ impl Filesystem {
         remote: Client,
         store: Store,
         journal: Journal,
+        receipts: Receipts,
     ) -> (Arc<Self>, mpsc::UnboundedReceiver<Stale>) {
         let (stale, forgets) = mpsc::unbounded_channel();
         let background = Semaphore::new(rules.max_uploads.max(1));
@@ -136,6 +146,7 @@ impl Filesystem {
             remote,
             store: Arc::new(store),
             journal,
+            receipts,
             rules,
             downloads: Mutex::default(),
             uploads: Mutex::default(),

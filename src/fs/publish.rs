@@ -13,8 +13,9 @@ use crate::model::failure::Failure;
 use crate::model::ino::Ino;
 use crate::model::node::{Body, Local};
 use crate::model::path::RemotePath;
-use crate::model::proof::Verified;
+use crate::model::proof::{Fingerprint, Verified};
 use crate::model::readahead::ReadAhead;
+use crate::model::receipt::Receipt;
 use crate::remote::{Completion, ErrorKind};
 
 use super::job::{Job, Trouble};
@@ -200,6 +201,7 @@ impl Filesystem {
         let entry = match answer {
             Ok(entry) => entry,
             Err(error) if error.kind() == ErrorKind::OutcomeUnknown => {
+                self.note_doubt(job, parcel);
                 match self.look_for(job, parcel, &path).await? {
                     Some(entry) => entry,
                     // It was carried out, and is not there any more.
@@ -222,7 +224,17 @@ impl Filesystem {
             node.touched = Some(Instant::now());
             if let Body::File(file) = &mut node.body {
                 file.published = Some(entry.fingerprint());
+                file.perhaps = None;
             }
+        }
+    }
+
+    /// Files.com may have these bytes: whoever deletes or renames the file sees to it that they go.
+    fn note_doubt(&self, job: &Job, parcel: &Parcel) {
+        if let Ok(file) = self.core().tree.file_mut(job.ino) {
+            let md5 = Some(parcel.sent.digest.md5);
+            let sent = Fingerprint { size: job.size, created: None, changed: None, md5, crc32: None };
+            file.perhaps = Some(Box::new(sent));
         }
     }
 
@@ -231,10 +243,15 @@ impl Filesystem {
         let (settled, older) = {
             let mut core = self.core();
             core.counts.verified += 1;
+            core.meter.note(Instant::now(), 0, 1);
             if proof.basis().is_weak() {
                 core.counts.weak += 1;
             }
             self.learn(&mut core, job.ino, &entry, sent);
+            // Under today's name, and before anybody can rename it again.
+            if let Some(path) = core.tree.path(job.ino) {
+                self.receipts.give(Receipt::of(path, proof, &entry, super::now()));
+            }
             let Ok(node) = core.tree.node_mut(job.ino) else { return };
             node.touched = Some(Instant::now());
             node.permissions = entry.permissions;

@@ -31,7 +31,8 @@ impl Filesystem {
             if core.tree.child(parent, name) != Some(ino) {
                 return Err(Failure::plain(libc::ENOENT));
             }
-            Ok(core.tree.path(ino).zip(core.tree.file(ino)?.published))
+            let file = core.tree.file(ino)?;
+            Ok(core.tree.path(ino).zip(file.published.or_else(|| file.perhaps.as_deref().copied())))
         };
         if self.rules.close == Close::Verified {
             let published = look(&self.core())?;
@@ -53,6 +54,7 @@ impl Filesystem {
             facts.extend(step.map(|step| self.put_off(&mut core, step)));
             // Noted under the lock, so that facts are written in the order in which they became true.
             self.journal.note_all(facts);
+            core.tree.path(ino).into_iter().for_each(|path| self.receipts.forget(path));
             core.tree.remove(ino, std::time::Instant::now());
             self.orphan(core, ino);
         }

@@ -103,6 +103,16 @@ impl Filesystem {
                 }
             }
         }
+        {
+            // An upload that may have arrived under the old name must not stay there.
+            let mut core = self.core();
+            let doubt = core.tree.file_mut(plan.source).ok().and_then(|file| file.perhaps.take());
+            if let Some((path, version)) = core.tree.path(plan.source).zip(doubt)
+                && plan.there == There::Nothing
+            {
+                steps.push(Step::Delete { path, version: *version });
+            }
+        }
         // What is owed belongs under the new path, whatever happens next.
         self.change_name_here(plan, folder, name, (steps, taken))?;
         failpoint::reach("rename.here");
@@ -175,7 +185,12 @@ impl Filesystem {
         if let Some(target) = core.tree.child(folder, name).filter(|target| *target != plan.source) {
             facts.extend(self.end_of(&core, target));
         }
+        let before = core.tree.path(plan.source);
         let replaced = core.tree.relink(plan.source, folder, name, &plan.remote, Instant::now())?;
+        if let (There::Move { .. }, Some((from, to))) = (&plan.there, before.zip(core.tree.path(plan.source)))
+        {
+            self.receipts.moved(from, to);
+        }
         let inherited = replaced.and_then(|ino| core.tree.file(ino).ok()?.published);
         let time = super::now();
         let temporary = plan.there == There::Nothing && self.rules.temporary.matches(name, false);

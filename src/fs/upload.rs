@@ -161,6 +161,7 @@ impl Filesystem {
         let landed = done.map_err(|_| Failure::new(libc::EIO, "a part was cut off"))??;
         self.note_part(job, landed.number, &landed.evidence);
         self.arrived(job, landed.bytes);
+        self.core().meter.note(std::time::Instant::now(), landed.bytes, 0);
         self.space.progressed();
         evidence.insert(landed.number, landed.evidence);
         Ok(())

@@ -473,15 +473,16 @@ impl fuser::Filesystem for Door {
     }
 
     fn getxattr(&self, _: &Request, node: INodeNo, name: &OsStr, size: u32, reply: ReplyXattr) {
-        let asked = name.to_str().and_then(|name| name.strip_prefix(STATE_PREFIX));
-        let Some(value) = asked.and_then(|name| self.fs.told_of(ino(node), name)) else {
+        let Some(asked) = name.to_str().and_then(|name| name.strip_prefix(STATE_PREFIX)) else {
             return reply.error(Errno::ENODATA);
         };
-        match size {
-            0 => reply.size(value.len() as u32),
-            room if (room as usize) < value.len() => reply.error(Errno::ERANGE),
-            _ => reply.data(value.as_bytes()),
-        }
+        let asked = asked.to_owned();
+        self.later(async move |fs| match (fs.told_of(ino(node), &asked).await, size) {
+            (None, _) => reply.error(Errno::ENODATA),
+            (Some(value), 0) => reply.size(value.len() as u32),
+            (Some(value), room) if (room as usize) < value.len() => reply.error(Errno::ERANGE),
+            (Some(value), _) => reply.data(value.as_bytes()),
+        });
     }
 
     fn listxattr(&self, _: &Request, _: INodeNo, size: u32, reply: ReplyXattr) {

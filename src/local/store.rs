@@ -245,16 +245,9 @@ impl Store {
 
     /// Sets a spooled file aside that nothing is known of, and says where it is now.
     pub fn set_aside(&self, id: ContentId) -> io::Result<PathBuf> {
-        let to = (0u32..)
-            .map(|n| self.quarantine.join(format!("{:016x}.{n}", id.0)))
-            .find(|path| !path.exists())
-            .ok_or(io::ErrorKind::AlreadyExists)?;
-        fs::rename(place(&self.spool, id), &to)?;
+        let aside = move_aside(&self.spool, &self.quarantine, id)?;
         self.room().leave(id);
-        failpoint::reach("store.set-aside");
-        durable::sync_names(&self.quarantine)?;
-        durable::sync_names(&self.spool)?;
-        Ok(to)
+        Ok(aside)
     }
 }
 
@@ -262,12 +255,25 @@ fn taken(metadata: &fs::Metadata) -> u64 {
     room::taken(metadata.len(), metadata.blocks() * 512)
 }
 
-fn place(folder: &Path, id: ContentId) -> PathBuf {
+/// Moves a file of the spool to the quarantine, under a name that is free there.
+pub(super) fn move_aside(spool: &Path, quarantine: &Path, id: ContentId) -> io::Result<PathBuf> {
+    let to = (0u32..)
+        .map(|n| quarantine.join(format!("{:016x}.{n}", id.0)))
+        .find(|path| !path.exists())
+        .ok_or(io::ErrorKind::AlreadyExists)?;
+    fs::rename(place(spool, id), &to)?;
+    failpoint::reach("store.set-aside");
+    durable::sync_names(quarantine)?;
+    durable::sync_names(spool)?;
+    Ok(to)
+}
+
+pub(super) fn place(folder: &Path, id: ContentId) -> PathBuf {
     folder.join(format!("{:016x}", id.0))
 }
 
 /// The files in `folder` whose names are numbers of ours.
-fn numbered(folder: &Path) -> io::Result<Vec<(PathBuf, ContentId)>> {
+pub(super) fn numbered(folder: &Path) -> io::Result<Vec<(PathBuf, ContentId)>> {
     let mut found = Vec::new();
     for entry in fs::read_dir(folder)? {
         let path = entry?.path();

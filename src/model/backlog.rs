@@ -294,6 +294,13 @@ impl Backlog {
         self.pending.values().filter(|pending| pending.standing == Standing::Running).count()
     }
 
+    /// How many of these steps are.
+    pub fn under_way_among(&self, steps: &BTreeSet<u64>) -> usize {
+        let running =
+            |number: &&u64| self.get(**number).is_some_and(|step| step.standing == Standing::Running);
+        steps.iter().filter(running).count()
+    }
+
     /// The steps that wait for a person, or for a step that does.
     pub fn stuck(&self) -> BTreeSet<u64> {
         let mut held: BTreeSet<u64> = BTreeSet::new();
@@ -304,6 +311,16 @@ impl Backlog {
             }
         }
         held
+    }
+
+    /// These steps, and all that must be taken before them.
+    pub fn leading_to(&self, mut steps: BTreeSet<u64>) -> BTreeSet<u64> {
+        for (number, pending) in self.pending.iter().rev() {
+            if pending.followers.iter().any(|follower| steps.contains(follower)) {
+                steps.insert(*number);
+            }
+        }
+        steps
     }
 
     /// The steps that may be begun now.

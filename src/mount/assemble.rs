@@ -7,11 +7,13 @@ use tokio::sync::mpsc::UnboundedReceiver;
 
 use super::error::MountError;
 use super::options::Options;
-use crate::fs::{Filesystem, Recovery, Rules, Stale};
+use crate::fs::{Filesystem, Rules, Stale};
 use crate::local::durable;
 use crate::local::failpoint;
 use crate::local::journal::{self, Fact, Facts, Journal, OpenError, Place};
 use crate::local::lock::StateLock;
+use crate::local::receipts::Receipts;
+use crate::local::recovery::Recovery;
 use crate::local::store::Store;
 use crate::model::attributes::Defaults;
 use crate::model::entry::{Entry, Kind};
@@ -85,7 +87,13 @@ pub async fn assemble(options: &Options) -> Result<Assembled, MountError> {
     journal.note(Fact::Mounted(place));
     failpoint::reach("recover.journal-open");
     let plan = Recovery::plan(facts, left);
-    let (fs, stale) = Filesystem::new(rules(options), client.clone(), store, journal);
+    let path = options.state_dir.join("receipts.sqlite");
+    let receipts = Receipts::open(&path).map_err(|error| MountError::Receipts { path, error })?;
+    if !known {
+        // Whatever they are of, it is another folder.
+        receipts.forget_all();
+    }
+    let (fs, stale) = Filesystem::new(rules(options), client.clone(), store, journal, receipts);
     match &site {
         Some(site) => {
             if let Some(entry) = site.root.clone() {

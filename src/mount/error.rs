@@ -51,9 +51,18 @@ pub enum MountError {
         /// Why not.
         error: OpenError,
     },
+    /// No file of receipts can be kept.
+    #[error("{} cannot be made: {error}; check that the state folder can be written", path.display())]
+    Receipts {
+        /// The file.
+        path: PathBuf,
+        /// What SQLite said.
+        error: rusqlite::Error,
+    },
     /// The state folder holds what is owed elsewhere.
     #[error(
-        "{} holds changes that are owed to {there}, and this is {here}; mount that one with this state folder          until nothing is owed, or give this one a --state-dir of its own",
+        "{} holds changes that are owed to {there}, and this is {here}; mount that one with this state folder \
+         until nothing is owed, or give this one a --state-dir of its own",
         state_dir.display()
     )]
     OtherPlace {

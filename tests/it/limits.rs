@@ -360,7 +360,7 @@ fn facts_find_room_on_a_disk_that_others_filled_and_it_is_kept_back_again_later(
 }
 
 /// A filesystem without the kernel, which would hold an unlink back while a write of the file waits.
-fn without_kernel(stage: &Stage, cache_size: u64) -> Arc<Filesystem> {
+pub fn without_kernel(stage: &Stage, cache_size: u64) -> Arc<Filesystem> {
     let client = Client::new(ClientOptions {
         base: stage.site.base_url().parse().unwrap(),
         credentials: Credentials::ApiKey(Secret::from(KEY.to_owned())),
@@ -388,7 +388,8 @@ fn without_kernel(stage: &Stage, cache_size: u64) -> Arc<Filesystem> {
         cache_size,
         network_timeout: Duration::from_secs(120),
     };
-    let (fs, stale) = Filesystem::new(rules, client.unwrap(), store, journal);
+    let receipts = filescomfs::local::receipts::Receipts::open(&dir.join("receipts.sqlite")).unwrap();
+    let (fs, stale) = Filesystem::new(rules, client.unwrap(), store, journal, receipts);
     // Nobody listens, and nobody has to.
     drop(stale);
     fs

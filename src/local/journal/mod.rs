@@ -2,7 +2,11 @@
 //! attributes, and which changes of names Files.com must still make.
 //!
 //! SQLite keeps them, a table for each kind (write-ahead log, `synchronous=FULL`, a checksum in each row),
+<<<<<<< HEAD
 //! written by one thread (`writer`). A fact is true for the next mount once [`Journal::commit`] has
+=======
+//! written by one thread (`writer.rs`). A fact is true for the next mount once [`Journal::commit`] has
+>>>>>>> main
 //! answered. After a write that failed nothing here can be believed: every later one fails too, and
 //! [`Journal::failure`] says why. A disk without room is another matter: room is kept back for that
 //! ([`super::reserve`]), and where it does not suffice, facts wait in memory, in order, and whoever waits for
@@ -83,6 +87,14 @@ impl Journal {
     /// Room for facts on a disk that is full of other things.
     pub fn reserve(&self) -> &Reserve {
         &self.reserve
+    }
+
+    /// What a journal says, for those who only look: nothing is made, and no fact is written.
+    ///
+    /// # Errors
+    /// As for [`Self::open`]; also where there is no journal.
+    pub fn look(path: &Path) -> Result<Facts, OpenError> {
+        open::look(path)
     }
 
     /// Writes a fact without waiting for it: it survives a crash of the process soon, and a power
@@ -178,6 +190,7 @@ mod tests {
         journal.note(Fact::Owed(owed(2, "b")));
         journal.note(Fact::Owed(owed(1, "a/f")));
         journal.commit(Fact::Settled(ContentId(2))).await.unwrap();
+        assert_eq!(Journal::look(&path).unwrap().owed, [owed(1, "a/f")]);
         drop(journal);
         let (_journal, after) = Journal::open(&path).unwrap();
         assert_eq!(after.owed, [owed(1, "a/f")]);
@@ -276,6 +289,7 @@ mod tests {
         Connection::open(&path).unwrap().pragma_update(None, "user_version", 99).unwrap();
         let before = std::fs::read(&path).unwrap();
         assert!(matches!(Journal::open(&path), Err(OpenError::Version(99))));
+        assert!(matches!(Journal::look(&path), Err(OpenError::Version(99))));
         assert!(std::fs::read(&path).unwrap() == before);
     }
 }

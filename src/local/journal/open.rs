@@ -6,7 +6,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use rusqlite::config::DbConfig;
-use rusqlite::{Connection, ErrorCode};
+use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 use super::{Facts, VERSION, create, entries, owed, place, steps, uploads};
 use crate::local::durable;
@@ -69,6 +69,21 @@ pub(super) fn open(path: &Path) -> Result<(Connection, Facts), OpenError> {
     let facts = read(&connection)?;
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, false)?;
     Ok((connection, facts))
+}
+
+/// What a journal says that is whole. Of an older version only the next mount makes a new one.
+pub(super) fn look(path: &Path) -> Result<Facts, OpenError> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags)?;
+    let version: i64 = connection.query_row("PRAGMA user_version", [], |row| row.get(0))?;
+    if version != VERSION {
+        return Err(OpenError::Version(version));
+    }
+    let verdict: String = connection.query_row("PRAGMA integrity_check(1)", [], |row| row.get(0))?;
+    if verdict != "ok" {
+        return Err(OpenError::Damaged(verdict));
+    }
+    Ok(read(&connection)?)
 }
 
 fn read(connection: &Connection) -> rusqlite::Result<Facts> {

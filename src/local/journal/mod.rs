@@ -2,11 +2,7 @@
 //! attributes, and which changes of names Files.com must still make.
 //!
 //! SQLite keeps them, a table for each kind (write-ahead log, `synchronous=FULL`, a checksum in each row),
-<<<<<<< HEAD
-//! written by one thread (`writer`). A fact is true for the next mount once [`Journal::commit`] has
-=======
 //! written by one thread (`writer.rs`). A fact is true for the next mount once [`Journal::commit`] has
->>>>>>> main
 //! answered. After a write that failed nothing here can be believed: every later one fails too, and
 //! [`Journal::failure`] says why. A disk without room is another matter: room is kept back for that
 //! ([`super::reserve`]), and where it does not suffice, facts wait in memory, in order, and whoever waits for

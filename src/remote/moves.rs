@@ -64,7 +64,7 @@ impl Client {
             let parameters = json!({ "destination": to.as_str(), "overwrite": false });
             let call = Call::post("copy", "/file_actions/copy", parameters).path(from).only_once();
             let outcome = match self.call(call).await {
-                Ok(answer) => self.wait(&answer).await,
+                Ok(answer) => self.wait("copy", &answer).await,
                 Err(error) => Err(error),
             };
             let error = match outcome {
@@ -87,7 +87,7 @@ impl Client {
     async fn move_once(&self, from: &RemotePath, to: &RemotePath, overwrite: bool) -> Result<(), Error> {
         let parameters = json!({ "destination": to.as_str(), "overwrite": overwrite });
         let call = Call::post("move", "/file_actions/move", parameters).path(from).only_once();
-        self.wait(&self.call(call).await?).await
+        self.wait("move", &self.call(call).await?).await
     }
 
     /// Is the source gone and the destination there?
@@ -97,11 +97,11 @@ impl Client {
 
     /// Waits until the service has done what `answer` says it has begun. Every item it moves counts
     /// as progress; without any it is given up, its outcome unknown.
-    async fn wait(&self, answer: &Answer) -> Result<(), Error> {
+    async fn wait(&self, what: &str, answer: &Answer) -> Result<(), Error> {
         let asked = &answer.asked;
         let unknown = |error: Error| error.with(|d| d.kind = ErrorKind::OutcomeUnknown);
         let started = read(answer)?;
-        if let Some(settled) = started.settled(asked) {
+        if let Some(settled) = started.settled(what, asked) {
             return settled;
         }
         let Some(id) = started.id else {
@@ -117,7 +117,7 @@ impl Client {
             let call = Call::get("migration", format!("/file_migrations/{id}"));
             // A key may be barred from seeing it; what became of it can still be seen at its ends.
             let now = read(&self.call(call).await.map_err(unknown)?)?;
-            if let Some(settled) = now.settled(asked) {
+            if let Some(settled) = now.settled(what, asked) {
                 return settled;
             }
             if now != before {
@@ -150,11 +150,11 @@ impl Migration {
     }
 
     /// How it ended. Words that are not known mean that it goes on.
-    fn settled(&self, asked: &str) -> Option<Result<(), Error>> {
+    fn settled(&self, what: &str, asked: &str) -> Option<Result<(), Error>> {
         match self.status.as_str() {
             "failed" | "cancelled" | "canceled" => {
                 let why = self.failure.as_deref().unwrap_or("no reason given");
-                let happened = format!("the service ended it as {}: {why}", self.status);
+                let happened = format!("the service ended the {what} as {}: {why}", self.status);
                 Some(Err(Error::new(ErrorKind::Refused, asked, happened)))
             }
             _ => self.is_done().then_some(Ok(())),

@@ -42,11 +42,11 @@ impl From<job::Trouble> for Trouble {
         match trouble {
             // The source of a copy is gone: somebody else took it away.
             job::Trouble::Later(failure) if failure.errno == libc::ENOENT => Self::Refused(failure),
-            job::Trouble::Refused(failure) => Self::Refused(failure),
-            job::Trouble::Mismatch(failure)
-            | job::Trouble::Lost(failure)
-            | job::Trouble::Again(failure)
-            | job::Trouble::Later(failure) => Self::Later(failure),
+            // Or put something else there, which another copy would be a copy of.
+            job::Trouble::Refused(failure) | job::Trouble::Mismatch(failure) => Self::Refused(failure),
+            job::Trouble::Lost(failure) | job::Trouble::Again(failure) | job::Trouble::Later(failure) => {
+                Self::Later(failure)
+            }
             job::Trouble::Overtaken | job::Trouble::Behind => Self::Later(Failure::plain(libc::EBUSY)),
         }
     }

@@ -215,3 +215,17 @@ fn a_copy_that_was_made_before_a_crash_is_not_made_again() {
     assert_eq!(mount.status()["held"].as_array().unwrap().len(), 0);
     mount.umount();
 }
+
+#[test]
+fn a_journaled_copy_of_what_others_replaced_is_held_and_told() {
+    let mut stage = Stage::with(|site| site.checksum_delay_ms = 0);
+    stage.site.put(&format!("{FOLDER}/f"), b"one");
+    let mount = stage.mount(&JOURNALED);
+    assert_eq!(fs::read_dir(&mount.point).unwrap().count(), 1);
+    stage.site.put(&format!("{FOLDER}/f"), b"two");
+    fs::hard_link(mount.path("f"), mount.path("g")).unwrap();
+    wait_until("it is held", || mount.status()["held"].as_array().is_some_and(|held| held.len() == 1));
+    let told = mount.status()["held"][0]["message"].to_string();
+    assert!(told.contains("copy /backups/f to /backups/g") && told.contains("MD5"), "{told}");
+    assert_eq!(stage.stored_names(), ["f"]);
+}

@@ -8,6 +8,7 @@ use tokio::sync::{RwLockReadGuard, RwLockWriteGuard};
 
 use super::core::{Core, Errand};
 use super::make::SETTLE_FOLDER;
+use super::publish::Asked;
 use super::turns::Turn;
 use super::{Close, Filesystem, told, told_aloud};
 use crate::local::failpoint;
@@ -258,7 +259,7 @@ impl Filesystem {
                 Err(_) => continue,
             };
             if !is_folder {
-                self.publish(ino).await?;
+                self.publish(ino, Asked::ByNobody).await?;
                 continue;
             }
             if published || !self.core().tree.is_rooted(ino) {

@@ -131,3 +131,21 @@ fn a_failure_in_the_background_is_told_at_the_next_close() {
     again().unwrap();
     mount.umount();
 }
+
+#[test]
+fn half_a_file_is_not_published_by_an_upload_that_was_overtaken() {
+    let mut stage = Stage::new();
+    let mount = stage.mount(&["--close", "journaled"]);
+    stage.site.inject(Fault::on("part", Effect::Delay { ms: 700 }));
+    fs::write(mount.path("f"), "first version").unwrap();
+    wait_until("it is on its way", || stage.requests("begin_upload") == 1);
+    let file = fs::OpenOptions::new().write(true).truncate(true).open(mount.path("f")).unwrap();
+    std::io::Write::write_all(&mut &file, b"half of").unwrap();
+    wait_until("the upload was overtaken", || mount.status()["uploading"].as_array().unwrap().is_empty());
+    std::io::Write::write_all(&mut &file, b" the second").unwrap();
+    close(file).unwrap();
+    assert!(sync(&stage, &mount, "1m").status.success());
+    assert_eq!(stage.stored("f").unwrap(), b"half of the second");
+    assert_eq!(stage.requests("complete"), 1, "half a file was published");
+    mount.umount();
+}

@@ -5,12 +5,14 @@
 
 pub mod attributes;
 pub mod backlog;
+pub mod comparison;
 pub mod content;
 pub mod digest;
 pub mod entry;
 pub mod escape;
 pub mod failure;
 pub mod ino;
+mod ligatures;
 pub mod listing;
 pub mod moment;
 pub mod name;

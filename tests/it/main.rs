@@ -5,6 +5,7 @@
 
 mod awkward;
 mod close;
+mod comparison;
 mod crash;
 mod failures;
 mod faults;

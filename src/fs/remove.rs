@@ -6,6 +6,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::core::{Core, Errand};
+use super::make::entries_changed;
 use super::{Close, Filesystem, told};
 use crate::local::failpoint;
 use crate::local::journal::Fact;
@@ -54,6 +55,7 @@ impl Filesystem {
             // Noted under the lock, so that facts are written in the order in which they became true.
             self.journal.note_all(facts);
             core.tree.remove(ino, std::time::Instant::now());
+            entries_changed(&mut core, parent);
             self.orphan(core, ino);
         }
         failpoint::reach("remove.here");
@@ -156,6 +158,7 @@ impl Filesystem {
             }
             self.journal.note_all(facts);
             core.tree.remove(ino, std::time::Instant::now());
+            entries_changed(&mut core, parent);
             self.orphan(core, ino);
         }
         failpoint::reach("remove.here");

@@ -7,7 +7,7 @@ use std::time::Instant;
 use tokio::sync::{RwLockReadGuard, RwLockWriteGuard};
 
 use super::core::{Core, Errand};
-use super::make::SETTLE_FOLDER;
+use super::make::{SETTLE_FOLDER, entries_changed};
 use super::turns::Turn;
 use super::{Close, Filesystem, told};
 use crate::local::failpoint;
@@ -175,7 +175,10 @@ impl Filesystem {
         if let Some(target) = core.tree.child(folder, name).filter(|target| *target != plan.source) {
             facts.extend(self.end_of(&core, target));
         }
+        let left = core.tree.node(plan.source)?.parent;
         let replaced = core.tree.relink(plan.source, folder, name, &plan.remote, Instant::now())?;
+        entries_changed(&mut core, folder);
+        left.into_iter().filter(|left| *left != folder).for_each(|left| entries_changed(&mut core, left));
         let inherited = replaced.and_then(|ino| core.tree.file(ino).ok()?.published);
         let time = super::now();
         let temporary = plan.there == There::Nothing && self.rules.temporary.matches(name, false);

@@ -14,6 +14,7 @@ mod journaled;
 mod lifecycle;
 mod names;
 mod offline;
+mod posix_table;
 mod races;
 mod reading;
 mod reference;

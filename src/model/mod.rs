@@ -16,6 +16,8 @@ mod ligatures;
 pub mod listing;
 pub mod moment;
 pub mod name;
+#[cfg(test)]
+mod naming_tests;
 pub mod node;
 pub mod parts;
 pub mod path;

@@ -1,7 +1,7 @@
 //! Publication: from a sealed revision to a proof that Files.com holds it.
 
 use std::collections::BTreeMap;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::core::{Core, Errand, Progress};
 use super::{Close, Filesystem, on_disk, told};
@@ -26,6 +26,8 @@ const MISMATCHES: u32 = 3;
 const RESTARTS: u32 = 3;
 /// How often a close goes after bytes that others keep changing.
 const CHASES: u32 = 16;
+/// How long bytes are left alone after that, where nobody waits for them.
+const COMES_TO_REST: Duration = Duration::from_secs(1);
 
 impl Filesystem {
     /// Publishes what is owed of a file and answers with the outcome. A failed file stays owed, is
@@ -54,6 +56,11 @@ impl Filesystem {
                     }
                 }
                 Err(Trouble::Overtaken) if chases < CHASES => chases += 1,
+                Err(Trouble::Overtaken) if self.rules.close == Close::Journaled => {
+                    // Nobody waits, and nothing failed: it is sent when it has come to rest.
+                    self.schedule(Errand::Publish(ino), COMES_TO_REST);
+                    return Ok(());
+                }
                 Err(Trouble::Overtaken) => {
                     break (Failure::new(libc::EBUSY, "it changes faster than it can be sent"), false);
                 }

@@ -46,10 +46,9 @@ impl Tree {
                 Some(ino) if self.is_newer_here(ino, asked) => {}
                 Some(ino) => self.update(folder, ino, entry, &mut changes)?,
                 None if removed.contains(&name) => {}
-                None => {
-                    self.add(folder, name.clone(), entry)?;
-                    changes.names.push((folder, name));
-                }
+                // The kernel keeps no name that is not there, and is not told of one that is new: it may have
+                // looked by now, and whoever works in a folder would lose it.
+                None => self.add(folder, name, entry)?,
             }
         }
         let gone: Vec<Ino> = self
@@ -304,7 +303,8 @@ mod tests {
     #[test]
     fn a_listing_adds_updates_and_removes() {
         let mut stage = Stage::new();
-        stage.list(0, &[entry("f", Kind::File, 1), entry("d", Kind::Folder, 1)]);
+        let changes = stage.list(0, &[entry("f", Kind::File, 1), entry("d", Kind::Folder, 1)]);
+        assert_eq!(changes.names, [], "nobody has to forget what is new");
         let file = stage.find("f").unwrap();
         let changes = stage.list(1, &[entry("f", Kind::File, 2)]);
         assert_eq!((stage.find("f"), stage.tree.file(file).unwrap().size), (Some(file), 2));

@@ -148,7 +148,11 @@ fn main() -> anyhow::Result<()> {
         use tokio::signal::unix::{SignalKind, signal};
         (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?)
     };
-    let emulator = Emulator::start(settings).context("the emulator does not start")?;
+    let place = settings.data.as_ref().map(|data| format!(", with --data {}", data.display()));
+    let place =
+        format!("on {} and {}{}", settings.listen, settings.storage_listen, place.unwrap_or_default());
+    let emulator =
+        Emulator::start(settings).with_context(|| format!("the emulator does not start {place}"))?;
     let mut output = std::io::stdout();
     writeln!(output, "{}", emulator.base_url())?;
     output.flush()?;

@@ -3,5 +3,5 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    filescomfs::cli::main(std::env::args_os().collect()).number().into()
+    filescomfs::cli::main(std::env::args_os().collect()).into()
 }

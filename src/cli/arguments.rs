@@ -1,10 +1,16 @@
 //! What was typed. Nothing is looked up here; [`super::resolve`] says what is meant.
 
+mod commands;
+
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 
+pub use self::commands::{
+    HeldArguments, HeldCommand, RecoverArguments, RunArguments, StatusArguments, SyncArguments,
+    TestArguments, UmountArguments,
+};
 use super::{help, quantities};
 use crate::model::policy::{Close, Metadata, Names, Verify};
 
@@ -37,6 +43,22 @@ pub enum Command {
     Test(TestArguments),
     /// Show what is owed, what travels, and what went wrong
     Status(StatusArguments),
+    /// Files that Files.com refused for good: list them, retry, export, discard
+    #[command(after_help = help::HELD)]
+    Held(HeldArguments),
+    /// Show, and partly carry out, what a mount left that ended before its time
+    #[command(after_help = help::RECOVER)]
+    Recover(RecoverArguments),
+    /// Run a command, then wait as `sync` does; ends with the worse exit code of the two
+    #[command(after_help = help::RUN)]
+    Run(RunArguments),
+    /// Forget cached listings, so that changes made elsewhere show now
+    Refresh {
+        /// Where it is mounted
+        mountpoint: PathBuf,
+        /// Only this file or folder: a path below the mountpoint, or an absolute path inside it
+        path: Option<PathBuf>,
+    },
     /// Print completions for a shell
     Completions {
         /// The shell
@@ -163,52 +185,6 @@ pub struct MountArguments {
     /// The pipe to the process that waits in the foreground.
     #[arg(long, hide = true, value_name = "DESCRIPTOR")]
     pub report_to: Option<i32>,
-}
-
-/// `sync`.
-#[derive(Debug, Args)]
-pub struct SyncArguments {
-    /// Where it is mounted
-    pub mountpoint: PathBuf,
-    /// Longest wait
-    #[arg(long, value_name = "TIME", default_value = "1d", value_parser = quantities::duration)]
-    pub timeout: Duration,
-}
-
-/// `umount`.
-#[derive(Debug, Args)]
-pub struct UmountArguments {
-    /// Where it is mounted
-    pub mountpoint: PathBuf,
-    /// Longest wait for what is owed
-    #[arg(long, value_name = "TIME", default_value = "10m", value_parser = quantities::duration)]
-    pub timeout: Duration,
-    /// Unmount even if something is owed: the next mount takes it up
-    #[arg(long)]
-    pub lazy: bool,
-}
-
-/// `test`.
-#[derive(Debug, Args)]
-pub struct TestArguments {
-    /// NAME[:/FOLDER], as for mount
-    pub source: String,
-    /// Prove it with a small file: upload, compare, overwrite, rename, read back, delete
-    #[arg(long)]
-    pub write: bool,
-    /// Who we are, and how the site is reached.
-    #[command(flatten)]
-    pub access: AccessArguments,
-}
-
-/// `status`.
-#[derive(Debug, Args)]
-pub struct StatusArguments {
-    /// Where it is mounted; without it, all mounts are listed
-    pub mountpoint: Option<PathBuf>,
-    /// Print the whole state as JSON
-    #[arg(long)]
-    pub json: bool,
 }
 
 /// `--close`.

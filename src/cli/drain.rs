@@ -29,16 +29,28 @@ pub(super) fn named(path: &Path) -> Result<std::path::PathBuf, Failure> {
     }
 }
 
-/// Asks for the drain in slices, so that there is something to tell in between.
-pub(super) fn drain(mountpoint: &Path, timeout: Duration) -> Result<Remainder, ControlError> {
+/// What a drain came to.
+#[derive(Debug)]
+pub(super) struct Outcome {
+    /// What is still owed.
+    pub remainder: Remainder,
+    /// How many files were only weakly verified since the mount began.
+    pub weak: u64,
+}
+
+/// Asks for the drain of what is at and below `path` (empty: of everything), in slices, so that there is
+/// something to tell in between.
+pub(super) fn drain(mountpoint: &Path, path: &str, timeout: Duration) -> Result<Outcome, ControlError> {
     let end = Instant::now() + timeout;
     let watched = std::io::stderr().is_terminal();
     loop {
         let left = end.saturating_duration_since(Instant::now());
         let slice = if watched { left.min(PROGRESS) } else { left };
         let timeout_ms = slice.as_millis().try_into().unwrap_or(u64::MAX);
-        let answer = control::ask(mountpoint, &Request::Drain { timeout_ms }, slice + SLACK)?;
-        let remainder = understood(answer)?;
+        let answer =
+            control::ask(mountpoint, &Request::Drain { timeout_ms, path: path.to_owned() }, slice + SLACK)?;
+        let outcome = understood(answer)?;
+        let remainder = &outcome.remainder;
         let over = left <= slice || remainder.is_nothing();
         if watched {
             let owed = format!("{} files owed, {}", remainder.files, show_size(remainder.bytes));
@@ -46,7 +58,7 @@ pub(super) fn drain(mountpoint: &Path, timeout: Duration) -> Result<Remainder, C
             let _ = write!(std::io::stderr(), "\r\x1b[K{line}");
         }
         if over {
-            return Ok(remainder);
+            return Ok(outcome);
         }
     }
 }
@@ -57,6 +69,10 @@ struct Drained {
     owed: OwedCounts,
     held: Vec<OwedFile>,
     errors: Vec<OwedFile>,
+    #[serde(default)]
+    waiting: Vec<OwedFile>,
+    #[serde(default)]
+    weak: u64,
 }
 
 #[derive(serde::Deserialize)]
@@ -68,9 +84,11 @@ struct OwedCounts {
 }
 
 /// Reads the answer to a drain. One that is not understood is no "nothing is owed".
-fn understood(answer: Value) -> Result<Remainder, ControlError> {
-    let Drained { owed, held, errors } = serde_json::from_value(answer).map_err(|_| ControlError::Garbled)?;
-    Ok(Remainder { files: owed.files, bytes: owed.bytes, held, errors, attributes: owed.attributes })
+fn understood(answer: Value) -> Result<Outcome, ControlError> {
+    let Drained { owed, held, errors, waiting, weak } =
+        serde_json::from_value(answer).map_err(|_| ControlError::Garbled)?;
+    let OwedCounts { files, bytes, attributes } = owed;
+    Ok(Outcome { remainder: Remainder { files, bytes, held, errors, attributes, waiting }, weak })
 }
 
 /// What is owed or held, for people; `None` when nothing is.
@@ -78,7 +96,7 @@ pub(super) fn debt(remainder: &Remainder) -> Option<String> {
     if remainder.is_nothing() && remainder.held.is_empty() {
         return None;
     }
-    let Remainder { files, bytes, held, errors, attributes } = remainder;
+    let Remainder { files, bytes, held, errors, attributes, waiting } = remainder;
     let mut text = format!("{files} files ({}) are not on Files.com yet", show_size(*bytes));
     if !held.is_empty() {
         text.push_str(&format!(", {} were refused and are held", held.len()));
@@ -87,10 +105,14 @@ pub(super) fn debt(remainder: &Remainder) -> Option<String> {
         text.push_str(&format!(", nor are {attributes} changes of names and attributes"));
     }
     text.push_str(".\n");
-    for (word, list) in [("held", held), ("owed", errors)] {
+    for (word, list) in [("held", held), ("owed", errors), ("owed", waiting)] {
         for file in list {
             text.push_str(&format!("  {word}  {}\n", plain(&format!("{}: {}", file.path, file.message))));
         }
+    }
+    let more = (files + attributes).saturating_sub((held.len() + errors.len() + waiting.len()) as u64);
+    if more > 0 {
+        text.push_str(&format!("  and {more} more that wait for their turn\n"));
     }
     Some(text)
 }
@@ -111,19 +133,24 @@ mod tests {
 
     #[test]
     fn nothing_owed_is_no_debt() {
-        assert_eq!(debt(&understood(remainder(0, &[], &[])).unwrap()), None);
+        assert_eq!(debt(&understood(remainder(0, &[], &[])).unwrap().remainder), None);
     }
 
     #[test]
     fn a_debt_is_listed_with_its_reasons() {
-        let text = debt(&understood(remainder(2, &["/a\u{1b}[2J"], &["/b"])).unwrap()).unwrap();
-        assert!(text.contains("2 files (2.0 KiB)") && text.contains("/b: no network"), "{text}");
+        let text = debt(&understood(remainder(5, &["/a\u{1b}[2J"], &["/b"])).unwrap().remainder).unwrap();
+        assert!(
+            text.contains("5 files (2.0 KiB)")
+                && text.contains("/b: no network")
+                && text.contains("and 3 more"),
+            "{text}"
+        );
         assert!(!text.contains('\u{1b}'), "a name cannot command the terminal");
     }
 
     #[test]
     fn held_files_alone_are_a_debt() {
-        assert!(debt(&understood(remainder(0, &["/a"], &[])).unwrap()).is_some());
+        assert!(debt(&understood(remainder(0, &["/a"], &[])).unwrap().remainder).is_some());
     }
 
     /// `umount` once took an answer of another shape for "nothing is owed", and unmounted a mount

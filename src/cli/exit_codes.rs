@@ -30,6 +30,8 @@ pub enum ExitCode {
     Verification = 7,
     /// Something is not on Files.com yet.
     Owed = 8,
+    /// Everything is on Files.com, and some of it could not be compared but by size or CRC32.
+    Weak = 9,
 }
 
 impl ExitCode {
@@ -44,6 +46,7 @@ impl ExitCode {
         (Self::Permission, "permission denied"),
         (Self::Verification, "verification failed: Files.com holds something else than was sent"),
         (Self::Owed, "something is still owed to Files.com"),
+        (Self::Weak, "everything is on Files.com, but some files are only weakly verified"),
     ];
 
     /// The number.
@@ -155,7 +158,7 @@ mod tests {
     #[test]
     fn the_table_lists_every_code_once_and_in_order() {
         let numbers: Vec<u8> = ExitCode::TABLE.iter().map(|(code, _)| code.number()).collect();
-        assert_eq!(numbers, (0..=8).collect::<Vec<u8>>());
+        assert_eq!(numbers, (0..=9).collect::<Vec<u8>>());
         for (code, _) in ExitCode::TABLE {
             assert_eq!(ExitCode::from_number(code.number().into()), *code);
         }

@@ -16,7 +16,8 @@ In /etc/fstab (both forms work):
 Exit codes:
   0 done                     3 key or password refused    6 permission denied
   1 failed                   4 site not found             7 verification failed
-  2 wrong usage or config    5 folder not found           8 something is still owed";
+  2 wrong usage or config    5 folder not found           8 something is still owed
+                                                          9 only weakly verified";
 
 /// Below the options of `mount`.
 pub const MOUNT: &str = "\
@@ -36,10 +37,62 @@ In /etc/fstab:
 
 /// Below the options of `sync`.
 pub const SYNC: &str = "\
-Exit code 8: something is still owed, and listed.
+Exit code 0: everything (or everything under PATH) is on Files.com, verified.
+Exit code 8: something is still owed, and listed with the reason.
+Exit code 9, with --manifest: everything is on Files.com, but the files listed on standard error could
+only be compared by size or CRC32. They are not in the manifest.
+
+The manifest lists, with paths relative to PATH, every file that this mount or earlier ones with the
+same state folder uploaded and verified, in the version that Files.com has now. Files that others put
+there and symbolic links are not in it; how many there are is told on standard error. It replaces FILE
+in one step, and only when nothing is owed.
 
 The line that a cron job needs on a mount with close=journaled:
-  rsync -a /home/ /mnt/backup/home/ && filescomfs sync /mnt/backup";
+  rsync -a /home/ /mnt/backup/home/ && filescomfs sync /mnt/backup
+or, in one: filescomfs run /mnt/backup -- rsync -a /home/ /mnt/backup/home/
+
+What was uploaded, to be compared after a restore:
+  filescomfs sync /mnt/backup home --manifest /var/backups/home.md5
+  cd /restored/home && md5sum -c --quiet /var/backups/home.md5";
+
+/// Below the options of `held`.
+pub const HELD: &str = "\
+A file is held when Files.com refused it for good: a name or a rule, a missing permission, bytes that
+arrived damaged three times. Its bytes are kept on this machine, across restarts, until it is written,
+deleted or renamed in the mount, or until a person decides here. PATHs are below the mountpoint, or
+absolute paths inside it.
+
+Exit code 0: done; of retry: Files.com has everything now. Exit code 8: something is still held or owed.
+
+Examples:
+  filescomfs held /mnt/backup list
+  filescomfs held /mnt/backup retry reports
+  filescomfs held /mnt/backup export /var/tmp/held
+  filescomfs held /mnt/backup discard reports/a.pdf";
+
+/// Below the options of `recover`.
+pub const RECOVER: &str = "\
+Nothing has to be recovered by hand: to mount again with the same state folder uploads what is owed, and
+sets aside what is not understood. This command is for those who want to look first, or who cannot mount
+any more. It is refused while a mount uses the folder.
+
+Without --plan, files of the spool that the journal does not know are moved to the folder quarantine of
+the state folder, and with --export the files that are owed are copied. Nothing is deleted, nothing is
+uploaded, and what is owed stays owed.
+
+Examples:
+  filescomfs recover /var/lib/filescomfs/mysite-backups-0f9ac1d2 --plan
+  filescomfs recover /var/lib/filescomfs/mysite-backups-0f9ac1d2 --export /var/tmp/rescued";
+
+/// Below the options of `run`.
+pub const RUN: &str = "\
+The exit code is the larger of the command's and that of sync: 0 only if both are. A command that a
+signal ended counts as 128 and the number of the signal, one that cannot be started as 126 or 127, as in
+a shell; then nothing is waited for. SIGINT, SIGTERM and SIGHUP are passed on to the command; after one,
+what is owed is told and not waited for.
+
+The line that a cron job needs on a mount with close=journaled:
+  filescomfs run /mnt/backup -- rsync -a /home/ /mnt/backup/home/";
 
 /// Below the options of `umount`.
 pub const UMOUNT: &str = "\
@@ -88,7 +141,7 @@ What is owed to Files.com, and the log. Not to be deleted.
 What may be thrown away.
 .TP
 \fI/run/filescomfs\fR, \fI$XDG_RUNTIME_DIR/filescomfs\fR
-Sockets by which \fBstatus\fR and \fBumount\fR speak with mounts.
+Sockets by which \fBstatus\fR, \fBsync\fR, \fBheld\fR, \fBrefresh\fR and \fBumount\fR speak with mounts.
 .SH EXAMPLES
 .nf
 filescomfs test mysite:/backups \-\-api\-key\-file key \-\-write

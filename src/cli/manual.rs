@@ -31,16 +31,12 @@ fn render() -> std::io::Result<String> {
     page.render_name_section(&mut text)?;
     page.render_synopsis_section(&mut text)?;
     page.render_description_section(&mut text)?;
-    for command in command.get_subcommands().filter(|command| command.get_name() != "help") {
-        let mut part = Vec::new();
-        let man = clap_mangen::Man::new(command.clone());
-        man.render_synopsis_section(&mut part)?;
-        man.render_description_section(&mut part)?;
-        man.render_options_section(&mut part)?;
-        let part = String::from_utf8_lossy(&part).replace(".SH SYNOPSIS", ".SS SYNOPSIS");
-        let part = part.replace(".SH DESCRIPTION", ".PP").replace(".SH", ".SS");
-        let heading = format!(".SH \"FILESCOMFS {}\"\n", command.get_name().to_uppercase());
-        text.extend(part.replacen(".SS SYNOPSIS\n", &heading, 1).into_bytes());
+    let listed = |command: &&clap::Command| command.get_name() != "help";
+    for command in command.get_subcommands().filter(listed) {
+        section(&mut text, command.get_name(), command)?;
+        for part in command.get_subcommands().filter(listed) {
+            section(&mut text, &format!("{} {}", command.get_name(), part.get_name()), part)?;
+        }
     }
     let codes: Vec<String> = ExitCode::TABLE
         .iter()
@@ -48,6 +44,20 @@ fn render() -> std::io::Result<String> {
         .collect();
     let text = String::from_utf8_lossy(&text).into_owned();
     Ok(text + &help::MANUAL.replace("@EXIT_STATUS@", &codes.join("\n")))
+}
+
+/// One command of the page, with its options below it.
+fn section(text: &mut Vec<u8>, name: &str, command: &clap::Command) -> std::io::Result<()> {
+    let mut part = Vec::new();
+    let man = clap_mangen::Man::new(command.clone());
+    man.render_synopsis_section(&mut part)?;
+    man.render_description_section(&mut part)?;
+    man.render_options_section(&mut part)?;
+    let part = String::from_utf8_lossy(&part).replace(".SH SYNOPSIS", ".SS SYNOPSIS");
+    let part = part.replace(".SH DESCRIPTION", ".PP").replace(".SH", ".SS");
+    let heading = format!(".SH \"FILESCOMFS {}\"\n", name.to_uppercase());
+    text.extend(part.replacen(".SS SYNOPSIS\n", &heading, 1).into_bytes());
+    Ok(())
 }
 
 #[cfg(test)]
@@ -59,6 +69,9 @@ mod tests {
         let page = render().unwrap();
         for section in ["NAME", "SYNOPSIS", "\"EXIT STATUS\"", "ENVIRONMENT", "FILES", "EXAMPLES"] {
             assert!(page.contains(&format!(".SH {section}\n")), "{section}");
+        }
+        for command in ["SYNC", "STATUS", "HELD", "HELD DISCARD", "RECOVER", "RUN", "REFRESH"] {
+            assert!(page.contains(&format!(".SH \"FILESCOMFS {command}\"\n")), "{command}");
         }
         let command = CommandLine::command();
         let mount = command.find_subcommand("mount").unwrap();

@@ -7,17 +7,26 @@
 pub mod arguments;
 mod drain;
 pub mod exit_codes;
+mod export;
 pub mod fstab;
+mod held;
 mod help;
 mod log;
+mod manifest;
 mod manual;
 mod mount;
+mod place;
 pub mod quantities;
+mod recover;
+mod refresh;
 pub mod resolve;
+mod run;
+mod signals;
 mod status;
 mod sync;
 mod test;
 mod umount;
+mod watch;
 
 use std::ffi::OsString;
 use std::io::Write;
@@ -29,18 +38,18 @@ use self::arguments::{Command, CommandLine};
 use self::exit_codes::{ExitCode, Failure};
 
 /// Does what the arguments (the program's name first) ask for; tells what failed on standard error.
-pub fn main(arguments: Vec<OsString>) -> ExitCode {
-    match run(arguments) {
+pub fn main(arguments: Vec<OsString>) -> u8 {
+    match answer(arguments) {
         Ok(code) => code,
         Err(failure) => {
             // Where nobody listens on standard error, the exit code still tells.
             let _ = writeln!(std::io::stderr(), "filescomfs: {failure}");
-            failure.code
+            failure.code.number()
         }
     }
 }
 
-fn run(arguments: Vec<OsString>) -> Result<ExitCode, Failure> {
+fn answer(arguments: Vec<OsString>) -> Result<u8, Failure> {
     let words =
         fstab::normalize(arguments).map_err(|error| Failure::new(ExitCode::Usage, error.to_string()))?;
     let command = match CommandLine::try_parse_from(&words) {
@@ -48,20 +57,26 @@ fn run(arguments: Vec<OsString>) -> Result<ExitCode, Failure> {
         Err(error) => {
             let _ = error.print();
             return Ok(match error.kind() {
-                ParseErrorKind::DisplayHelp | ParseErrorKind::DisplayVersion => ExitCode::Done,
-                _ => ExitCode::Usage,
+                ParseErrorKind::DisplayHelp | ParseErrorKind::DisplayVersion => ExitCode::Done.number(),
+                _ => ExitCode::Usage.number(),
             });
         }
     };
-    match command {
+    let code = match command {
+        // Ends with the code of a command that is not ours.
+        Command::Run(arguments) => return run::run(&arguments),
         Command::Mount(arguments) => mount::run(arguments, &words),
         Command::Sync(arguments) => sync::run(&arguments),
         Command::Umount(arguments) => umount::run(&arguments),
         Command::Test(arguments) => test::run(&arguments),
         Command::Status(arguments) => status::run(&arguments),
+        Command::Held(arguments) => held::run(&arguments),
+        Command::Recover(arguments) => recover::run(&arguments),
+        Command::Refresh { mountpoint, path } => refresh::run(&mountpoint, path.as_deref()),
         Command::Completions { shell } => manual::completions(shell),
         Command::Man => manual::page(),
-    }
+    };
+    Ok(code?.number())
 }
 
 /// Writes to standard output. A reader that has gone (`filescomfs man | head`) is no failure.

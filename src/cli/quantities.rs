@@ -70,6 +70,15 @@ pub fn show_size(bytes: u64) -> String {
     format!("{scaled:.1} TiB")
 }
 
+/// Seconds for people: `1 min 30 s`.
+pub fn show_time(seconds: u64) -> String {
+    match seconds {
+        0..60 => format!("{seconds} s"),
+        60..3600 => format!("{} min {} s", seconds / 60, seconds % 60),
+        _ => format!("{} h {} min", seconds / 3600, seconds % 3600 / 60),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -96,6 +105,14 @@ mod tests {
         for text in ["", "s", "-5", "5y", "18446744073709551615d"] {
             assert!(duration(text).is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn times_are_shown_in_the_units_that_fit() {
+        assert_eq!(
+            [59, 60, 3599, 3600, 90_000].map(show_time),
+            ["59 s", "1 min 0 s", "59 min 59 s", "1 h 0 min", "25 h 0 min"]
+        );
     }
 
     #[test]

@@ -7,20 +7,22 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::arguments::StatusArguments;
+use super::drain::named;
 use super::exit_codes::{ExitCode, Failure};
-use super::quantities::show_size;
-use super::{plain, print, resolve};
+use super::quantities::{show_size, show_time};
+use super::{plain, print, watch};
 use crate::mount::control::{self, Request};
 
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Shows one mount, or all.
 pub fn run(arguments: &StatusArguments) -> Result<ExitCode, Failure> {
+    if let (true, Some(mountpoint)) = (arguments.watch, &arguments.mountpoint) {
+        return watch::run(&named(mountpoint)?, arguments.json);
+    }
     let states = match &arguments.mountpoint {
         Some(mountpoint) => {
-            let mountpoint = resolve::absolute(mountpoint)?;
-            let mountpoint = mountpoint.canonicalize().unwrap_or(mountpoint);
-            vec![control::ask(&mountpoint, &Request::Status, PATIENCE)?]
+            vec![control::ask(&named(mountpoint)?, &Request::Status, PATIENCE)?]
         }
         None => control::sockets().iter().filter_map(|socket| of_socket(socket)).collect(),
     };
@@ -43,6 +45,18 @@ fn of_socket(socket: &Path) -> Option<Value> {
     control::ask_socket(socket, &Request::Status, PATIENCE).ok()
 }
 
+/// How fast it goes, and for how much longer.
+pub(super) fn speed(state: &Value) -> String {
+    let rate = &state["rate"];
+    let bytes = show_size(rate["bytes_per_second"].as_u64().unwrap_or(0));
+    let files = rate["files_per_second"].as_f64().unwrap_or(0.0);
+    let rest = match state["eta_seconds"].as_u64() {
+        Some(0) | None => String::new(),
+        Some(seconds) => format!(", done in {}", show_time(seconds)),
+    };
+    format!("{bytes}/s, {files:.1} files/s{rest}")
+}
+
 fn table(state: &Value) -> String {
     let text = |name: &str| state[name].as_str().map_or_else(|| "?".to_owned(), plain);
     let number = |value: &Value| value.as_u64().unwrap_or(0);
@@ -52,6 +66,12 @@ fn table(state: &Value) -> String {
     };
     let owed = &state["owed"];
     row("close", text("close"));
+    if let Some(why) = state["read_only"].as_str() {
+        row("read-only", plain(why));
+    }
+    for kept in state["damaged_journals"].as_array().into_iter().flatten().filter_map(Value::as_str) {
+        row("journal", format!("an earlier one was damaged, and is kept at {}", plain(kept)));
+    }
     let mut debts = Vec::new();
     if number(&owed["files"]) > 0 {
         debts.push(format!("{} files, {}", number(&owed["files"]), show_size(number(&owed["bytes"]))));
@@ -67,6 +87,10 @@ fn table(state: &Value) -> String {
     }
     let debt = if debts.is_empty() { "nothing".to_owned() } else { debts.join(", ") };
     row("owed", debt);
+    let rate = &state["rate"];
+    if number(&rate["bytes_per_second"]) > 0 || rate["files_per_second"].as_f64().unwrap_or(0.0) > 0.0 {
+        row("rate", speed(state));
+    }
     row("verified", number(&state["verified"]).to_string());
     if number(&state["weak"]) > 0 {
         row("weak", format!("{}: enable MD5 in Data Governance, File Integrity", number(&state["weak"])));
@@ -119,6 +143,16 @@ mod tests {
             assert!(shown.contains(line), "{line} in\n{shown}");
         }
         assert!(shown.contains("API calls  7") && !shown.contains("weak"), "{shown}");
+    }
+
+    #[test]
+    fn a_rate_is_shown_while_something_moves() {
+        let state = |eta: Value| {
+            let rate = json!({ "bytes_per_second": 2048, "files_per_second": 1.5 });
+            json!({ "rate": rate, "eta_seconds": eta })
+        };
+        assert!(table(&state(json!(90))).contains("rate       2.0 KiB/s, 1.5 files/s, done in 1 min 30 s"));
+        assert!(table(&state(Value::Null)).contains("1.5 files/s\n"));
     }
 
     #[test]

@@ -22,9 +22,9 @@ const ENDING: Duration = Duration::from_secs(90);
 pub fn run(arguments: &UmountArguments) -> Result<ExitCode, Failure> {
     // Not `canonicalize`: a dead mount answers no question about itself.
     let mountpoint = named(&arguments.mountpoint)?;
-    match drain(&mountpoint, if arguments.lazy { Duration::ZERO } else { arguments.timeout }) {
-        Ok(remainder) => {
-            let debt = debt(&remainder);
+    match drain(&mountpoint, "", if arguments.lazy { Duration::ZERO } else { arguments.timeout }) {
+        Ok(outcome) => {
+            let debt = debt(&outcome.remainder);
             if let Some(debt) = &debt
                 && !arguments.lazy
             {

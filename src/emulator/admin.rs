@@ -58,12 +58,12 @@ pub(super) async fn serve(shared: &Arc<Shared>, head: &Parts, body: Body) -> Res
             Err(error) => answer(422, &json!({"error": error.to_string()})),
         },
         ("GET", "faults") => answer(200, &json!(shared.faults.waiting())),
-        ("POST", "faults") => match serde_json::from_slice::<Fault>(&body) {
+        ("POST", "faults") => match ordered(&body) {
             Ok(fault) => {
                 shared.faults.inject(fault);
                 done()
             }
-            Err(error) => answer(422, &json!({"error": error.to_string()})),
+            Err(error) => answer(422, &json!({"error": error})),
         },
         ("DELETE", "faults") => {
             shared.faults.clear();
@@ -92,13 +92,18 @@ pub(super) async fn serve(shared: &Arc<Shared>, head: &Parts, body: Body) -> Res
                 Ok(()) => done(),
                 Err(error) => answer(422, &json!({"error": error.to_string()})),
             },
-            ("DELETE", Some(path)) => {
-                shared.delete(&path);
-                done()
-            }
+            ("DELETE", Some(path)) if shared.delete(&path) => done(),
+            ("DELETE", Some(path)) => answer(404, &json!({"error": format!("there is nothing at {path:?}")})),
             _ => answer(404, &json!({"error": "there is no such route; GET / lists them"})),
         },
     }
+}
+
+/// A fault that can happen, or why it cannot.
+fn ordered(body: &[u8]) -> Result<Fault, String> {
+    let fault: Fault = serde_json::from_slice(body).map_err(|error| error.to_string())?;
+    fault.check().map_err(|error| error.to_string())?;
+    Ok(fault)
 }
 
 fn decoded(path: &str) -> Option<String> {
@@ -115,8 +120,9 @@ fn merged(settings: &Settings, body: &[u8]) -> serde_json::Result<Settings> {
     serde_json::from_value(all)
 }
 
+/// JSON, with a line end for whoever reads it in a terminal.
 fn answer(status: u16, value: &Value) -> Response<Body> {
-    let mut response = Response::new(Body::from(value.to_string()));
+    let mut response = Response::new(Body::from(format!("{value}\n")));
     set_status(&mut response, status);
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     response

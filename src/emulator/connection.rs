@@ -24,7 +24,7 @@ impl Line {
         self.0.store(true, Ordering::Release);
     }
 
-    fn is_cut(&self) -> bool {
+    pub(super) fn is_cut(&self) -> bool {
         self.0.load(Ordering::Acquire)
     }
 }

@@ -23,9 +23,9 @@ pub(super) fn download(world: &mut World, call: &Call<'_>) -> Result<Reply, ApiE
     }
     let life = call.settings.download_url_seconds;
     let url = call.signer.url(
+        call,
         "GET",
         &format!("{OBJECTS}{}", object.id),
-        call.now,
         life,
         &[
             ("response-cache-control", "no-cache, no-store"),

@@ -50,7 +50,7 @@ pub enum Effect {
     },
     /// The connection is reset without an answer.
     Reset,
-    /// No answer, ever.
+    /// No answer, ever. Before the effect, the body of the request is not read either.
     Stall,
     /// The answer is late.
     Delay {
@@ -76,6 +76,16 @@ pub enum Effect {
     FlipPart,
     /// One byte of a part is stored with a flipped bit; its ETag is that of the bytes sent.
     FlipStored,
+    /// The connection is reset in the middle of a part; nothing of it is stored.
+    CutPart {
+        /// Bytes that are still read.
+        at: u64,
+    },
+    /// A part arrives cut off, by a proxy on the way; the ETag is honest about it.
+    TruncatePart {
+        /// Bytes that arrive.
+        at: u64,
+    },
     /// The part's or the object's ETag is another.
     WrongEtag {
         /// Without quotes; `None` leaves the header out.
@@ -102,6 +112,7 @@ pub enum Effect {
 
 /// An order for something to go wrong.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Fault {
     /// Kind of request, as logged; `None` fits every kind.
     #[serde(default)]

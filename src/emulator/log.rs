@@ -17,8 +17,8 @@ pub struct LoggedRequest {
     pub query: String,
     /// Status that was answered; 0 when the connection was cut.
     pub status: u16,
-    /// `list`, `stat`, `begin_upload`, `begin_part`, `part`, `complete`, `download`, `fetch`, `patch`,
-    /// `delete`, `mkdir`, `move`, `copy`, `migration`, `login`, `logout`, `api_key`, `user`, `site`,
+    /// What it is: `list`, `stat`, `begin_upload`, `begin_part`, `part`, `complete`, `download`, `fetch`,
+    /// `patch`, `delete`, `mkdir`, `move`, `copy`, `migration`, `login`, `logout`, `api_key`, `user`, `site`,
     /// `usage`, `lock`, `unlock`, `locks`, `unknown`.
     pub kind: &'static str,
     /// Bytes of content: received in a part, promised in a download.

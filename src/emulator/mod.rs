@@ -28,6 +28,7 @@ mod log;
 mod migrations;
 mod names;
 mod object;
+mod orders;
 mod params;
 mod persist;
 mod respond;
@@ -48,6 +49,7 @@ mod tests;
 
 pub use faults::{Effect, Fault};
 pub use log::LoggedRequest;
+pub use orders::OrderError;
 pub use server::Emulator;
 pub use settings::{Key, NameRule, PermissionSet, Settings, User};
 pub use shared::StoredFile;

@@ -45,7 +45,6 @@ impl Emulator {
         let (address, storage_address) = (api.local_addr()?, store.local_addr()?);
         // Whoever asked for free ports may read here which they are.
         (settings.listen, settings.storage_listen) = (address.to_string(), storage_address.to_string());
-        let base = settings.storage_url.clone().unwrap_or_else(|| format!("http://{storage_address}"));
 
         let mut tree = Tree::new(settings.names, Time::now(settings.clock_offset_ms));
         let mut depot = Depot::default();
@@ -61,7 +60,13 @@ impl Emulator {
             .thread_name("emulator")
             .enable_all()
             .build()?;
-        let shared = Arc::new(Shared::new(settings, tree, index, depot, Signer::new(base)));
+        let shared = Arc::new(Shared::new(
+            settings,
+            tree,
+            index,
+            depot,
+            Signer::new(format!("http://{storage_address}")),
+        ));
         let api_routes = Router::new().fallback(api::serve).with_state(shared.clone());
         let storage_routes = Router::new().fallback(storage::serve).with_state(shared.clone());
         for (listener, routes) in [(api, api_routes), (store, storage_routes)] {
@@ -137,7 +142,7 @@ impl Emulator {
 
     /// Another client's deletion, of a file or of a folder with all that is in it.
     pub fn delete(&self, path: &str) {
-        self.shared.delete(path);
+        let _ = self.shared.delete(path);
     }
 
     /// What callers may do under `path`: letters as in [`Key::permissions`](super::Key::permissions).
@@ -163,7 +168,14 @@ impl Emulator {
     }
 
     /// Orders a fault.
+    ///
+    /// # Panics
+    /// Where [`Fault::check`] says that no request could ever meet it: the test that orders it would show
+    /// nothing.
     pub fn inject(&self, fault: Fault) {
+        if let Err(error) = fault.check() {
+            panic!("{error}");
+        }
         self.shared.faults.inject(fault);
     }
 

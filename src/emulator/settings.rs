@@ -91,7 +91,7 @@ pub struct Settings {
     pub listen: String,
     /// Address of the storage. Only read at the start.
     pub storage_listen: String,
-    /// Base of the signed URLs where it is not `http://` and the storage's address.
+    /// Base of the signed URLs where it is not `http://` and the storage's address: for a proxy in front.
     pub storage_url: Option<String>,
     /// The folder that keeps content and index; `None` keeps them in memory. Only read at the start.
     pub data: Option<PathBuf>,

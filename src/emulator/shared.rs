@@ -145,13 +145,16 @@ impl Shared {
         Ok(())
     }
 
-    pub(super) fn delete(&self, path: &str) {
+    /// Tells whether there was anything.
+    pub(super) fn delete(&self, path: &str) -> bool {
         let now = self.now();
         let mut world = self.settled();
-        if let Some(id) = world.tree.find(path) {
+        let found = world.tree.find(path);
+        if let Some(id) = found {
             world.remove(id, now);
         }
         world.commit();
+        found.is_some()
     }
 }
 

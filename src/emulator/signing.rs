@@ -6,6 +6,7 @@
 use md5::{Digest, Md5};
 use url::form_urlencoded::Serializer;
 
+use super::call::Call;
 use super::clock::Time;
 use super::errors::StorageError;
 use super::hex::hex;
@@ -15,25 +16,27 @@ const SIGNATURE: &str = "X-Amz-Signature";
 /// Signs and checks.
 #[derive(Debug)]
 pub(super) struct Signer {
-    /// Such as `http://127.0.0.1:4042`.
-    pub(super) base: String,
+    /// Where the storage listens, such as `http://127.0.0.1:4042`.
+    listens: String,
     secret: [u8; 32],
 }
 
 impl Signer {
-    pub(super) fn new(base: String) -> Self {
-        Self { base, secret: rand::random() }
+    pub(super) fn new(listens: String) -> Self {
+        Self { listens, secret: rand::random() }
     }
 
-    /// A URL for one method on one object, good from `now` for `life` seconds.
+    /// A URL for one method on one object, good from the call on for `life` seconds.
     pub(super) fn url(
         &self,
+        call: &Call<'_>,
         method: &str,
         path: &str,
-        now: Time,
         life: u64,
         more: &[(&str, &str)],
     ) -> String {
+        let now = call.now;
+        let base = call.settings.storage_url.as_ref().unwrap_or(&self.listens);
         let date = now.amz();
         let mut query = Serializer::new(String::new());
         query
@@ -45,7 +48,7 @@ impl Signer {
         query.extend_pairs(more);
         let query = query.finish().replace('+', "%20");
         let signature = self.sign(method, path, &query);
-        format!("{}{path}?{query}&{SIGNATURE}={signature}", self.base)
+        format!("{}{path}?{query}&{SIGNATURE}={signature}", base.trim_end_matches('/'))
     }
 
     /// Refuses what was not signed here or is past its time.

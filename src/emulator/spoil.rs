@@ -149,8 +149,20 @@ fn reshape(response: Response<Body>, at: u64, trick: Trick) -> Response<Body> {
     Response::from_parts(parts, Body::from_stream(spoilt))
 }
 
+/// What arrives of a piece of a part of which `taken` bytes are here already; `None` where the line is cut
+/// inside of it.
+pub(super) fn arriving(effect: Option<&Effect>, piece: Bytes, taken: u64) -> Option<Bytes> {
+    let left = |at: u64| usize::try_from(at.saturating_sub(taken)).unwrap_or(usize::MAX);
+    match effect {
+        Some(Effect::FlipPart | Effect::FlipStored) if taken == 0 => Some(flipped(&piece, 0)),
+        Some(Effect::TruncatePart { at }) => Some(piece.slice(..piece.len().min(left(*at)))),
+        Some(Effect::CutPart { at }) if piece.len() > left(*at) => None,
+        _ => Some(piece),
+    }
+}
+
 /// The same bytes with one bit of byte `at` turned.
-pub(super) fn flipped(piece: &Bytes, at: usize) -> Bytes {
+fn flipped(piece: &Bytes, at: usize) -> Bytes {
     let mut bytes = piece.to_vec();
     if let Some(byte) = bytes.get_mut(at) {
         *byte ^= 1;

@@ -22,7 +22,7 @@ use super::object::{Object, Reader};
 use super::respond;
 use super::settings::Settings;
 use super::shared::Shared;
-use super::spoil::{flipped, interfere, spoil};
+use super::spoil::{arriving, interfere, spoil};
 use super::uploads::StoredPart;
 
 /// Path of every object at the storage, up to its id.
@@ -91,7 +91,8 @@ pub(super) async fn serve(
                 Err(error)
             }
             (Ok(()), "part") => {
-                receive(&shared, &settings, &head.headers, query, body, effect, &mut received).await
+                let asked = Asked { headers: &head.headers, query, effect, line: &line };
+                receive(&shared, &settings, asked, body, &mut received).await
             }
             (Ok(()), _) => send(&shared, &head.headers, query, target.object.as_ref()),
         };
@@ -105,7 +106,7 @@ pub(super) async fn serve(
     if let Some(effect) = effect {
         response = spoil(response, effect);
     }
-    let status = if effect == Some(&Effect::Reset) { 0 } else { response.status().as_u16() };
+    let status = if line.is_cut() { 0 } else { response.status().as_u16() };
     let bytes = if target.kind == "part" { received } else { respond::promised(&response) };
     shared.log(
         LoggedRequest {
@@ -128,16 +129,23 @@ async fn drain(body: Body) {
     while let Some(Ok(_)) = pieces.next().await {}
 }
 
+/// What goes with the bytes of a part.
+struct Asked<'a> {
+    headers: &'a HeaderMap,
+    query: &'a str,
+    effect: Option<&'a Effect>,
+    line: &'a Line,
+}
+
 /// `PUT`: one part.
 async fn receive(
     shared: &Shared,
     settings: &Settings,
-    headers: &HeaderMap,
-    query: &str,
+    asked: Asked<'_>,
     body: Body,
-    effect: Option<&Effect>,
     received: &mut u64,
 ) -> Result<Response<Body>, StorageError> {
+    let Asked { headers, query, effect, line } = asked;
     let internal = |error: io::Error| StorageError::new(500, "InternalError", error.to_string());
     let no_upload = || StorageError::new(404, "NoSuchUpload", "The specified upload does not exist.");
     let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
@@ -168,8 +176,11 @@ async fn receive(
         if let Some(told) = &mut told {
             md5::Digest::update(told, &piece);
         }
-        let flips = matches!(effect, Some(Effect::FlipPart | Effect::FlipStored)) && writer.len() == 0;
-        writer.push(if flips { flipped(&piece, 0) } else { piece }).map_err(internal)?;
+        let Some(piece) = arriving(effect, piece, writer.len()) else {
+            line.cut();
+            return Err(StorageError::new(400, "IncompleteBody", "The connection was cut."));
+        };
+        writer.push(piece).map_err(internal)?;
     }
     *received = writer.len();
     let stored = writer.finish();

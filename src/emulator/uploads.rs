@@ -178,7 +178,7 @@ fn slot(call: &Call<'_>, number: u64, object: &str, part: u32) -> Value {
         ("uploadId", number.to_string()),
     ];
     let more: Vec<(&str, &str)> = more.iter().map(|(name, value)| (*name, value.as_str())).collect();
-    let url = call.signer.url("PUT", &format!("{OBJECTS}{object}"), call.now, life, &more);
+    let url = call.signer.url(call, "PUT", &format!("{OBJECTS}{object}"), life, &more);
     json!({
         "send": {"partsize": "required-header Content-Length", "partdata": "body"},
         "action": "put/write",

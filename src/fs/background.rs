@@ -2,10 +2,13 @@
 //! attributes after they were merged; and the end, when everything is due at once.
 
 use std::collections::BTreeSet;
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::core::Errand;
+use super::core::{Core, Errand};
+use super::recover::Untaken;
+use super::scope::{Scope, Within};
 use super::status::Remainder;
 use super::{Close, Filesystem};
 use crate::local::failpoint;
@@ -56,9 +59,14 @@ impl Filesystem {
             }
             let seconds = since.elapsed().as_secs();
             tracing::info!("Files.com can be reached again, after {seconds} s; what waited goes on");
-            self.core().queue.hurry_all(Instant::now());
-            self.errands.notify_one();
+            self.try_again();
         }
+    }
+
+    /// What kept Files.com from taking what is owed may be gone: what failed is tried again now.
+    pub fn try_again(&self) {
+        self.core().queue.hurry_failed(Instant::now());
+        self.errands.notify_one();
     }
 
     async fn carry_out(&self, errand: Errand) {
@@ -95,7 +103,7 @@ impl Filesystem {
     }
 
     /// Publishes under whatever name it has: a hold has ended, or the mount does.
-    async fn publish_now(&self, ino: Ino) -> Result<(), Failure> {
+    pub(super) async fn publish_now(&self, ino: Ino) -> Result<(), Failure> {
         let is_folder = {
             let mut core = self.core();
             let is_open = core.has_writer(ino);
@@ -147,14 +155,33 @@ impl Filesystem {
     /// What is still owed then is told with its reason; it goes on in the background, and stays in
     /// the journal. What Files.com refused is not tried again: a person decides.
     pub async fn drain(&self, limit: Duration) -> Remainder {
+        let Ok(remainder) = self.send_off(limit, |_| Ok::<_, Infallible>(Within::all())).await;
+        remainder
+    }
+
+    /// The same for what is at and below one path.
+    ///
+    /// # Errors
+    /// ENOENT when there is no such path, or none any more.
+    pub async fn sync(&self, scope: &Scope, limit: Duration) -> Result<Remainder, Failure> {
+        self.find_way(scope).await?;
+        self.send_off(limit, |core| scope.look(core)).await
+    }
+
+    async fn send_off<E>(
+        &self,
+        limit: Duration,
+        look: impl Fn(&Core) -> Result<Within, E>,
+    ) -> Result<Remainder, E> {
         let deadline = tokio::time::Instant::now() + limit;
         loop {
             // Asked for before the look, so that no outcome is missed.
             let outcome = self.outcomes.notified();
             tokio::pin!(outcome);
             outcome.as_mut().enable();
-            if self.hurry() == 0 || tokio::time::timeout_at(deadline, outcome).await.is_err() {
-                return self.remainder();
+            let within = look(&self.core())?;
+            if self.hurry(&within) == 0 || tokio::time::timeout_at(deadline, outcome).await.is_err() {
+                return Ok(self.remainder_within(&within));
             }
             // Outcomes come in crowds, and each look costs a walk over all that is known.
             tokio::time::sleep(DRAIN_PAUSE).await;
@@ -162,29 +189,38 @@ impl Filesystem {
     }
 
     /// Makes everything due that may still succeed, and tells how much that is.
-    fn hurry(&self) -> usize {
+    fn hurry(&self, within: &Within) -> usize {
         let mut core = self.core();
+        let concerned = within.steps(&core);
+        let covers = |errand: Errand| match errand {
+            Errand::Publish(ino) | Errand::Attributes(ino) => within.covers(&core, ino),
+            Errand::Step(number) => concerned.contains(&number),
+            Errand::TakeUp => true,
+        };
         let files = core
             .owed()
             .filter(|(_, file)| match file.content.state() {
                 State::Held(_) => false,
                 _ => !file.is_being_written(),
             })
-            .map(|(ino, _)| Errand::Publish(ino));
+            .map(|(ino, _)| Errand::Publish(ino))
+            .filter(|errand| covers(*errand));
         let others = core.owed_otherwise().map(|ino| match core.tree.node(ino) {
             Ok(node) if node.is_published() => Errand::Attributes(ino),
             _ => Errand::Publish(ino),
         });
         // A file that is owed takes its attributes along.
         let travels = |ino: Ino| core.tree.file(ino).is_ok_and(|file| file.content.is_owed());
-        let others = others.filter(|errand| match errand {
+        let others = others.filter(|errand| covers(*errand)).filter(|errand| match errand {
             Errand::Attributes(ino) | Errand::Publish(ino) => !travels(*ino),
             Errand::Step(_) | Errand::TakeUp => true,
         });
-        let steps = core.backlog.ready().into_iter().map(Errand::Step);
-        let untaken = core.untaken.iter().any(|(_, failure)| !is_hopeless(failure)).then_some(Errand::TakeUp);
+        let steps = core.backlog.ready().into_iter().map(Errand::Step).filter(|errand| covers(*errand));
+        let is_untaken =
+            |(fact, failure): &(Untaken, Failure)| within.concerns(fact.path()) && !is_hopeless(failure);
+        let untaken = core.untaken.iter().any(is_untaken).then_some(Errand::TakeUp);
         let errands: Vec<Errand> = steps.chain(untaken).chain(others).chain(files).collect();
-        let under_way = core.backlog.under_way();
+        let under_way = core.backlog.under_way_among(&concerned);
         let (waiting, due): (Vec<_>, Vec<_>) =
             errands.into_iter().partition(|errand| core.blocked.contains_key(errand));
         let now = Instant::now();

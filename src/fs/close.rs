@@ -65,6 +65,7 @@ impl Filesystem {
     /// What a caller waits for when a file is whole: the proof, or in journaled mode the local disk. The
     /// failure of an earlier attempt to publish is told again, until it is resolved.
     pub(super) async fn answer(&self, ino: Ino) -> Result<(), Failure> {
+        let _counted = self.space.answering();
         if self.rules.close == Close::Verified {
             return self.publish(ino).await;
         }
@@ -117,6 +118,7 @@ impl Filesystem {
 
     /// A temporary name: whole and durable here, published by its rename or after the hold.
     pub(super) async fn hold_back(&self, ino: Ino) -> Result<(), Failure> {
+        let _counted = self.space.answering();
         self.core().tree.file_mut(ino)?.content.seal();
         self.make_durable(ino).await?;
         self.schedule(Errand::Publish(ino), self.rules.temporary_hold);
@@ -133,7 +135,12 @@ impl Filesystem {
             let Some((owed, synced)) = sealed(&self.core()) else { return Ok(()) };
             failpoint::reach("close.sealed");
             let (store, id) = (self.store.clone(), owed.id);
-            super::on_disk(move || store.sync(id)).await?;
+            if let Err(failure) = super::on_disk(move || store.sync(id)).await {
+                if matches!(failure.errno, libc::EIO | libc::ENOSPC | libc::EDQUOT) {
+                    self.journal.distrust(&failure);
+                }
+                return Err(failure);
+            }
             failpoint::reach("close.synced");
             let older = {
                 // Stated as it is now, and under the lock: it may have been renamed or proven meanwhile, and
@@ -153,6 +160,7 @@ impl Filesystem {
             };
             self.journal.flush().await?;
             if let Some(older) = older {
+                self.settled(older);
                 self.store.remove(older);
             }
             return Ok(());

@@ -12,9 +12,10 @@ use lru::LruCache;
 use super::cached::Cached;
 use super::recover::Untaken;
 use crate::model::attributes::Attributes;
-use crate::model::backlog::{Backlog, Origin};
+use crate::model::backlog::Backlog;
 use crate::model::failure::Failure;
 use crate::model::ino::{ContentId, Ino};
+use crate::model::meter::Meter;
 use crate::model::node::{Body, File, Local};
 use crate::model::queue::Queue;
 use crate::model::tree::Tree;
@@ -97,6 +98,7 @@ pub(crate) struct Core {
     pub habits: Habits,
     pub counts: Counts,
     pub uploading: HashMap<Ino, Progress>,
+    pub meter: Meter,
     pub cached: Cached,
     /// Folders whose subfolders somebody may be walking through.
     pub walks: LruCache<Ino, Walk>,
@@ -121,6 +123,7 @@ impl Core {
             },
             counts: Counts::default(),
             uploading: HashMap::new(),
+            meter: Meter::default(),
             cached: Cached::default(),
             walks: LruCache::new(WALKS),
         }
@@ -134,10 +137,10 @@ impl Core {
         Ok(!known.published || now.duration_since(asked) < ttl || self.is_ahead(folder))
     }
 
-    /// Do steps wait that touch the folder, or what is in it?
+    /// Do steps wait that change the folder, or what is in it?
     fn is_ahead(&self, folder: Ino) -> bool {
-        let Some(path) = self.tree.path(folder).filter(|_| !self.backlog.is_empty()) else { return false };
-        self.backlog.touches_within(&path) || self.backlog.origin(&path) != Origin::There(path)
+        let path = self.tree.path(folder).filter(|_| !self.backlog.is_empty());
+        path.is_some_and(|path| self.backlog.changes_within(&path))
     }
 
     /// Opens a descriptor.

@@ -139,7 +139,17 @@ impl Filesystem {
             let arrived = *at..(*at + bytes.len() as u64).min(end);
             let writing = file.clone();
             let offset = *at;
-            on_disk(move || writing.write_all_at(&bytes, offset)).await?;
+            let again = (file.clone(), bytes.clone());
+            let written = on_disk(move || writing.write_all_at(&bytes, offset)).await;
+            if let Err(failure) = written {
+                // The disk is fuller than the limit says: what was used longest ago makes way.
+                let (file, bytes) = again;
+                let is_full = failure.errno == libc::ENOSPC;
+                if !is_full || !self.evict_for_disk(bytes.len() as u64).await {
+                    return Err(failure.into());
+                }
+                on_disk(move || file.write_all_at(&bytes, offset)).await?;
+            }
             self.note_arrival(ino, id, arrived.clone(), etag.as_ref()).await?;
             *at = arrived.end;
             self.arrivals.notify_waiters();
@@ -222,23 +232,6 @@ impl Filesystem {
         let _ = self.stale.send(super::Stale::Inode(ino));
         self.store.remove(id);
         Err(failure)
-    }
-
-    /// Lets cached bytes go until the cache is within its limit.
-    pub(super) fn make_room(&self) {
-        loop {
-            let victim = {
-                let mut core = self.core();
-                if core.cached.used() <= self.rules.cache_size {
-                    return;
-                }
-                core.evict()
-            };
-            match victim {
-                Some(id) => self.store.remove(id),
-                None => return,
-            }
-        }
     }
 }
 

@@ -31,6 +31,8 @@ pub(super) enum Trouble {
     Mismatch(Failure),
     /// The service does not know the upload any more.
     Lost(Failure),
+    /// Another attempt may succeed at once, with the parts that are there.
+    Again(Failure),
     /// It may work later.
     Later(Failure),
     /// It will not work as it is.
@@ -41,7 +43,8 @@ impl From<remote::Error> for Trouble {
     fn from(error: remote::Error) -> Self {
         let failure = told(&error);
         match error.kind() {
-            ErrorKind::UploadLost | ErrorKind::UrlExpired | ErrorKind::OutcomeUnknown => Self::Lost(failure),
+            ErrorKind::UploadLost => Self::Lost(failure),
+            ErrorKind::UrlExpired | ErrorKind::OutcomeUnknown => Self::Again(failure),
             kind if is_final(kind) => Self::Refused(failure),
             _ => Self::Later(failure),
         }

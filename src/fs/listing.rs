@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::core::Digests;
-use super::{Attr, Filesystem, told};
+use super::{Attr, Filesystem, told_aloud};
 use crate::local::journal::Fact;
 use crate::model::attributes::Shape;
 use crate::model::backlog::{Origin, Seen};
@@ -85,7 +85,7 @@ impl Filesystem {
                     tracing::warn!("{path} is shown as it was before: {error}");
                     return Ok(());
                 }
-                return Err(told(&error));
+                return Err(told_aloud(&error));
             }
         };
         let changes = {

@@ -4,7 +4,7 @@ use std::ffi::OsStr;
 use std::time::{Duration, Instant};
 
 use super::core::{Core, Errand, Handle};
-use super::{Attr, Close, Filesystem, now, told};
+use super::{Attr, Close, Filesystem, now, told_aloud};
 use crate::local::failpoint;
 use crate::local::journal::Fact;
 use crate::model::attributes::{Attributes, Shape};
@@ -100,7 +100,7 @@ impl Filesystem {
             self.until_clear(&[&path]).await?;
             let _shape = self.shape.read().await;
             let path = self.path(parent)?.join(&remote);
-            if self.remote.create_folder(&path, None).await.map_err(|error| told(&error))?.is_none() {
+            if self.remote.create_folder(&path, None).await.map_err(|error| told_aloud(&error))?.is_none() {
                 // Somebody else made it, or a file of that name, since the last listing.
                 self.list_anew(parent).await?;
                 return Err(Failure::plain(libc::EEXIST));

@@ -17,18 +17,25 @@ mod close;
 mod core;
 mod facts;
 mod fetch;
+mod held;
 mod job;
 mod links;
 mod listing;
 mod make;
+mod manifest;
 mod open;
 mod prove;
 mod publish;
 mod read;
 mod recover;
+mod refresh;
 mod remove;
 mod rename;
+mod resume;
 mod rules;
+mod scope;
+mod space;
+mod standing;
 mod status;
 mod steps;
 mod turns;
@@ -43,15 +50,19 @@ use std::time::{Duration, Instant, SystemTime};
 use tokio::sync::{Notify, RwLock, Semaphore, mpsc, watch};
 
 pub use self::attributes::{Attr, Change};
+pub use self::held::{Decided, HeldThing, Kind, Verdict};
 pub use self::listing::DirEntry;
 pub use self::make::Maker;
-pub use self::recover::Recovery;
+pub use self::manifest::{Page, Proven};
 pub use self::rules::Rules;
+pub use self::scope::Scope;
 pub use self::status::{OwedFile, Remainder};
 
 use self::core::{Core, Errand};
+use self::space::Space;
 use self::turns::Turns;
-use crate::local::journal::Journal;
+use crate::local::journal::{Fact, Journal};
+use crate::local::receipts::Receipts;
 use crate::local::store::Store;
 use crate::model::entry::Entry;
 use crate::model::failure::Failure;
@@ -60,6 +71,7 @@ use crate::model::listing::Changes;
 use crate::model::moment::Moment;
 use crate::model::path::RemotePath;
 use crate::model::policy::{Close, Metadata, Verify};
+use crate::model::resume::Begun;
 use crate::model::tree::Tree;
 use crate::remote::{self, Client, Download, ErrorKind};
 
@@ -85,9 +97,12 @@ pub struct Filesystem {
     remote: Client,
     store: Arc<Store>,
     journal: Journal,
+    receipts: Receipts,
     rules: Rules,
     /// Signed URLs that may still be used.
     downloads: Mutex<HashMap<Ino, Download>>,
+    /// Uploads of several parts that were begun and not settled.
+    uploads: Mutex<HashMap<ContentId, Begun>>,
     publishing: Turns,
     naming: Turns,
     listings: Turns,
@@ -100,6 +115,8 @@ pub struct Filesystem {
     /// An errand ended, well or not.
     outcomes: Notify,
     memory: Arc<Semaphore>,
+    /// The limit of the local disk.
+    space: Arc<Space>,
     /// Publications in the background: whoever waits for an answer finds room beside them.
     background: Semaphore,
     /// Changes of names in the background.
@@ -116,19 +133,23 @@ impl Filesystem {
         remote: Client,
         store: Store,
         journal: Journal,
+        receipts: Receipts,
     ) -> (Arc<Self>, mpsc::UnboundedReceiver<Stale>) {
         let (stale, forgets) = mpsc::unbounded_channel();
         let background = Semaphore::new(rules.max_uploads.max(1));
         let reach = remote.reach();
         let mut tree = Tree::new(rules.folder.clone(), rules.defaults, now());
         tree.names = rules.names;
+        store.limit(rules.cache_size);
         let filesystem = Self {
             core: Mutex::new(Core::new(tree)),
             remote,
             store: Arc::new(store),
             journal,
+            receipts,
             rules,
             downloads: Mutex::default(),
+            uploads: Mutex::default(),
             publishing: Turns::default(),
             naming: Turns::default(),
             listings: Turns::default(),
@@ -138,6 +159,7 @@ impl Filesystem {
             errands: Notify::new(),
             outcomes: Notify::new(),
             memory: Arc::new(Semaphore::new(PART_MEMORY)),
+            space: Arc::default(),
             background,
             stepping: Semaphore::new(STEPS),
             stale,
@@ -166,6 +188,15 @@ impl Filesystem {
         self.core.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// EROFS once nothing new can be promised, since the local disk failed. What is there stays readable.
+    ///
+    /// # Errors
+    /// The same one until the mount ends.
+    pub fn may_change(&self) -> Result<(), Failure> {
+        let failed = |failure| Failure::new(libc::EROFS, format!("the mount is read-only: {failure}"));
+        self.journal.failure().map_or(Ok(()), |failure| Err(failed(failure)))
+    }
+
     /// Where `ino` is on Files.com, or ENOENT for what was unlinked.
     fn path(&self, ino: Ino) -> Result<RemotePath, Failure> {
         self.core().tree.path(ino).ok_or(Failure::plain(libc::ENOENT))
@@ -177,10 +208,15 @@ impl Filesystem {
         self.errands.notify_one();
     }
 
-    /// Lets go of local bytes that nothing refers to any more.
+    /// Lets go of local bytes that nothing refers to any more, once the journal says so too: a crash in
+    /// between would find a file that is owed and has no bytes.
     fn drop_content(&self, id: ContentId) {
-        self.journal.note(crate::local::journal::Fact::Settled(id));
-        self.store.remove(id);
+        self.settled(id);
+        let (store, space) = (self.store.clone(), self.space.clone());
+        self.journal.note_then(Fact::Settled(id), move || {
+            store.remove(id);
+            space.changed();
+        });
     }
 
     /// Tells kernel and disk what a listing changed.
@@ -205,6 +241,13 @@ fn now() -> Moment {
 /// An error of the service as a caller is told it: its errno, what happened, and what to do.
 fn told(error: &remote::Error) -> Failure {
     Failure::new(error.errno(), format!("{error}; {}", error.remedy()))
+}
+
+/// The same, with a line in the log: the caller of a system call learns a number only.
+fn told_aloud(error: &remote::Error) -> Failure {
+    let failure = told(error);
+    tracing::warn!("{failure}");
+    failure
 }
 
 /// Will the same call fail again until a person changes something?

@@ -109,4 +109,19 @@ impl Filesystem {
             self.schedule(Errand::Publish(ino), Duration::ZERO);
         }
     }
+
+    /// Nothing is mounted any more. A kernel that is hurried does not send the release of every descriptor
+    /// that was closed; a temporary name would wait for it. What was being written and was not closed is
+    /// half a file, and stays unpublished.
+    pub fn release_closed(&self) {
+        let closed: Vec<u64> = {
+            let core = self.core();
+            let is_closed = |handle: &Handle| {
+                let file = core.tree.file(handle.ino);
+                file.is_ok_and(|file| !matches!(file.content.state(), State::Dirty(_)))
+            };
+            core.handles.iter().filter(|(_, handle)| is_closed(handle)).map(|(number, _)| *number).collect()
+        };
+        closed.into_iter().for_each(|handle| self.release(handle));
+    }
 }

@@ -117,13 +117,24 @@ impl Filesystem {
         parcel: &Parcel,
         path: &RemotePath,
     ) -> Result<Option<Entry>, Trouble> {
+        let is_old =
+            |entry: &Entry| job.replaces.is_some_and(|old| old.is_same_version(&entry.fingerprint()));
+        Ok(self.find_parcel(parcel, path).await?.filter(|entry| !is_old(entry)))
+    }
+
+    /// The entry of `path`, where it holds these very parts.
+    pub(super) async fn find_parcel(
+        &self,
+        parcel: &Parcel,
+        path: &RemotePath,
+    ) -> Result<Option<Entry>, Trouble> {
         let Some(entry) = self.remote.stat(path).await? else { return Ok(None) };
-        let is_old = job.replaces.is_some_and(|old| old.is_same_version(&entry.fingerprint()));
-        if is_old || entry.size != job.size {
+        if entry.size != parcel.sent.digest.size {
             return Ok(None);
         }
         let parts: Vec<_> = parcel.sent.parts.iter().map(|part| part.sent).collect();
-        let is_ours = self.remote.object_etag(path).await? == Some(ETag::composite(&parts));
+        let is_ours = entry.md5 == Some(parcel.sent.digest.md5)
+            || self.remote.object_etag(path).await? == Some(ETag::composite(&parts));
         Ok(is_ours.then_some(entry))
     }
 }

@@ -13,8 +13,9 @@ use crate::model::failure::Failure;
 use crate::model::ino::Ino;
 use crate::model::node::{Body, Local};
 use crate::model::path::RemotePath;
-use crate::model::proof::Verified;
+use crate::model::proof::{Fingerprint, Verified};
 use crate::model::readahead::ReadAhead;
+use crate::model::receipt::Receipt;
 use crate::remote::{Completion, ErrorKind};
 
 use super::job::{Job, Trouble};
@@ -42,6 +43,9 @@ impl Filesystem {
                 Err(trouble) => Err(trouble),
             };
             self.core().uploading.remove(&ino);
+            if matches!(outcome, Err(Trouble::Lost(_) | Trouble::Mismatch(_))) {
+                self.abandon_upload(job.id);
+            }
             match outcome {
                 Ok(()) => return Ok(()),
                 Err(Trouble::Behind) if self.rules.close == Close::Verified => {
@@ -74,9 +78,9 @@ impl Filesystem {
                         break (failure, true);
                     }
                 }
-                Err(Trouble::Lost(failure)) => {
+                Err(Trouble::Lost(failure) | Trouble::Again(failure)) => {
                     restarts += 1;
-                    tracing::warn!("{} is sent afresh (attempt {restarts}): {failure}", job.path);
+                    tracing::warn!("{} is sent once more (attempt {restarts}): {failure}", job.path);
                     if restarts == RESTARTS {
                         break (failure, false);
                     }
@@ -177,6 +181,17 @@ impl Filesystem {
             };
             (path, node.attributes, completion)
         };
+        let doubtful = self.may_be_completed(job, &path);
+        if doubtful {
+            // Asked for by an earlier attempt, whose answer nobody heard.
+            if let Some(entry) = self.find_parcel(parcel, &path).await? {
+                tracing::info!("{path} was completed before; nothing is sent again");
+                self.note_completion(job.ino, &entry);
+                let shown = as_shown(attributes, &entry);
+                return Ok((entry, path, shown));
+            }
+        }
+        self.note_completing(job, &path).await;
         let mut answer = self.remote.complete_upload(&path, &completion).await;
         if let Err(error) = &answer
             && matches!(error.kind(), ErrorKind::Unsupported | ErrorKind::Permission)
@@ -193,7 +208,13 @@ impl Filesystem {
         let entry = match answer {
             Ok(entry) => entry,
             Err(error) if error.kind() == ErrorKind::OutcomeUnknown => {
-                self.look_for(job, parcel, &path).await?.ok_or(error)?
+                self.note_doubt(job, parcel);
+                match self.look_for(job, parcel, &path).await? {
+                    Some(entry) => entry,
+                    // It was carried out, and is not there any more.
+                    None if doubtful => return Err(Trouble::Lost(told(&error))),
+                    None => return Err(error.into()),
+                }
             }
             Err(error) => return Err(error.into()),
         };
@@ -210,7 +231,17 @@ impl Filesystem {
             node.touched = Some(Instant::now());
             if let Body::File(file) = &mut node.body {
                 file.published = Some(entry.fingerprint());
+                file.perhaps = None;
             }
+        }
+    }
+
+    /// Files.com may have these bytes: whoever deletes or renames the file sees to it that they go.
+    fn note_doubt(&self, job: &Job, parcel: &Parcel) {
+        if let Ok(file) = self.core().tree.file_mut(job.ino) {
+            let md5 = Some(parcel.sent.digest.md5);
+            let sent = Fingerprint { size: job.size, created: None, changed: None, md5, crc32: None };
+            file.perhaps = Some(Box::new(sent));
         }
     }
 
@@ -219,10 +250,15 @@ impl Filesystem {
         let (settled, older) = {
             let mut core = self.core();
             core.counts.verified += 1;
+            core.meter.note(Instant::now(), 0, 1);
             if proof.basis().is_weak() {
                 core.counts.weak += 1;
             }
             self.learn(&mut core, job.ino, &entry, sent);
+            // Under today's name, and before anybody can rename it again.
+            if let Some(path) = core.tree.path(job.ino) {
+                self.receipts.give(Receipt::of(path, proof, &entry, super::now()));
+            }
             let Ok(node) = core.tree.node_mut(job.ino) else { return };
             node.touched = Some(Instant::now());
             node.permissions = entry.permissions;
@@ -236,7 +272,6 @@ impl Filesystem {
                 file.failure = None;
                 file.owed_since = None;
                 file.local = Local::Cached(job.id, ReadAhead::whole(job.size));
-                core.cached.note(job.ino, job.size);
                 core.queue.forget(Errand::Publish(job.ino));
             }
             (settled, older)
@@ -245,8 +280,14 @@ impl Filesystem {
         if !settled {
             return;
         }
-        let (store, id) = (self.store.clone(), job.id);
-        if !matches!(on_disk(move || store.to_cache(id)).await, Ok(true)) {
+        let (store, id, taken) = (self.store.clone(), job.id, self.store.taken(job.id));
+        if matches!(on_disk(move || store.to_cache(id)).await, Ok(true)) {
+            // Counted once it is there: until then it takes room in the spool.
+            let mut core = self.core();
+            if core.tree.file(job.ino).is_ok_and(|file| file.local.id() == Some(job.id)) {
+                core.cached.note(job.ino, taken);
+            }
+        } else {
             // Another disk: it is cheaper to fetch it again when somebody wants it.
             let mut core = self.core();
             core.cached.remove(job.ino);
@@ -255,14 +296,16 @@ impl Filesystem {
             {
                 file.local = Local::Nowhere;
                 drop(core);
-                self.store.remove(job.id);
+                self.drop_content(job.id);
             }
         }
         failpoint::reach("publish.cached");
         self.journal.note(Fact::Settled(job.id));
         failpoint::reach("publish.settled");
+        self.settled(job.id);
         older.into_iter().for_each(|older| self.drop_content(older));
         self.make_room();
+        self.space.progressed();
     }
 
     /// What the completed entity shows of the site's habits, and which attributes must still be sent.
@@ -315,6 +358,7 @@ impl Filesystem {
             path
         };
         self.errands.notify_one();
+        self.space.changed();
         let next = match refused {
             true => "it is kept here until it is written, closed or deleted again",
             false => "it is kept here and tried again",
@@ -324,5 +368,13 @@ impl Filesystem {
         }
         self.make_durable(ino).await?;
         Err(failure)
+    }
+}
+
+/// Attributes as an entry shows that they were sent: others are still owed.
+fn as_shown(ours: Attributes, entry: &Entry) -> Attributes {
+    match entry.provided {
+        Some(provided) if provided != on_the_wire(ours.mtime) => Attributes { mtime: provided, ..ours },
+        _ => ours,
     }
 }

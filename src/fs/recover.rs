@@ -1,59 +1,19 @@
 //! What an earlier mount left behind: owed again, or set aside. Nothing is deleted.
 
-use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use super::Filesystem;
 use super::core::{Core, Errand};
 use crate::local::failpoint;
-use crate::local::journal::{EntryDebt, Fact, Facts, Owed, OwedEntry};
-use crate::local::store::Left;
+use crate::local::journal::{EntryDebt, Fact, Owed, OwedEntry};
+use crate::local::recovery::Recovery;
 use crate::model::attributes::Shape;
-use crate::model::backlog::Step;
 use crate::model::content::Content;
 use crate::model::failure::Failure;
-use crate::model::ino::{ContentId, Ino};
+use crate::model::ino::Ino;
 use crate::model::name;
 use crate::model::node::{Body, File, Folder, Link, Local};
 use crate::model::path::RemotePath;
-
-/// What the journal says against what the disk holds: decided before anything is touched.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub struct Recovery {
-    /// Changes of names that are made on Files.com in this order, before what is sent to their paths.
-    pub steps: Vec<(u64, Step)>,
-    /// Folders and attributes that Files.com is told of again.
-    pub entries: Vec<OwedEntry>,
-    /// Whole and owed: published again.
-    pub owed: Vec<Owed>,
-    /// In the spool, but no fact says what they are: set aside.
-    pub unknown: Vec<ContentId>,
-    /// Facts whose bytes are missing: told.
-    pub broken: Vec<Owed>,
-    /// Facts of bytes that were proven when the mount ended, and had left the spool: forgotten.
-    pub proven: Vec<ContentId>,
-    /// In the cache of the mount that ended: let go, once no fact speaks of them any more.
-    pub cached: BTreeSet<ContentId>,
-}
-
-impl Recovery {
-    /// Decides what becomes of each fact, and of each file in the spool.
-    pub fn plan(facts: Facts, mut left: Left) -> Self {
-        let mut plan = Self { steps: facts.steps, entries: facts.entries, ..Self::default() };
-        for fact in facts.owed {
-            match left.spooled.remove(&fact.id) {
-                // Written on after the fsync that the fact is of: as after any crash, the file is what
-                // the disk has.
-                Some(size) => plan.owed.push(Owed { size, ..fact }),
-                None if left.cached.contains(&fact.id) => plan.proven.push(fact.id),
-                None => plan.broken.push(fact),
-            }
-        }
-        plan.unknown.extend(left.spooled.into_keys());
-        plan.cached = left.cached;
-        plan
-    }
-}
 
 /// A fact that could not be put back into the tree.
 #[derive(Debug, Clone)]
@@ -117,6 +77,8 @@ impl Filesystem {
                 core.backlog.restore(number, step);
             }
         }
+        self.take_up_uploads(plan.uploads);
+        plan.abandoned.into_iter().for_each(|id| self.journal.note(Fact::Abandoned(id)));
         let entries = plan.entries.into_iter().map(Untaken::Entry);
         for fact in entries.chain(plan.owed.into_iter().map(Untaken::Owed)) {
             self.take_up_or_keep(fact).await;
@@ -251,33 +213,5 @@ impl Filesystem {
         let ino = core.tree.insert(parent, name, remote.to_owned(), attributes, body)?;
         core.tree.node_mut(ino)?.touched = Some(Instant::now());
         Ok(ino)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::collections::BTreeMap;
-
-    use super::*;
-    use crate::model::attributes::Attributes;
-    use crate::model::moment::Moment;
-
-    fn fact(id: u64, size: u64) -> Owed {
-        let attributes =
-            Attributes { mode: 0o644, uid: 0, gid: 0, mtime: Moment::default(), ctime: Moment::default() };
-        Owed { id: ContentId(id), path: RemotePath::parse("f").unwrap(), size, attributes, is_link: false }
-    }
-
-    #[test]
-    fn everything_in_the_spool_is_owed_or_set_aside() {
-        let spooled = BTreeMap::from([(ContentId(1), 10), (ContentId(2), 3), (ContentId(9), 7)]);
-        let left = Left { spooled, cached: BTreeSet::from([ContentId(4), ContentId(5)]) };
-        let owed = vec![fact(1, 10), fact(2, 20), fact(3, 5), fact(4, 5)];
-        let plan = Recovery::plan(Facts { owed, ..Facts::default() }, left);
-        assert_eq!(plan.owed, [fact(1, 10), fact(2, 3)], "with the sizes that the disk has");
-        assert_eq!(plan.unknown, [ContentId(9)]);
-        assert_eq!(plan.broken, [fact(3, 5)]);
-        assert_eq!(plan.proven, [ContentId(4)]);
-        assert_eq!(plan.cached, BTreeSet::from([ContentId(4), ContentId(5)]));
     }
 }

@@ -7,7 +7,7 @@ use tokio::time::Instant;
 
 use super::core::{Core, Errand};
 use super::make::entries_changed;
-use super::{Close, Filesystem, told};
+use super::{Close, Filesystem, told_aloud};
 use crate::local::failpoint;
 use crate::local::journal::Fact;
 use crate::model::backlog::Step;
@@ -32,12 +32,13 @@ impl Filesystem {
             if core.tree.child(parent, name) != Some(ino) {
                 return Err(Failure::plain(libc::ENOENT));
             }
-            Ok(core.tree.path(ino).zip(core.tree.file(ino)?.published))
+            let file = core.tree.file(ino)?;
+            Ok(core.tree.path(ino).zip(file.published.or_else(|| file.perhaps.as_deref().copied())))
         };
         if self.rules.close == Close::Verified {
             let published = look(&self.core())?;
             if let Some((path, _)) = published {
-                self.remote.delete(&path).await.map_err(|error| told(&error))?;
+                self.remote.delete(&path).await.map_err(|error| told_aloud(&error))?;
                 failpoint::reach("remove.there");
             }
         }
@@ -54,6 +55,7 @@ impl Filesystem {
             facts.extend(step.map(|step| self.put_off(&mut core, step)));
             // Noted under the lock, so that facts are written in the order in which they became true.
             self.journal.note_all(facts);
+            core.tree.path(ino).into_iter().for_each(|path| self.receipts.forget(path));
             core.tree.remove(ino, std::time::Instant::now());
             entries_changed(&mut core, parent);
             self.orphan(core, ino);
@@ -168,9 +170,9 @@ impl Filesystem {
     /// Deletes an empty folder and waits until it is gone: a new one of that name would be refused
     /// before.
     pub(super) async fn delete_folder(&self, path: &RemotePath) -> Result<(), Failure> {
-        self.remote.delete(path).await.map_err(|error| told(&error))?;
+        self.remote.delete(path).await.map_err(|error| told_aloud(&error))?;
         let (deadline, mut pause) = (Instant::now() + FOLDER_GOES, Duration::from_millis(20));
-        while self.remote.stat(path).await.map_err(|error| told(&error))?.is_some() {
+        while self.remote.stat(path).await.map_err(|error| told_aloud(&error))?.is_some() {
             if Instant::now() > deadline {
                 return Err(Failure::new(
                     libc::EIO,

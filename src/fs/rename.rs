@@ -9,7 +9,7 @@ use tokio::sync::{RwLockReadGuard, RwLockWriteGuard};
 use super::core::{Core, Errand};
 use super::make::{SETTLE_FOLDER, entries_changed};
 use super::turns::Turn;
-use super::{Close, Filesystem, told};
+use super::{Close, Filesystem, told, told_aloud};
 use crate::local::failpoint;
 use crate::local::journal::Fact;
 use crate::model::backlog::Step;
@@ -103,6 +103,16 @@ impl Filesystem {
                 }
             }
         }
+        {
+            // An upload that may have arrived under the old name must not stay there.
+            let mut core = self.core();
+            let doubt = core.tree.file_mut(plan.source).ok().and_then(|file| file.perhaps.take());
+            if let Some((path, version)) = core.tree.path(plan.source).zip(doubt)
+                && plan.there == There::Nothing
+            {
+                steps.push(Step::Delete { path, version: *version });
+            }
+        }
         // What is owed belongs under the new path, whatever happens next.
         self.change_name_here(plan, folder, name, (steps, taken))?;
         failpoint::reach("rename.here");
@@ -126,7 +136,7 @@ impl Filesystem {
             subtree.into_iter().flat_map(|ino| self.facts_of(&core, ino)).collect::<Vec<Fact>>()
         };
         if before.is_empty() && !clear {
-            self.remote.rename(from, to, overwrite).await.map_err(|error| told(&error))?;
+            self.remote.rename(from, to, overwrite).await.map_err(|error| told_aloud(&error))?;
             failpoint::reach("rename.there");
             return Ok(Vec::new());
         }
@@ -146,7 +156,7 @@ impl Filesystem {
                 failpoint::reach("rename.cleared");
                 self.journal.commit(Fact::Taken(first)).await?;
             }
-            self.remote.rename(from, to, overwrite).await.map_err(|error| told(&error))
+            self.remote.rename(from, to, overwrite).await.map_err(|error| told_aloud(&error))
         };
         if let Err(failure) = moved.await {
             let mut back: Vec<Fact> = before.iter().flat_map(|fact| fact.moved(from, to)).collect();
@@ -175,10 +185,14 @@ impl Filesystem {
         if let Some(target) = core.tree.child(folder, name).filter(|target| *target != plan.source) {
             facts.extend(self.end_of(&core, target));
         }
-        let left = core.tree.node(plan.source)?.parent;
+        let (before, left) = (core.tree.path(plan.source), core.tree.node(plan.source)?.parent);
         let replaced = core.tree.relink(plan.source, folder, name, &plan.remote, Instant::now())?;
         entries_changed(&mut core, folder);
         left.into_iter().filter(|left| *left != folder).for_each(|left| entries_changed(&mut core, left));
+        if let (There::Move { .. }, Some((from, to))) = (&plan.there, before.zip(core.tree.path(plan.source)))
+        {
+            self.receipts.moved(from, to);
+        }
         let inherited = replaced.and_then(|ino| core.tree.file(ino).ok()?.published);
         let time = super::now();
         let temporary = plan.there == There::Nothing && self.rules.temporary.matches(name, false);

@@ -5,9 +5,13 @@ use serde_json::{Value, json};
 
 use super::Filesystem;
 use super::background::is_hopeless;
+use super::core::{Core, Errand};
+use super::scope::Within;
 use crate::model::backlog::Standing;
 use crate::model::content::State;
 use crate::model::failure::Failure;
+use crate::model::ino::Ino;
+use crate::model::path::RemotePath;
 
 /// A file that is not on Files.com, and why not.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -31,22 +35,50 @@ pub struct Remainder {
     pub errors: Vec<OwedFile>,
     /// Changes of names and attributes that Files.com was not told of.
     pub attributes: u64,
+    /// Some of those that only wait for their turn: some twenty at most.
+    pub waiting: Vec<OwedFile>,
 }
+
+/// How many files that only wait for their turn are named.
+pub const SHOWN: usize = 20;
 
 impl Remainder {
     /// Has Files.com everything?
     pub fn is_nothing(&self) -> bool {
         self.files == 0 && self.attributes == 0
     }
+
+    fn waits(&mut self, path: &RemotePath, message: String) {
+        if self.waiting.len() < SHOWN {
+            self.waiting.push(OwedFile { path: path.to_string(), message });
+        }
+    }
+}
+
+/// Why a file that did not fail is not on Files.com yet.
+fn waits_for(core: &Core, ino: Ino) -> String {
+    if let Some(progress) = core.uploading.get(&ino) {
+        return format!("is being sent: {} of {} bytes", progress.sent, progress.size);
+    }
+    match core.blocked.get(&Errand::Publish(ino)).and_then(|number| core.backlog.get(*number)) {
+        Some(pending) => format!("waits until Files.com was told to {}", pending.step),
+        None => "waits for its turn".to_owned(),
+    }
 }
 
 impl Filesystem {
     /// What is owed at this moment.
     pub fn remainder(&self) -> Remainder {
+        self.remainder_within(&Within::all())
+    }
+
+    /// The same for a part of the mount.
+    pub(super) fn remainder_within(&self, within: &Within) -> Remainder {
         let core = self.core();
-        let others = core.owed_otherwise().count() + core.backlog.len();
+        let steps = within.steps(&core);
+        let others = core.owed_otherwise().filter(|ino| within.covers(&core, *ino)).count() + steps.len();
         let mut remainder = Remainder { attributes: others as u64, ..Remainder::default() };
-        for (_, pending) in core.backlog.iter() {
+        for (_, pending) in core.backlog.iter().filter(|(number, _)| steps.contains(number)) {
             let line = |failure: &Failure| OwedFile {
                 path: pending.step.path().to_string(),
                 message: format!("cannot {}: {failure}", pending.step),
@@ -54,10 +86,12 @@ impl Filesystem {
             match &pending.standing {
                 Standing::Held(failure) => remainder.held.push(line(failure)),
                 Standing::Failed(failure) => remainder.errors.push(line(failure)),
-                Standing::Waiting | Standing::Running => {}
+                Standing::Waiting | Standing::Running => {
+                    remainder.waits(pending.step.path(), format!("waits: {}", pending.step));
+                }
             }
         }
-        for (fact, failure) in &core.untaken {
+        for (fact, failure) in core.untaken.iter().filter(|(fact, _)| within.concerns(fact.path())) {
             match fact.bytes() {
                 Some(bytes) => {
                     (remainder.files, remainder.bytes) = (remainder.files + 1, remainder.bytes + bytes)
@@ -67,14 +101,17 @@ impl Filesystem {
             let line = OwedFile { path: fact.path().to_string(), message: failure.to_string() };
             if is_hopeless(failure) { remainder.held.push(line) } else { remainder.errors.push(line) }
         }
-        for (ino, file) in core.owed() {
+        for (ino, file) in core.owed().filter(|(ino, _)| within.covers(&core, *ino)) {
             remainder.files += 1;
             remainder.bytes += file.size;
             let Some(path) = core.tree.path(ino) else { continue };
             let message = match (&file.failure, file.content.state()) {
                 (Some(failure), _) => failure.to_string(),
                 (None, State::Dirty(_)) => "it is being written".to_owned(),
-                (None, _) => continue,
+                (None, _) => {
+                    remainder.waits(&path, waits_for(&core, ino));
+                    continue;
+                }
             };
             let line = OwedFile { path: path.to_string(), message };
             match file.content.state() {
@@ -83,6 +120,11 @@ impl Filesystem {
             }
         }
         remainder
+    }
+
+    /// How many files were only weakly verified since the mount began.
+    pub fn weak(&self) -> u64 {
+        self.core().counts.weak
     }
 
     /// The status as `filescomfs status --json` prints it, less what only the mount knows.
@@ -102,6 +144,11 @@ impl Filesystem {
         let since = core.owed().filter_map(|(_, file)| file.owed_since).min();
         let oldest = since.map(|since| now.duration_since(since).as_secs());
         let calls = self.remote.calls();
+        let rate = core.meter.rate(now);
+        // What was refused will not arrive by waiting.
+        let coming = core.owed().filter(|(_, file)| !matches!(file.content.state(), State::Held(_)));
+        let (bytes, files) = coming.fold((0, 0), |(bytes, files), (_, file)| (bytes + file.size, files + 1));
+        let sent: u64 = core.uploading.values().map(|progress| progress.sent).sum();
         json!({
             "owed": {
                 "files": remainder.files,
@@ -110,7 +157,13 @@ impl Filesystem {
                 "oldest_seconds": oldest,
                 "next_retry_seconds": next,
             },
+            "rate": {
+                "bytes_per_second": rate.bytes.round() as u64,
+                "files_per_second": (rate.files * 10.0).round() / 10.0,
+            },
+            "eta_seconds": rate.eta(bytes.saturating_sub(sent), files),
             "reachable": *self.reach.borrow(),
+            "read_only": self.journal.failure().map(ToString::to_string),
             "uploading": uploading,
             "held": remainder.held,
             "errors": remainder.errors,
@@ -122,28 +175,9 @@ impl Filesystem {
                 "used": core.cached.used(),
                 "limit": self.rules.cache_size,
                 "owed": remainder.bytes,
+                "spool": self.store.spooled(),
+                "writers_waiting": self.writers_waiting(),
             },
         })
-    }
-
-    /// What `getfattr -n user.filescomfs.NAME` tells of a file; `None` for other names.
-    pub fn told_of(&self, ino: crate::model::ino::Ino, name: &str) -> Option<String> {
-        let core = self.core();
-        let file = core.tree.file(ino).ok()?;
-        match name {
-            "state" => Some(
-                match file.content.state() {
-                    State::Clean => "verified",
-                    State::Dirty(_) => "dirty",
-                    State::Sealed(_) if core.uploading.contains_key(&ino) => "uploading",
-                    State::Sealed(_) => "owed",
-                    State::Held(_) => "held",
-                }
-                .to_owned(),
-            ),
-            "error" => file.failure.as_ref().map(ToString::to_string),
-            "md5" => Some(file.proven.or(file.published?.md5)?.to_string()),
-            _ => None,
-        }
     }
 }

@@ -1,5 +1,7 @@
-//! The way of the bytes: read once, hashed on the way, sent in parts side by side.
+//! The way of the bytes: read once, hashed on the way, sent in parts side by side. Parts that an earlier
+//! attempt sent are read and hashed, and not sent again.
 
+use std::collections::BTreeMap;
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
@@ -8,13 +10,14 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio::task::JoinSet;
 
 use super::job::{Job, Trouble};
+use super::resume::Going;
 use super::{Filesystem, PART_MEMORY, on_disk};
 use crate::local::failpoint;
 use crate::model::digest::{ETag, Hasher, Md5};
 use crate::model::failure::Failure;
-use crate::model::parts::Parts;
 use crate::model::path::RemotePath;
 use crate::model::proof::{PartEvidence, Sent};
+use crate::model::resume::Known;
 use crate::remote::{Client, ErrorKind, PartSlot, UploadRef};
 
 /// How often one part is sent until its ETag fits.
@@ -41,33 +44,78 @@ struct Flight {
 }
 
 impl Filesystem {
-    /// Sends all parts of `job`, and compares each part's ETag with what left.
+    /// Sends all parts of `job` that the storage does not have yet, and compares each part's ETag with what
+    /// left.
     pub(super) async fn send(&self, job: &Job) -> Result<Parcel, Trouble> {
         let file = self.store.file(job.id).map_err(Failure::from)?;
-        let upload = self.remote.begin_upload(&job.path, job.size).await?;
-        failpoint::reach("publish.begun");
-        let parts = match upload.parallel_parts {
-            true => Parts::of(job.size),
-            false => Parts::sequential(job.size, upload.recommended_part_size),
-        };
-        let mut first = Some(upload.first);
-        let mut hasher = Hasher::default();
+        let going = self.go_on(job, &file).await?;
+        let parts = going.parts.clone();
+        let (parcel, ()) =
+            tokio::join!(self.send_parts(job, &file, going), self.journal_while_sent(job, &parts));
+        parcel
+    }
+
+    async fn send_parts(
+        &self,
+        job: &Job,
+        file: &Arc<std::fs::File>,
+        going: Going,
+    ) -> Result<Parcel, Trouble> {
         let mut flights = JoinSet::new();
-        let mut evidence = vec![None; parts.count() as usize];
+        let outcome = self.send_missing(job, file, going, &mut flights).await;
+        if let Err(Trouble::Later(_) | Trouble::Again(_)) = &outcome {
+            // The next attempt goes on with what arrives. Each comes to its own end in time.
+            let mut rest = BTreeMap::new();
+            while let Some(done) = flights.join_next().await {
+                let _ = self.landed(job, &mut rest, Some(done));
+            }
+        }
+        outcome
+    }
+
+    async fn send_missing(
+        &self,
+        job: &Job,
+        file: &Arc<std::fs::File>,
+        going: Going,
+        flights: &mut JoinSet<Result<Landed, Trouble>>,
+    ) -> Result<Parcel, Trouble> {
+        let Going { reference, parts, parallel, mut first, before } = going;
+        let mut hasher = Hasher::default();
+        let mut evidence = BTreeMap::new();
         for number in 1..=parts.count() {
             let range = parts.range(number);
             let memory = self.reserve(range.end - range.start).await;
             let read = read_part(file.clone(), range, hasher).await?;
             hasher = read.hasher;
-            let known = (parts.count() == 1).then(|| hasher.clone().finish().md5);
+            let mut known = (parts.count() == 1).then(|| hasher.clone().finish().md5);
             if !self.is_current(job) {
                 return Err(Trouble::Overtaken);
+            }
+            if let Some(before) = &before
+                && before.parts.contains_key(&number)
+            {
+                let md5 = hash(known, read.bytes.clone()).await?;
+                known = Some(md5);
+                match before.part(number, md5) {
+                    Known::Missing => {}
+                    Known::Sent(sent) => {
+                        self.arrived(job, read.bytes.len() as u64);
+                        evidence.insert(number, sent);
+                        continue;
+                    }
+                    Known::Differs => {
+                        tracing::warn!("{} has other bytes than those that were sent before", job.path);
+                        self.abandon_upload(job.id);
+                        return Err(Trouble::Overtaken);
+                    }
+                }
             }
             flights.spawn(
                 Flight {
                     client: self.remote.clone(),
                     path: job.path.clone(),
-                    reference: upload.reference.clone(),
+                    reference: reference.clone(),
                     number,
                     slot: first.take(),
                     bytes: read.bytes,
@@ -76,7 +124,7 @@ impl Filesystem {
                 }
                 .deliver(),
             );
-            if !upload.parallel_parts {
+            if !parallel {
                 self.landed(job, &mut evidence, flights.join_next().await)?;
             }
             while let Some(done) = flights.try_join_next() {
@@ -86,8 +134,14 @@ impl Filesystem {
         while let Some(done) = flights.join_next().await {
             self.landed(job, &mut evidence, Some(done))?;
         }
-        let parts: Vec<PartEvidence> = evidence.into_iter().flatten().collect();
-        Ok(Parcel { reference: upload.reference, sent: Sent { digest: hasher.finish(), parts } })
+        let parts: Vec<PartEvidence> = evidence.into_values().collect();
+        Ok(Parcel { reference, sent: Sent { digest: hasher.finish(), parts } })
+    }
+
+    fn arrived(&self, job: &Job, bytes: u64) {
+        if let Some(progress) = self.core().uploading.get_mut(&job.ino) {
+            progress.sent += bytes;
+        }
     }
 
     /// Room for a part of `bytes` bytes. A part larger than all of it takes all.
@@ -100,15 +154,16 @@ impl Filesystem {
     fn landed(
         &self,
         job: &Job,
-        evidence: &mut [Option<PartEvidence>],
+        evidence: &mut BTreeMap<u32, PartEvidence>,
         done: Option<Result<Result<Landed, Trouble>, tokio::task::JoinError>>,
     ) -> Result<(), Trouble> {
         let Some(done) = done else { return Ok(()) };
         let landed = done.map_err(|_| Failure::new(libc::EIO, "a part was cut off"))??;
-        if let Some(progress) = self.core().uploading.get_mut(&job.ino) {
-            progress.sent += landed.bytes;
-        }
-        evidence[landed.number as usize - 1] = Some(landed.evidence);
+        self.note_part(job, landed.number, &landed.evidence);
+        self.arrived(job, landed.bytes);
+        self.core().meter.note(std::time::Instant::now(), landed.bytes, 0);
+        self.space.progressed();
+        evidence.insert(landed.number, landed.evidence);
         Ok(())
     }
 }

@@ -1,34 +1,77 @@
-//! Writing: always into the spool, never over the network.
+//! Writing: always into the spool, never over the network. Where the spool is full, writers wait until
+//! uploads make room ([`super::space`]).
 
 use std::os::unix::fs::FileExt;
 
 use super::{Filesystem, on_disk};
+use crate::local::store::Promise;
 use crate::model::content::Writing;
 use crate::model::failure::Failure;
 use crate::model::ino::{ContentId, Ino};
 use crate::model::node::{File, Local};
 use crate::model::parts::LARGEST_FILE;
+use crate::model::room;
+
+/// What came of a change that was wanted.
+enum Changed {
+    /// It was made, or failed.
+    Done(Result<(), Failure>),
+    /// The bytes of the file are not in the spool.
+    Elsewhere,
+    /// The local disk may not take that many bytes more just now.
+    Full(u64),
+}
+
+/// A change of bytes: where, how many, and the size of the file after it.
+struct Extent {
+    offset: u64,
+    count: u64,
+    cuts: bool,
+}
+
+impl Extent {
+    fn size(&self, before: u64) -> u64 {
+        if self.cuts { self.offset } else { before.max(self.offset + self.count) }
+    }
+}
 
 impl Filesystem {
-    /// Writes, if the bytes of the file are in the spool already; `None` when they must be brought
-    /// there first ([`Self::write`]).
+    /// Writes, if that needs no waiting; `None` when the bytes of the file must be brought into the
+    /// spool first, or when there is no room ([`Self::write`]).
     pub fn write_now(&self, ino: Ino, offset: u64, data: &[u8]) -> Option<Result<u32, Failure>> {
-        let end = offset.saturating_add(data.len() as u64);
-        if end > LARGEST_FILE {
-            return Some(Err(Failure::new(libc::EFBIG, "Files.com stores files of up to 5 TiB")));
+        match self.write_once(ino, offset, data, None) {
+            Changed::Done(Err(failure)) if failure.errno == libc::ENOSPC => None,
+            Changed::Done(outcome) => Some(outcome.map(|()| data.len() as u32)),
+            Changed::Elsewhere | Changed::Full(_) => None,
         }
-        self.change_bytes(ino, |file| file.write_all_at(data, offset), |size| size.max(end))
-            .map(|outcome| outcome.map(|()| data.len() as u32))
     }
 
-    /// Writes, after fetching the rest of the file if need be.
+    /// Writes, after fetching the rest of the file and waiting for room if need be.
     pub async fn write(&self, ino: Ino, offset: u64, data: &[u8]) -> Result<u32, Failure> {
+        let (mut promise, mut evicted) = (None, false);
         loop {
-            if let Some(outcome) = self.write_now(ino, offset, data) {
-                return outcome;
+            match self.write_once(ino, offset, data, promise.take()) {
+                // The disk is fuller than the limit says: cached bytes are worth less than these.
+                Changed::Done(Err(failure)) if failure.errno == libc::ENOSPC && !evicted => {
+                    evicted = true;
+                    if !self.evict_for_disk(data.len() as u64).await {
+                        return Err(failure);
+                    }
+                }
+                Changed::Done(outcome) => return outcome.map(|()| data.len() as u32),
+                Changed::Elsewhere => self.take_in(ino).await?,
+                Changed::Full(bytes) => promise = Some(self.room_for(ino, bytes).await?),
             }
-            self.bring_to_spool(ino).await?;
         }
+    }
+
+    fn write_once(&self, ino: Ino, offset: u64, data: &[u8], promise: Option<Promise<'_>>) -> Changed {
+        let extent = Extent { offset, count: data.len() as u64, cuts: false };
+        if offset.saturating_add(extent.count) > LARGEST_FILE {
+            let failure = Failure::new(libc::EFBIG, "Files.com stores files of up to 5 TiB");
+            return Changed::Done(Err(failure));
+        }
+        self.change_bytes(ino, &extent, promise, |file| file.write_all_at(data, offset))
     }
 
     /// Cuts a file off, or lengthens it by zeros.
@@ -40,10 +83,12 @@ impl Filesystem {
             return self.empty(ino);
         }
         loop {
-            if let Some(outcome) = self.change_bytes(ino, |file| file.set_len(size), |_| size) {
-                return outcome;
+            // Lengthened by a gap, which takes nothing.
+            let extent = Extent { offset: size, count: 0, cuts: true };
+            match self.change_bytes(ino, &extent, None, |file| file.set_len(size)) {
+                Changed::Done(outcome) => return outcome,
+                Changed::Elsewhere | Changed::Full(_) => self.take_in(ino).await?,
             }
-            self.bring_to_spool(ino).await?;
         }
     }
 
@@ -58,16 +103,24 @@ impl Filesystem {
     fn change_bytes(
         &self,
         ino: Ino,
+        extent: &Extent,
+        promise: Option<Promise<'_>>,
         change: impl FnOnce(&std::fs::File) -> std::io::Result<()>,
-        size: impl FnOnce(u64) -> u64,
-    ) -> Option<Result<(), Failure>> {
-        let (id, writing) = match self.begin_write(ino) {
-            Ok(begun) => begun?,
-            Err(failure) => return Some(Err(failure)),
+    ) -> Changed {
+        let (id, writing, promise) = match self.begin_write(ino, extent, promise) {
+            Ok(begun) => begun,
+            Err(changed) => return changed,
         };
-        let outcome = self.store.file(id).and_then(|file| change(&file));
+        let outcome = self.store.file(id).and_then(|file| {
+            let outcome = change(&file);
+            self.store.measure(id, &file);
+            outcome
+        });
+        drop(promise);
         let mut core = self.core();
-        let Ok(node) = core.tree.node_mut(ino) else { return Some(Err(Failure::plain(libc::ESTALE))) };
+        let Ok(node) = core.tree.node_mut(ino) else {
+            return Changed::Done(Err(Failure::plain(libc::ESTALE)));
+        };
         if outcome.is_ok() {
             node.attributes.mtime = super::now();
             node.attributes.ctime = node.attributes.mtime;
@@ -83,23 +136,53 @@ impl Filesystem {
                 && spooled.metadata().is_ok_and(|metadata| metadata.len() > file.size)
             {
                 let _ = spooled.set_len(file.size);
+                self.store.measure(id, &spooled);
             }
             // Emptied in the meantime: these bytes went into a file that is no longer this one's.
             if outcome.is_ok() && file.local.id() == Some(id) {
-                file.size = size(file.size);
+                file.size = extent.size(file.size);
             }
         }
-        Some(outcome.map_err(Failure::from))
+        Changed::Done(outcome.map_err(Failure::from))
     }
 
-    fn begin_write(&self, ino: Ino) -> Result<Option<(ContentId, Writing)>, Failure> {
+    fn begin_write<'a>(
+        &'a self,
+        ino: Ino,
+        extent: &Extent,
+        promise: Option<Promise<'a>>,
+    ) -> Result<(ContentId, Writing, Promise<'a>), Changed> {
         let mut core = self.core();
-        let file = core.tree.file_mut(ino)?;
-        still_there(file)?;
-        Ok(match file.local {
-            Local::Spooled(id) => Some((id, file.content.begin_write())),
-            Local::Nowhere | Local::Cached(..) => None,
-        })
+        let cached = core.cached.used();
+        let file = core.tree.file_mut(ino).map_err(|failure| Changed::Done(Err(failure)))?;
+        still_there(file).map_err(|failure| Changed::Done(Err(failure)))?;
+        let Local::Spooled(id) = file.local else { return Err(Changed::Elsewhere) };
+        let bytes = match extent.cuts {
+            true => 0,
+            false => room::growth(file.size, self.store.taken(id), extent.offset, extent.count),
+        };
+        if bytes > 0 && !self.journal.reserve().is_kept() {
+            let why =
+                "the local disk is full, and what is left of it belongs to the journal; free some space";
+            return Err(Changed::Done(Err(Failure::new(libc::ENOSPC, why))));
+        }
+        let promise = match promise {
+            Some(promise) => promise,
+            None => self.store.ask(Some(id), bytes, cached).map_err(|_| Changed::Full(bytes))?,
+        };
+        Ok((id, file.content.begin_write(), promise))
+    }
+
+    /// Brings all bytes of a file into the spool, once there is room for them.
+    async fn take_in(&self, ino: Ino) -> Result<(), Failure> {
+        let bytes = {
+            let core = self.core();
+            let file = core.tree.file(ino)?;
+            still_there(file)?;
+            file.size
+        };
+        let _promise = self.room_for(ino, bytes).await?;
+        self.bring_to_spool(ino).await
     }
 
     /// Brings all bytes of a file into the spool: it is about to change.

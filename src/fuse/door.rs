@@ -155,6 +155,9 @@ impl fuser::Filesystem for Door {
         _: Option<BsdFileFlags>,
         reply: ReplyAttr,
     ) {
+        if let Err(failure) = self.fs.may_change() {
+            return reply.error(errno(&failure));
+        }
         let node = ino(node);
         let change =
             Change { mode: mode.map(|mode| (mode & 0o7777) as u16), uid, gid, mtime: mtime.map(moment) };
@@ -189,6 +192,9 @@ impl fuser::Filesystem for Door {
         _: u32,
         reply: ReplyEntry,
     ) {
+        if let Err(failure) = self.fs.may_change() {
+            return reply.error(errno(&failure));
+        }
         if mode & libc::S_IFMT != libc::S_IFREG {
             // Devices, pipes and sockets have no place on Files.com.
             return reply.error(Errno::EPERM);
@@ -207,21 +213,33 @@ impl fuser::Filesystem for Door {
     }
 
     fn mkdir(&self, request: &Request, parent: INodeNo, name: &OsStr, mode: u32, _: u32, reply: ReplyEntry) {
+        if let Err(failure) = self.fs.may_change() {
+            return reply.error(errno(&failure));
+        }
         let (parent, name, maker) = (ino(parent), name.to_owned(), maker(request, mode));
         self.later(move |fs| async move { entry(reply, fs.mkdir(parent, &name, maker).await) });
     }
 
     fn unlink(&self, _: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEmpty) {
+        if let Err(failure) = self.fs.may_change() {
+            return reply.error(errno(&failure));
+        }
         let (parent, name) = (ino(parent), name.to_owned());
         self.later(move |fs| async move { empty(reply, fs.unlink(parent, &name).await) });
     }
 
     fn rmdir(&self, _: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEmpty) {
+        if let Err(failure) = self.fs.may_change() {
+            return reply.error(errno(&failure));
+        }
         let (parent, name) = (ino(parent), name.to_owned());
         self.later(move |fs| async move { empty(reply, fs.rmdir(parent, &name).await) });
     }
 
     fn symlink(&self, request: &Request, parent: INodeNo, name: &OsStr, target: &Path, reply: ReplyEntry) {
+        if let Err(failure) = self.fs.may_change() {
+            return reply.error(errno(&failure));
+        }
         let (parent, name, maker) = (ino(parent), name.to_owned(), maker(request, 0o777));
         let target = target.as_os_str().to_owned();
         self.later(move |fs| async move { entry(reply, fs.symlink(parent, &name, &target, maker).await) });
@@ -248,6 +266,9 @@ impl fuser::Filesystem for Door {
         flags: RenameFlags,
         reply: ReplyEmpty,
     ) {
+        if let Err(failure) = self.fs.may_change() {
+            return reply.error(errno(&failure));
+        }
         let no_replace = match flags.bits() {
             0 => false,
             libc::RENAME_NOREPLACE => true,
@@ -262,6 +283,9 @@ impl fuser::Filesystem for Door {
     fn open(&self, request: &Request, node: INodeNo, flags: OpenFlags, reply: ReplyOpen) {
         let writable = flags.0 & libc::O_ACCMODE != libc::O_RDONLY;
         let truncate = flags.0 & libc::O_TRUNC != 0;
+        if writable && let Err(failure) = self.fs.may_change() {
+            return reply.error(errno(&failure));
+        }
         match self.fs.open_with_pages(ino(node), writable, truncate, request.pid()) {
             // What others change is invalidated explicitly: the pages stay good from open to open.
             Ok((handle, true)) => reply.opened(FileHandle(handle), FopenFlags::FOPEN_KEEP_CACHE),
@@ -280,6 +304,9 @@ impl fuser::Filesystem for Door {
         flags: i32,
         reply: ReplyCreate,
     ) {
+        if let Err(failure) = self.fs.may_change() {
+            return reply.error(errno(&failure));
+        }
         let (parent, name, maker) = (ino(parent), name.to_owned(), maker(request, mode));
         let exclusive = flags & libc::O_EXCL != 0;
         self.later(move |fs| async move {
@@ -326,6 +353,9 @@ impl fuser::Filesystem for Door {
         _: Option<LockOwner>,
         reply: ReplyWrite,
     ) {
+        if let Err(failure) = self.fs.may_change() {
+            return reply.error(errno(&failure));
+        }
         let node = ino(node);
         if flags.contains(WriteFlags::FUSE_WRITE_KILL_SUIDGID) {
             self.fs.drop_privilege(node);
@@ -443,15 +473,16 @@ impl fuser::Filesystem for Door {
     }
 
     fn getxattr(&self, _: &Request, node: INodeNo, name: &OsStr, size: u32, reply: ReplyXattr) {
-        let asked = name.to_str().and_then(|name| name.strip_prefix(STATE_PREFIX));
-        let Some(value) = asked.and_then(|name| self.fs.told_of(ino(node), name)) else {
+        let Some(asked) = name.to_str().and_then(|name| name.strip_prefix(STATE_PREFIX)) else {
             return reply.error(Errno::ENODATA);
         };
-        match size {
-            0 => reply.size(value.len() as u32),
-            room if (room as usize) < value.len() => reply.error(Errno::ERANGE),
-            _ => reply.data(value.as_bytes()),
-        }
+        let asked = asked.to_owned();
+        self.later(async move |fs| match (fs.told_of(ino(node), &asked).await, size) {
+            (None, _) => reply.error(Errno::ENODATA),
+            (Some(value), 0) => reply.size(value.len() as u32),
+            (Some(value), room) if (room as usize) < value.len() => reply.error(Errno::ERANGE),
+            (Some(value), _) => reply.data(value.as_bytes()),
+        });
     }
 
     fn listxattr(&self, _: &Request, _: INodeNo, size: u32, reply: ReplyXattr) {
@@ -478,6 +509,9 @@ impl fuser::Filesystem for Door {
     ) {
         if mode != 0 {
             return reply.error(Errno::EOPNOTSUPP);
+        }
+        if let Err(failure) = self.fs.may_change() {
+            return reply.error(errno(&failure));
         }
         let (node, end) = (ino(node), offset.saturating_add(length));
         self.later(move |fs| async move { empty(reply, fs.extend(node, end).await) });

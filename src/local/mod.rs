@@ -4,4 +4,7 @@ pub mod durable;
 pub mod failpoint;
 pub mod journal;
 pub mod lock;
+pub mod receipts;
+pub mod recovery;
+pub mod reserve;
 pub mod store;

@@ -7,15 +7,16 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::num::NonZeroUsize;
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use lru::LruCache;
 
 use super::{durable, failpoint};
 use crate::model::ino::ContentId;
+use crate::model::room::{self, Answer, Room};
 
 /// Open files that are kept for the next call.
 const OPEN_FILES: NonZeroUsize = NonZeroUsize::new(256).unwrap();
@@ -28,6 +29,20 @@ pub struct Store {
     quarantine: PathBuf,
     next: AtomicU64,
     open: Mutex<LruCache<ContentId, Arc<File>>>,
+    room: Mutex<Room>,
+}
+
+/// Bytes that the spool may grow by. Let go when what was written is measured.
+#[derive(Debug)]
+pub struct Promise<'a> {
+    store: &'a Store,
+    bytes: u64,
+}
+
+impl Drop for Promise<'_> {
+    fn drop(&mut self) {
+        self.store.room().kept(self.bytes);
+    }
 }
 
 /// What an earlier mount left.
@@ -49,14 +64,72 @@ impl Store {
             durable::make_private_folder(folder)?;
         }
         let mut left = Left::default();
+        let mut room = Room::new(u64::MAX);
         left.cached.extend(numbered(&cache)?.into_iter().map(|(_, id)| id));
         for (path, id) in numbered(&spool)? {
-            left.spooled.insert(id, fs::metadata(path)?.len());
+            let metadata = fs::metadata(path)?;
+            left.spooled.insert(id, metadata.len());
+            room.enter(id, taken(&metadata));
         }
         let last = left.spooled.keys().chain(&left.cached).map(|id| id.0).max();
         let next = last.unwrap_or(0) + 1;
         let open = Mutex::new(LruCache::new(OPEN_FILES));
-        Ok((Self { spool, cache, quarantine, next: AtomicU64::new(next), open }, left))
+        Ok((Self { spool, cache, quarantine, next: AtomicU64::new(next), open, room: room.into() }, left))
+    }
+
+    /// Spool and cache may take `bytes` together.
+    pub fn limit(&self, bytes: u64) {
+        self.room().set_limit(bytes);
+    }
+
+    fn room(&self) -> MutexGuard<'_, Room> {
+        self.room.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Bytes that all files in the spool take.
+    pub fn spooled(&self) -> u64 {
+        self.room().used()
+    }
+
+    /// Bytes that a file in the spool takes.
+    pub fn taken(&self, id: ContentId) -> u64 {
+        self.room().taken(id)
+    }
+
+    /// By how much spool and `cached` bytes exceed the limit.
+    pub fn excess(&self, cached: u64) -> u64 {
+        self.room().excess(cached)
+    }
+
+    /// Asks for `bytes` more in the spool while the cache takes `cached`.
+    ///
+    /// # Errors
+    /// Why they are not promised.
+    pub fn ask(&self, id: Option<ContentId>, bytes: u64, cached: u64) -> Result<Promise<'_>, Answer> {
+        match self.room().ask(id, bytes, cached) {
+            Answer::Promised => Ok(Promise { store: self, bytes }),
+            refused => Err(refused),
+        }
+    }
+
+    /// Promises `bytes` although there is no room for them.
+    pub fn exceed(&self, bytes: u64) -> Promise<'_> {
+        self.room().promise(bytes);
+        Promise { store: self, bytes }
+    }
+
+    /// A file may take `bytes` more than it takes now, beyond the limit. True the first time.
+    pub fn allow(&self, id: ContentId, bytes: u64) -> bool {
+        self.room().allow(id, bytes)
+    }
+
+    /// Looks how much a spooled file takes now.
+    pub fn measure(&self, id: ContentId, file: &File) {
+        // Under the lock: of two that look, the later one is right.
+        let mut room = self.room();
+        if let Ok(metadata) = file.metadata() {
+            room.measured(id, taken(&metadata));
+        }
     }
 
     /// Numbers from now on are larger than `id`: a journal may know numbers whose files are gone.
@@ -66,7 +139,9 @@ impl Store {
 
     /// A new, empty file in the spool.
     pub fn create(&self) -> io::Result<ContentId> {
-        self.create_in(&self.spool)
+        let id = self.create_in(&self.spool)?;
+        self.room().enter(id, 0);
+        Ok(id)
     }
 
     /// A new, empty file in the cache.
@@ -105,7 +180,10 @@ impl Store {
 
     /// Waits until the bytes of a spooled file and its name are on the disk.
     pub fn sync(&self, id: ContentId) -> io::Result<()> {
-        durable::sync_bytes(&*self.file(id)?)?;
+        let file = self.file(id)?;
+        durable::sync_bytes(&file)?;
+        // Some disks give the blocks only now.
+        self.measure(id, &file);
         durable::sync_names(&self.spool)
     }
 
@@ -114,6 +192,7 @@ impl Store {
     pub fn to_cache(&self, id: ContentId) -> io::Result<bool> {
         match fs::rename(place(&self.spool, id), place(&self.cache, id)) {
             Ok(()) => {
+                self.room().leave(id);
                 failpoint::reach("store.moved-to-cache");
                 Ok(true)
             }
@@ -125,7 +204,7 @@ impl Store {
     /// From the cache to the spool: it is about to be owed.
     pub fn to_spool(&self, id: ContentId) -> io::Result<()> {
         let (from, to) = (place(&self.cache, id), place(&self.spool, id));
-        match fs::rename(&from, &to) {
+        let moved = match fs::rename(&from, &to) {
             Ok(()) => {
                 failpoint::reach("store.moved-to-spool");
                 Ok(())
@@ -138,12 +217,18 @@ impl Store {
             // It never left.
             Err(error) if error.kind() == io::ErrorKind::NotFound && to.exists() => Ok(()),
             other => other,
-        }
+        };
+        moved?;
+        let file = self.file(id)?;
+        let metadata = file.metadata()?;
+        self.room().enter(id, taken(&metadata));
+        Ok(())
     }
 
     /// Lets the bytes go. Descriptors that are still in use keep theirs.
     pub fn remove(&self, id: ContentId) {
         self.open.lock().unwrap_or_else(PoisonError::into_inner).pop(&id);
+        self.room().leave(id);
         for folder in [&self.spool, &self.cache] {
             match fs::remove_file(place(folder, id)) {
                 Ok(()) => return failpoint::reach("store.removed"),
@@ -160,24 +245,35 @@ impl Store {
 
     /// Sets a spooled file aside that nothing is known of, and says where it is now.
     pub fn set_aside(&self, id: ContentId) -> io::Result<PathBuf> {
-        let to = (0u32..)
-            .map(|n| self.quarantine.join(format!("{:016x}.{n}", id.0)))
-            .find(|path| !path.exists())
-            .ok_or(io::ErrorKind::AlreadyExists)?;
-        fs::rename(place(&self.spool, id), &to)?;
-        failpoint::reach("store.set-aside");
-        durable::sync_names(&self.quarantine)?;
-        durable::sync_names(&self.spool)?;
-        Ok(to)
+        let aside = move_aside(&self.spool, &self.quarantine, id)?;
+        self.room().leave(id);
+        Ok(aside)
     }
 }
 
-fn place(folder: &Path, id: ContentId) -> PathBuf {
+fn taken(metadata: &fs::Metadata) -> u64 {
+    room::taken(metadata.len(), metadata.blocks() * 512)
+}
+
+/// Moves a file of the spool to the quarantine, under a name that is free there.
+pub(super) fn move_aside(spool: &Path, quarantine: &Path, id: ContentId) -> io::Result<PathBuf> {
+    let to = (0u32..)
+        .map(|n| quarantine.join(format!("{:016x}.{n}", id.0)))
+        .find(|path| !path.exists())
+        .ok_or(io::ErrorKind::AlreadyExists)?;
+    fs::rename(place(spool, id), &to)?;
+    failpoint::reach("store.set-aside");
+    durable::sync_names(quarantine)?;
+    durable::sync_names(spool)?;
+    Ok(to)
+}
+
+pub(super) fn place(folder: &Path, id: ContentId) -> PathBuf {
     folder.join(format!("{:016x}", id.0))
 }
 
 /// The files in `folder` whose names are numbers of ours.
-fn numbered(folder: &Path) -> io::Result<Vec<(PathBuf, ContentId)>> {
+pub(super) fn numbered(folder: &Path) -> io::Result<Vec<(PathBuf, ContentId)>> {
     let mut found = Vec::new();
     for entry in fs::read_dir(folder)? {
         let path = entry?.path();
@@ -192,6 +288,8 @@ fn numbered(folder: &Path) -> io::Result<Vec<(PathBuf, ContentId)>> {
 #[cfg(test)]
 mod tests {
     use std::os::unix::fs::FileExt;
+
+    use proptest::prelude::*;
 
     use super::*;
 
@@ -213,6 +311,42 @@ mod tests {
         assert!(store.file(proven).is_err());
         let aside = store.set_aside(owed).unwrap();
         assert_eq!(fs::read(aside).unwrap(), b"bytes");
+    }
+
+    proptest! {
+        #[test]
+        fn the_books_of_the_spool_are_what_the_disk_says(
+            steps in prop::collection::vec((0usize..4, 0u8..7, 0u64..300_000, 0usize..50_000), 1..60)
+        ) {
+            let dir = tempfile::tempdir().unwrap();
+            let (store, _) = Store::open(dir.path(), dir.path()).unwrap();
+            let mut ids = [(); 4].map(|()| store.create().unwrap());
+            for (at, what, offset, count) in steps {
+                let id = ids[at];
+                let file = store.file(id).unwrap();
+                match what {
+                    0 | 1 => file.write_all_at(&vec![1; count], offset).unwrap(),
+                    2 => file.set_len(offset).unwrap(),
+                    3 => {
+                        store.remove(id);
+                        store.remove(id);
+                        ids[at] = store.create().unwrap();
+                    }
+                    4 => drop(store.to_cache(id)),
+                    5 => store.to_spool(id).unwrap(),
+                    _ => store.sync(id).unwrap_or(()),
+                }
+                store.measure(id, &file);
+            }
+            let there = |folder: &Path| -> u64 {
+                let found = fs::read_dir(folder).unwrap();
+                found.map(|entry| super::taken(&entry.unwrap().metadata().unwrap())).sum()
+            };
+            prop_assert_eq!(store.spooled(), there(&store.spool));
+            drop(store);
+            let (store, _) = Store::open(dir.path(), dir.path()).unwrap();
+            prop_assert_eq!(store.spooled(), there(&store.spool), "after a restart");
+        }
     }
 
     #[test]

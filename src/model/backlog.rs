@@ -266,10 +266,20 @@ impl Backlog {
         Place::of(path).iter().flat_map(|place| self.touching(place)).max()
     }
 
-    /// Does a step touch `path` or something below it?
-    pub fn touches_within(&self, path: &RemotePath) -> bool {
-        let touches = |place| self.at.contains_key(place) || self.below.contains_key(place);
-        !self.is_empty() && Place::of(path).iter().any(touches)
+    /// Will a step soon change something at `path` or below it? One that waits for a person will not.
+    pub fn changes_within(&self, path: &RemotePath) -> bool {
+        if self.is_empty() {
+            return false;
+        }
+        let is_held = |number: &u64| {
+            self.pending.get(number).is_some_and(|step| matches!(step.standing, Standing::Held(_)))
+        };
+        let places = Place::of(path);
+        let mut numbers = places
+            .iter()
+            .flat_map(|place| self.at.get(place).into_iter().chain(self.below.get(place)))
+            .flatten();
+        numbers.any(|number| !is_held(number))
     }
 
     /// May this step be begun? Not while an earlier one touches its paths, nor twice.
@@ -284,6 +294,13 @@ impl Backlog {
         self.pending.values().filter(|pending| pending.standing == Standing::Running).count()
     }
 
+    /// How many of these steps are.
+    pub fn under_way_among(&self, steps: &BTreeSet<u64>) -> usize {
+        let running =
+            |number: &&u64| self.get(**number).is_some_and(|step| step.standing == Standing::Running);
+        steps.iter().filter(running).count()
+    }
+
     /// The steps that wait for a person, or for a step that does.
     pub fn stuck(&self) -> BTreeSet<u64> {
         let mut held: BTreeSet<u64> = BTreeSet::new();
@@ -294,6 +311,16 @@ impl Backlog {
             }
         }
         held
+    }
+
+    /// These steps, and all that must be taken before them.
+    pub fn leading_to(&self, mut steps: BTreeSet<u64>) -> BTreeSet<u64> {
+        for (number, pending) in self.pending.iter().rev() {
+            if pending.followers.iter().any(|follower| steps.contains(follower)) {
+                steps.insert(*number);
+            }
+        }
+        steps
     }
 
     /// The steps that may be begun now.
@@ -624,7 +651,9 @@ mod tests {
         backlog.begin(step);
         backlog.failed(step, Failure::plain(libc::EACCES), true);
         assert_eq!((backlog.ready(), backlog.last_at(&at("f"))), (vec![], Some(step)));
+        assert!(!backlog.changes_within(&RemotePath::ROOT));
         backlog.release(step);
+        assert!(backlog.changes_within(&RemotePath::ROOT) && !backlog.changes_within(&at("g")));
         assert_eq!(backlog.begin(step).map(|(_, doubtful)| doubtful), Some(true));
     }
 

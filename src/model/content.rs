@@ -9,6 +9,8 @@
 //!   Clean ───────────────▶ Dirty(r) ───────────▶ Sealed(r) ───────────▶ Clean
 //!     ▲                      ▲                    │      │ refused
 //!     └── fetched            └───── begin_write ──┴──────┴──▶ Held(r)
+//!
+//!   Held(r) ── reconsider ──▶ Sealed(r)
 //! ```
 
 /// Numbers the states of a file's bytes; later is larger.
@@ -129,6 +131,13 @@ impl Content {
         current
     }
 
+    /// A person wants what was refused to be tried again.
+    pub fn reconsider(&mut self) {
+        if let State::Held(revision) = self.state {
+            self.state = State::Sealed(revision);
+        }
+    }
+
     /// Files.com refused this revision for good.
     pub fn refused(&mut self, revision: Revision) {
         if self.owed() == Some(revision) {
@@ -203,6 +212,18 @@ mod tests {
         assert_eq!(content.seal(), None);
         assert!(content.verified(revision));
         assert!(!content.is_owed());
+    }
+
+    #[test]
+    fn what_is_held_is_owed_again_when_a_person_says_so() {
+        let mut content = Content::created();
+        content.reconsider();
+        assert!(matches!(content.state(), State::Dirty(_)), "nothing was refused");
+        let revision = content.seal().unwrap();
+        content.refused(revision);
+        content.reconsider();
+        assert_eq!(content.state(), &State::Sealed(revision));
+        assert!(content.verified(revision));
     }
 
     #[test]

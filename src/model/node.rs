@@ -48,6 +48,9 @@ pub struct File {
     pub noted: Option<ContentId>,
     /// The version that Files.com holds under this file's path; `None` when it holds none.
     pub published: Option<Fingerprint>,
+    /// What Files.com may have under this file's path: a completion was asked for, and neither its answer
+    /// nor a look told whether it was carried out.
+    pub perhaps: Option<Box<Fingerprint>>,
     /// The MD5 of the bytes that we published ourselves, proven. The version itself keeps what the site
     /// states: a digest that is gone tells another version.
     pub proven: Option<Md5>,
@@ -87,6 +90,7 @@ impl File {
             local: Local::Nowhere,
             noted: None,
             published: Some(version),
+            perhaps: None,
             proven: None,
             handles: 0,
             temporary: false,

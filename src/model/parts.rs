@@ -42,6 +42,16 @@ impl Parts {
         Self { size, part_size: recommended.max(SMALLEST_PART) }
     }
 
+    /// A plan that was made before, with parts of `part_size`.
+    pub fn of_size(size: u64, part_size: u64) -> Self {
+        Self { size, part_size: part_size.max(1) }
+    }
+
+    /// Bytes of each part but the last.
+    pub fn part_size(&self) -> u64 {
+        self.part_size
+    }
+
     /// How many parts; an empty file has one.
     pub fn count(&self) -> u32 {
         self.size.div_ceil(self.part_size).max(1) as u32

@@ -35,6 +35,12 @@ impl Basis {
         }
     }
 
+    /// Reads [`Self::name`] back.
+    pub fn from_name(name: &str) -> Option<Self> {
+        let all = [Self::FileMd5, Self::PartMd5, Self::ObjectETag, Self::Crc32, Self::Size];
+        all.into_iter().find(|basis| basis.name() == name)
+    }
+
     /// Weak proofs are counted and reported.
     pub fn is_weak(self) -> bool {
         matches!(self, Self::Crc32 | Self::Size)

@@ -59,10 +59,11 @@ impl<K: Copy + Hash + Ord> Queue<K> {
         self.put(key, Due { at, ..due });
     }
 
-    /// Everything that waits is due now: what kept it from succeeding is gone.
-    pub fn hurry_all(&mut self, now: Instant) {
-        let waiting: Vec<K> = self.due.iter().filter(|(_, due)| !due.taken).map(|(key, _)| *key).collect();
-        for key in waiting {
+    /// Everything that failed is due now: what kept it from succeeding is gone.
+    pub fn hurry_failed(&mut self, now: Instant) {
+        let failed = |(key, due): (&K, &Due)| (!due.taken && due.failures > 0).then_some(*key);
+        let failed: Vec<K> = self.due.iter().filter_map(failed).collect();
+        for key in failed {
             self.schedule(key, now);
         }
     }
@@ -84,6 +85,11 @@ impl<K: Copy + Hash + Ord> Queue<K> {
     /// Will `key` be picked up? What was picked up already may not see what is new.
     pub fn is_planned(&self, key: K) -> bool {
         self.due.get(&key).is_some_and(|due| !due.taken)
+    }
+
+    /// Everything that is planned or being carried out.
+    pub fn keys(&self) -> impl Iterator<Item = &K> {
+        self.due.keys()
     }
 
     /// `key` is gone.
@@ -114,6 +120,16 @@ impl<K: Copy + Hash + Ord> Queue<K> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_failed_is_due_once_its_reason_is_gone_and_what_is_held_back_is_not() {
+        let now = Instant::now();
+        let mut queue = Queue::default();
+        queue.schedule("held back", now + Duration::from_secs(60));
+        queue.failed("failed", now);
+        queue.hurry_failed(now);
+        assert_eq!(queue.take_due(now), ["failed"]);
+    }
 
     #[test]
     fn who_waits_hurries_what_is_far_away_and_nothing_else() {

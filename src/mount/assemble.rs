@@ -7,11 +7,13 @@ use tokio::sync::mpsc::UnboundedReceiver;
 
 use super::error::MountError;
 use super::options::Options;
-use crate::fs::{Filesystem, Recovery, Rules, Stale};
+use crate::fs::{Filesystem, Rules, Stale};
 use crate::local::durable;
 use crate::local::failpoint;
-use crate::local::journal::{Fact, Facts, Journal, Place};
+use crate::local::journal::{self, Fact, Facts, Journal, OpenError, Place};
 use crate::local::lock::StateLock;
+use crate::local::receipts::Receipts;
+use crate::local::recovery::Recovery;
 use crate::local::store::Store;
 use crate::model::attributes::Defaults;
 use crate::model::entry::{Entry, Kind};
@@ -50,9 +52,16 @@ pub async fn assemble(options: &Options) -> Result<Assembled, MountError> {
     }
     let lock = StateLock::take(&options.state_dir)?;
     let path = options.state_dir.join("journal.sqlite");
-    let (journal, facts) = Journal::open(&path).map_err(|error| MountError::Journal { path, error })?;
+    let opened = match Journal::open(&path) {
+        Ok(opened) => Ok(opened),
+        Err(OpenError::Damaged(why)) => Err(why),
+        Err(error) => return Err(MountError::Journal { path, error }),
+    };
     let place = Place { site: options.base.origin().ascii_serialization(), folder: options.folder.clone() };
-    let known = belongs_here(&facts, &place, options)?;
+    let known = match &opened {
+        Ok((_, facts)) => belongs_here(facts, &place, options)?,
+        Err(_) => false,
+    };
 
     let site = match ask_site(&client, options).await {
         Ok(site) => Some(site),
@@ -66,6 +75,10 @@ pub async fn assemble(options: &Options) -> Result<Assembled, MountError> {
         Err(error) => return Err(error),
     };
     // Only now is anything changed: a mount that does not come about leaves things as they were.
+    let (journal, facts) = match opened {
+        Ok(opened) => opened,
+        Err(why) => begin_anew(&path, &why)?,
+    };
     let (store, left) = Store::open(&options.state_dir, &options.cache_dir)
         .map_err(|error| local(&options.state_dir, error))?;
     if let Some(last) = facts.owed.iter().map(|owed| owed.id).max() {
@@ -74,7 +87,13 @@ pub async fn assemble(options: &Options) -> Result<Assembled, MountError> {
     journal.note(Fact::Mounted(place));
     failpoint::reach("recover.journal-open");
     let plan = Recovery::plan(facts, left);
-    let (fs, stale) = Filesystem::new(rules(options), client.clone(), store, journal);
+    let path = options.state_dir.join("receipts.sqlite");
+    let receipts = Receipts::open(&path).map_err(|error| MountError::Receipts { path, error })?;
+    if !known {
+        // Whatever they are of, it is another folder.
+        receipts.forget_all();
+    }
+    let (fs, stale) = Filesystem::new(rules(options), client.clone(), store, journal, receipts);
     match &site {
         Some(site) => {
             if let Some(entry) = site.root.clone() {
@@ -98,6 +117,18 @@ async fn ask_site(client: &Client, options: &Options) -> Result<SiteFacts, Mount
     let key_expires = check_credentials(client, &options.credentials).await?;
     let root = check_folder(client, options).await?;
     Ok(SiteFacts { key_expires, root })
+}
+
+/// A fresh journal in the place of a damaged one, which is kept. No fact explains what is in the spool then, so
+/// all of it is set aside and named; nothing is deleted.
+fn begin_anew(path: &Path, why: &str) -> Result<(Journal, Facts), MountError> {
+    let kept = journal::set_aside(path).map_err(|error| local(path, error))?;
+    tracing::error!(
+        "the journal of an earlier mount is damaged ({why}); it is kept at {}, and what was owed is set aside in \
+         the quarantine folder beside it, file by file",
+        kept.display()
+    );
+    Journal::open(path).map_err(|error| MountError::Journal { path: path.to_owned(), error })
 }
 
 /// Was this very folder mounted before? What is owed to another one must not be sent here.

@@ -14,34 +14,20 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt};
 use tokio::net::{UnixListener, UnixStream};
 
+use super::request;
+pub use super::request::{PROTOCOL, Request};
 use crate::model::digest::Md5;
 
 /// Longer than any request; a peer that sends more is not one of ours.
-const LONGEST_REQUEST: u64 = 4096;
+const LONGEST_REQUEST: u64 = 1 << 20;
 /// Longer than any answer.
 const LONGEST_ANSWER: u64 = 64 << 20;
 /// A peer that says nothing for this long is not waited for.
 const PATIENCE: Duration = Duration::from_secs(10);
-
-/// What can be asked of a mount.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case", tag = "request")]
-pub enum Request {
-    /// What is owed, uploading, held; the counters.
-    Status,
-    /// Publish what is owed, and answer when nothing is or the time is over.
-    Drain {
-        /// How long to wait, in milliseconds.
-        timeout_ms: u64,
-    },
-    /// End in order, as after SIGTERM.
-    Stop,
-}
 
 /// A mount that could not be asked.
 #[derive(Debug, thiserror::Error)]
@@ -61,6 +47,9 @@ pub enum ControlError {
     /// The answer makes no sense, or is one of another version.
     #[error("filescomfs gave an answer that is not understood (another version?)")]
     Garbled,
+    /// It cannot do what was asked; the text says why.
+    #[error("{0}")]
+    Refused(String),
     /// Anything else.
     #[error("cannot reach filescomfs at {0}: {1}")]
     Io(PathBuf, io::Error),
@@ -145,7 +134,11 @@ pub fn ask_socket(socket: &Path, request: &Request, timeout: Duration) -> Result
     if answer.is_empty() {
         return Err(ControlError::NotServed(socket.into()));
     }
-    serde_json::from_slice(&answer).map_err(|_| ControlError::Garbled)
+    let answer: Value = serde_json::from_slice(&answer).map_err(|_| ControlError::Garbled)?;
+    match answer["error"].as_str() {
+        Some(error) => Err(ControlError::Refused(error.to_owned())),
+        None => Ok(answer),
+    }
 }
 
 /// Does a daemon listen for this mountpoint?
@@ -258,9 +251,9 @@ where
     let mut line = String::new();
     let mut reading = tokio::io::BufReader::new(reading.take(LONGEST_REQUEST));
     tokio::time::timeout(PATIENCE, reading.read_line(&mut line)).await??;
-    let mut value = match serde_json::from_str(&line) {
+    let mut value = match request::understood(&line) {
         Ok(request) => answer(request).await,
-        Err(_) => serde_json::json!({ "error": "this request is not known" }),
+        Err(refusal) => refusal,
     };
     if let Value::Object(fields) = &mut value {
         fields.entry("mountpoint").or_insert_with(|| mountpoint.to_string_lossy().into());
@@ -281,7 +274,7 @@ mod tests {
         let socket = listener.socket.clone();
         let serving = serve(listener, |request| async move {
             match request {
-                Request::Drain { timeout_ms } => json!({ "waited": timeout_ms }),
+                Request::Drain { timeout_ms, .. } => json!({ "waited": timeout_ms }),
                 request => serde_json::to_value(request).unwrap(),
             }
         });
@@ -299,7 +292,7 @@ mod tests {
     async fn a_request_reaches_the_mount_and_its_answer_comes_back() {
         let folder = tempfile::tempdir().unwrap();
         let (socket, _serving) = echo(folder.path(), "/mnt/a");
-        let answer = asked(&socket, Request::Drain { timeout_ms: 7 }).await.unwrap();
+        let answer = asked(&socket, Request::Drain { timeout_ms: 7, path: String::new() }).await.unwrap();
         assert_eq!(answer, json!({ "waited": 7, "mountpoint": "/mnt/a" }));
         assert_eq!(asked(&socket, Request::Status).await.unwrap()["request"], "status");
         assert_eq!(fs::metadata(&socket).unwrap().mode() & 0o777, 0o600);
@@ -313,7 +306,7 @@ mod tests {
         stream.write_all(b"{\"request\":\"dance\"}\n").await.unwrap();
         let mut text = String::new();
         stream.read_to_string(&mut text).await.unwrap();
-        assert!(text.contains("not known"), "{text}");
+        assert!(text.contains("dance") && text.contains(r#""known":["status""#), "{text}");
     }
 
     #[tokio::test]

@@ -3,6 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 
+use crate::local::journal::OpenError;
 use crate::local::lock::LockError;
 use crate::model::path::RemotePath;
 use crate::remote;
@@ -47,12 +48,21 @@ pub enum MountError {
     Journal {
         /// The file.
         path: PathBuf,
+        /// Why not.
+        error: OpenError,
+    },
+    /// No file of receipts can be kept.
+    #[error("{} cannot be made: {error}; check that the state folder can be written", path.display())]
+    Receipts {
+        /// The file.
+        path: PathBuf,
         /// What SQLite said.
         error: rusqlite::Error,
     },
     /// The state folder holds what is owed elsewhere.
     #[error(
-        "{} holds changes that are owed to {there}, and this is {here}; mount that one with this state folder          until nothing is owed, or give this one a --state-dir of its own",
+        "{} holds changes that are owed to {there}, and this is {here}; mount that one with this state folder \
+         until nothing is owed, or give this one a --state-dir of its own",
         state_dir.display()
     )]
     OtherPlace {

@@ -3,8 +3,10 @@
 mod assemble;
 pub mod background;
 pub mod control;
+mod desk;
 mod error;
 pub mod options;
+mod request;
 mod run;
 pub mod service;
 pub mod unmount;

@@ -3,30 +3,23 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde_json::{Value, json};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
 use super::assemble::{Assembled, assemble};
-use super::control::{self, Listener, Request};
+use super::control::{self, Listener};
+use super::desk::{Desk, Ending, FAREWELL, Facts};
 use super::error::MountError;
 use super::options::Options;
 use crate::fs::{Filesystem, Remainder};
 use crate::fuse::{self, Door, Entrance, tell_kernel};
-use crate::model::moment::Moment;
-use crate::model::policy::Close;
 use crate::remote::{Client, Credentials};
 
 /// How long a mount that was told to end by a signal sends what is owed; the rest stays in the
 /// journal. Below the 90 s after which systemd loses patience.
 const LAST_MINUTE: Duration = Duration::from_secs(60);
-/// The same for a mount that is left on purpose while it owes something (`umount --lazy`).
-const FAREWELL: Duration = Duration::from_secs(5);
 /// How long a mount that was unmounted by others goes on sending.
 const AFTERWARDS: Duration = Duration::from_secs(600);
-
-/// Set once somebody told the mount to end: how long it may go on sending.
-type Ending = Arc<watch::Sender<Option<Duration>>>;
 
 /// How a mount ended.
 #[derive(Debug)]
@@ -77,7 +70,7 @@ pub fn run(
             async move { desk.answer(request).await }
         }))
     };
-    let signals = runtime.spawn(obey(client, options.clone(), credentials, ending.clone()));
+    let signals = runtime.spawn(obey(fs.clone(), client, options.clone(), credentials, ending.clone()));
     ready();
     tracing::info!("{} is mounted on {}", options.source, options.mountpoint.display());
 
@@ -86,11 +79,13 @@ pub fn run(
     if !matches!(ended, Ok(Ok(()))) {
         tracing::error!("the session with the kernel ended badly: {ended:?}");
     }
+    fs.release_closed();
     let before = fs.remainder();
     if !before.is_nothing() {
         tracing::info!("unmounted; {} files are still being sent", before.files);
     }
     let remainder = runtime.block_on(last_drain(&fs, &ending));
+    runtime.block_on(fs.keep_receipts());
     for owed in remainder.held.iter().chain(&remainder.errors) {
         tracing::error!(
             "{} is not on Files.com: {}; it stays in {}",
@@ -118,65 +113,6 @@ fn entrance(options: &Options) -> Entrance {
     }
 }
 
-/// What the status says besides what the filesystem knows.
-struct Facts {
-    site: String,
-    folder: String,
-    close: Close,
-    key_expires: Option<Moment>,
-    client: Client,
-}
-
-impl Facts {
-    fn of(options: &Options, key_expires: Option<Moment>, client: Client) -> Self {
-        let site = options.base.as_str().trim_end_matches('/').to_owned();
-        Self { site, folder: options.folder.to_string(), close: options.close, key_expires, client }
-    }
-}
-
-/// Answers what is asked over the control socket.
-struct Desk {
-    fs: Arc<Filesystem>,
-    facts: Facts,
-    ending: Ending,
-}
-
-impl Desk {
-    async fn answer(&self, request: Request) -> Value {
-        match request {
-            Request::Status => self.status(),
-            Request::Drain { timeout_ms } => {
-                let left = self.fs.drain(Duration::from_millis(timeout_ms)).await;
-                json!({
-                    "owed": { "files": left.files, "bytes": left.bytes, "attributes": left.attributes },
-                    "held": left.held,
-                    "errors": left.errors,
-                })
-            }
-            Request::Stop => {
-                self.ending.send_replace(Some(FAREWELL));
-                json!({ "stopping": true })
-            }
-        }
-    }
-
-    fn status(&self) -> Value {
-        let mut status = json!({
-            "version": env!("CARGO_PKG_VERSION"),
-            "pid": std::process::id(),
-            "site": self.facts.site,
-            "folder": self.facts.folder,
-            "close": self.facts.close.name(),
-            "key_expires_at": self.facts.key_expires.map(|expires| expires.to_string()),
-            "clock_skew_seconds": self.facts.client.clock_skew(),
-        });
-        if let (Value::Object(status), Value::Object(more)) = (&mut status, self.fs.status()) {
-            status.extend(more);
-        }
-        status
-    }
-}
-
 /// Sends what is owed once nothing is mounted any more; whoever wants an end sooner is heard.
 async fn last_drain(fs: &Filesystem, ending: &Ending) -> Remainder {
     let mut told = ending.subscribe();
@@ -192,6 +128,7 @@ async fn last_drain(fs: &Filesystem, ending: &Ending) -> Remainder {
 
 /// SIGTERM, SIGINT and a request to stop end the mount in order; SIGHUP reads the credentials again.
 async fn obey(
+    fs: Arc<Filesystem>,
     client: Client,
     options: Options,
     credentials: impl Fn() -> Result<Credentials, String> + Send + Sync + 'static,
@@ -210,11 +147,13 @@ async fn obey(
             _ = hangup.recv() => match credentials() {
                 Ok(new) => {
                     client.replace_credentials(new);
+                    fs.try_again();
                     tracing::info!("the credentials were read again");
                 }
                 Err(error) => tracing::error!("the credentials stay as they were: {error}"),
             },
             _ = told.changed() => {
+                fs.end_waits();
                 tracing::info!("told to end: unmounting {}", options.mountpoint.display());
                 let mountpoint = options.mountpoint.clone();
                 // Lazily: programs that still use it keep what they have open, and nobody new comes in.

@@ -143,7 +143,8 @@ impl Patience {
             Verdict::Again => {}
         }
         let wait = error.details().retry_after.unwrap_or_else(|| pause(tries, jitter));
-        if tries >= MOST_TRIES || now + wait >= self.deadline {
+        // An attempt without time would end as a timeout, and hide why the others failed.
+        if tries >= MOST_TRIES || now + wait + self.limit / 10 >= self.deadline {
             return Err(told(error));
         }
         self.repeated_blindly |= error.details().phase == Phase::Unanswered;
@@ -226,6 +227,15 @@ mod tests {
         assert_eq!((end.details().tries, end.details().repeated_blindly), (2, true));
         patience.progressed(late);
         assert!(patience.after(lost(), Repeat::Freely, late, 1.0).is_ok());
+    }
+
+    #[test]
+    fn an_attempt_that_has_no_time_is_not_begun_and_the_true_reason_is_told() {
+        let start = Instant::now();
+        let mut patience = Patience::new(start, Duration::from_secs(1));
+        let late = start + Duration::from_millis(850);
+        let unknown = error(HostUnknown, Phase::Unsent);
+        assert_eq!(patience.after(unknown, Repeat::Freely, late, 0.0).unwrap_err().kind(), HostUnknown);
     }
 
     #[test]

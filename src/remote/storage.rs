@@ -13,6 +13,7 @@ use url::Url;
 use super::client::Inner;
 use super::error::{Error, Phase};
 use super::error_kind::ErrorKind;
+use super::retry::stall_limit;
 use super::secret::Secret;
 use super::signed::SignedUrl;
 use super::transport;
@@ -33,15 +34,15 @@ pub(super) fn check(url: &str, base: &Url, asked: &str) -> Result<Url, Error> {
 }
 
 impl Inner {
-    /// Sends `bytes`; tells whether any of them left, too. The attempt ends when no byte moved for
-    /// the time that a call may take.
+    /// Sends `bytes`; tells when the last of them left, too. The attempt ends when nothing moves any more,
+    /// early enough for another one.
     pub(super) async fn put(
         &self,
         url: &SignedUrl,
         headers: &[(String, Secret)],
         bytes: Bytes,
         asked: &str,
-    ) -> (bool, Result<Response, Error>) {
+    ) -> (Option<Instant>, Result<Response, Error>) {
         self.counters.asked("storage_put");
         let sent = Arc::new(AtomicU64::new(0));
         let mut request = self.storage.put(url.url.clone()).header(CONTENT_LENGTH, bytes.len());
@@ -58,7 +59,8 @@ impl Inner {
         let started = Instant::now();
         // The watch below is what limits the time: a slow line is no failure.
         let sending = transport::send(request, asked, Duration::from_secs(24 * 3600));
-        let watching = self.until_it_stands_still(&sent, asked);
+        let mut moved = None;
+        let watching = self.until_it_stands_still(&sent, &mut moved, asked);
         let result = tokio::select! {
             result = sending => result,
             stalled = watching => Err(stalled),
@@ -66,22 +68,30 @@ impl Inner {
         let status =
             result.as_ref().map_or_else(|error| error.details().status, |ok| Some(ok.status().as_u16()));
         tracing::debug!(asked, status, ms = started.elapsed().as_millis() as u64, "storage");
-        (sent.load(Ordering::Relaxed) > 0, result)
+        (moved.or((sent.load(Ordering::Relaxed) > 0).then_some(started)), result)
     }
 
-    /// Comes back when `moved` did not change for a while. The last bytes may wait in buffers of the
-    /// kernel while a slow line drains them, so two looks must agree.
-    async fn until_it_stands_still(&self, moved: &AtomicU64, asked: &str) -> Error {
-        let period = (self.options.network_timeout / 2).max(Duration::from_millis(1));
+    /// Comes back when `sent` did not change for a while; `moved` is when it last did.
+    async fn until_it_stands_still(
+        &self,
+        sent: &AtomicU64,
+        moved: &mut Option<Instant>,
+        asked: &str,
+    ) -> Error {
+        let whole = self.options.network_timeout;
+        let period = (stall_limit(whole) / 8).max(Duration::from_millis(1));
         let mut looks = interval_at(Instant::now() + period, period);
-        let (mut before, mut still) = (moved.load(Ordering::Relaxed), 0);
+        let (mut before, mut since) = (0, Instant::now());
         loop {
-            looks.tick().await;
-            let now = moved.load(Ordering::Relaxed);
-            still = if now == before { still + 1 } else { 0 };
-            before = now;
-            if still == 2 {
-                return transport::no_answer(asked, period * 2);
+            let now = looks.tick().await;
+            let sent = sent.load(Ordering::Relaxed);
+            if sent != before {
+                (before, since) = (sent, now);
+                *moved = Some(now);
+            }
+            let limit = quiet_limit(whole, sent);
+            if now.duration_since(since) >= limit {
+                return transport::no_answer(asked, limit);
             }
         }
     }
@@ -114,6 +124,20 @@ impl Inner {
     }
 }
 
+/// How many bytes may wait in buffers of the kernel after they were handed over, at most.
+const BUFFERED: u64 = 4 << 20;
+/// The slowest line that is waited for while it drains them, in bytes a second.
+const SLOW_LINE: u64 = 128 << 10;
+
+/// How long an upload of which `sent` bytes were handed over may be quiet: what a stall may take, and
+/// the time that a slow line needs for what waits in buffers. A line that takes nothing at all any more
+/// is cut by the kernel before (see [`transport::http_client`]).
+fn quiet_limit(network_timeout: Duration, sent: u64) -> Duration {
+    let draining = Duration::from_millis(sent.min(BUFFERED) * 1000 / SLOW_LINE);
+    let least = stall_limit(network_timeout).max(Duration::from_millis(1));
+    (least + draining).min(network_timeout.max(least))
+}
+
 /// The next piece of a body that must not stand still for longer than `limit`.
 pub(super) async fn next_piece(
     response: &mut Response,
@@ -125,5 +149,20 @@ pub(super) async fn next_piece(
         Ok(Err(error)) => Err(transport::failed(error, asked)),
         Err(_) => Err(Error::new(ErrorKind::Timeout, asked, format!("no bytes for {limit:.1?}"))
             .with(|d| d.phase = Phase::Unanswered)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_upload_that_is_quiet_leaves_time_for_another_one_unless_a_slow_line_may_still_drain() {
+        let minute = Duration::from_secs(60);
+        assert_eq!(quiet_limit(minute, 0), Duration::from_secs(30));
+        assert_eq!(quiet_limit(minute, 1 << 20), Duration::from_secs(38));
+        assert_eq!(quiet_limit(minute, 1 << 40), minute);
+        assert_eq!(quiet_limit(Duration::from_secs(4), 1000), Duration::from_millis(2007));
+        assert!(quiet_limit(Duration::ZERO, 0) > Duration::ZERO);
     }
 }

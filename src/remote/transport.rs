@@ -16,6 +16,7 @@ use url::Url;
 use super::error::{Error, Phase};
 use super::error_kind::ErrorKind;
 use super::refusal::refusal;
+use super::retry::stall_limit;
 use super::urls::is_this_host;
 
 /// How long a connection may take to come about.
@@ -43,8 +44,10 @@ pub(super) fn http_client(
         .connect_timeout(CONNECT_LIMIT.min(network_timeout / 2))
         .pool_idle_timeout(Duration::from_secs(30))
         .tcp_nodelay(true)
-        // A connection that went dead in silence is noticed before a call waits on it in vain.
+        // A connection that went dead in silence is noticed before a call waits on it in vain: one that is
+        // idle, and one whose other end takes no more bytes.
         .tcp_keepalive(KEEP_ALIVE)
+        .tcp_user_timeout(stall_limit(network_timeout).max(Duration::from_millis(1)))
         .http2_keep_alive_interval(KEEP_ALIVE)
         .http2_keep_alive_timeout(CONNECT_LIMIT);
     if !http2 {

@@ -16,7 +16,7 @@ use super::call::Call;
 use super::client::Client;
 use super::error::Error;
 use super::error_kind::ErrorKind;
-use super::retry::{Patience, Repeat};
+use super::retry::{Patience, Repeat, stall_limit};
 use super::secret::Secret;
 use super::signed::SignedUrl;
 use super::storage;
@@ -178,6 +178,7 @@ impl Client {
         let _slot = inner.upload_slots.acquire().await;
         let mut patience = Patience::new(Instant::now(), inner.options.network_timeout);
         let repeat = if slot.repeatable { Repeat::Freely } else { Repeat::IfNothingHappened };
+        let mut stalled = false;
         loop {
             if slot.is_expired() {
                 return Err(Error::new(ErrorKind::UrlExpired, &slot.asked, "the signed URL has run out"));
@@ -190,11 +191,16 @@ impl Client {
                     return Ok(ETag::parse(etag));
                 }
                 Err(error) => {
-                    // A line that went dead has used up its time; one that broke has not.
-                    if moved && error.kind() != ErrorKind::Timeout {
-                        patience.progressed(Instant::now());
+                    // Time counts from the last byte that moved, and is left for one attempt after a
+                    // stall. For one: each attempt moves some bytes, into buffers at least, and a line
+                    // that went dead would be tried for ever.
+                    let (now, dead) = (Instant::now(), error.kind() == ErrorKind::Timeout);
+                    if let Some(moved) = moved.filter(|_| !(dead && stalled)) {
+                        let half = now.checked_sub(stall_limit(inner.options.network_timeout));
+                        patience.progressed(moved.max(half.unwrap_or(now)));
                     }
-                    let wait = patience.after(error, repeat, Instant::now(), rand::random());
+                    stalled |= dead;
+                    let wait = patience.after(error, repeat, now, rand::random());
                     let wait = wait.map_err(|error| match error.kind() {
                         ErrorKind::OutcomeUnknown => error.with(|d| d.kind = ErrorKind::UploadLost),
                         _ => error,

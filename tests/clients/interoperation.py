@@ -1,6 +1,7 @@
-"""What filescomfs writes, rclone and the Python SDK read, and the other way round."""
+"""What filescomfs writes, rclone and both SDKs read, and the other way round."""
 
 import io
+import json
 import os
 import subprocess
 
@@ -105,6 +106,16 @@ def read_by_sdk(folder):
     return found
 
 
+def read_by_javascript(folder):
+    javascript("read", folder)
+    with open(os.path.join(WORK, "javascript-tree"), encoding="utf-8") as found:
+        return {path: tuple(known) for path, known in json.load(found).items()}
+
+
+def javascript(*arguments):
+    run("node", os.path.join(os.path.dirname(os.path.abspath(__file__)), "javascript_tree.cjs"), *arguments)
+
+
 def files_time(text):
     import datetime
 
@@ -138,6 +149,11 @@ def _():
     differ(read_by_sdk("from-filescomfs"))
 
 
+@check("the JavaScript SDK reads the same names, sizes, digests and times")
+def _():
+    differ(read_by_javascript("from-filescomfs"))
+
+
 @check("filescomfs reads what rclone wrote, with the same names, sizes, digests and times")
 def _():
     rclone("copy", local, "emu:from-rclone")
@@ -151,6 +167,21 @@ def _():
         client.file.upload_file(os.path.join(local, path), f"from-sdk/{path}", params={"mkdir_parents": True})
     with Mount("from-sdk") as point:
         differ(read(point))
+
+
+@check("filescomfs reads what the JavaScript SDK wrote, with the same names, sizes, digests and times")
+def _():
+    javascript("write", local, "from-javascript", json.dumps(TIMES))
+    with Mount("from-javascript") as point:
+        differ(read(point))
+
+
+@check("rclone and both SDKs read the same of what each of them wrote")
+def _():
+    for folder in ["from-rclone", "from-sdk", "from-javascript"]:
+        differ(read_by_sdk(folder))
+        differ(read_by_javascript(folder))
+        rclone("check", local, f"emu:{folder}")
 
 
 @check("what filescomfs changes, moves and deletes, rclone sees")
@@ -194,6 +225,17 @@ def _():
     rclone("copy", "emu:odd-by-filescomfs", back)
     same(content(os.fsencode(back)), expected)
     rclone("check", odd.decode(), "emu:odd-by-filescomfs")
+
+
+@check("names that the service does not store as they are: both SDKs read the same files under the stored text")
+def _():
+    texts = {"back＼slash": b"back\\slash", "tail␠": b"tail ", "bell␇": b"bell\x07", "line␊feed": b"line\nfeed",
+             "raw‛FF": b"raw\xff", "full‛＼width": "full＼width".encode(), "delete␡": b"delete\x7f",
+             "picture‛␠": "picture␠".encode(), "two ␠": b"two  "}
+    expected = {text: (len(data), md5(data)) for text, data in texts.items()}
+    for folder in ["odd-by-filescomfs", "odd-by-rclone"]:
+        for found in [read_by_sdk(folder), read_by_javascript(folder)]:
+            same({name: known[:2] for name, known in found.items()}, expected, folder)
 
 
 @check("raw blanks and control characters that others stored: what is shown can be read")

@@ -1,14 +1,11 @@
 // The official JavaScript SDK (`files.com` on npm) against the emulator.
 //
-// It fetches signed URLs from https only, so an emulator of its own signs URLs of a small proxy in this
-// process, which holds the certificate and passes everything on to the storage.
+// It has an emulator of its own, whose signed URLs lead to a proxy that speaks TLS.
 'use strict'
 
 const assert = require('node:assert/strict')
 const crypto = require('node:crypto')
 const fs = require('node:fs')
-const http = require('node:http')
-const https = require('node:https')
 const path = require('node:path')
 const { spawn } = require('node:child_process')
 const { Readable } = require('node:stream')
@@ -18,6 +15,7 @@ const File = require('files.com/lib/models/File').default
 const Folder = require('files.com/lib/models/Folder').default
 const Session = require('files.com/lib/models/Session').default
 const { LogLevel } = require('files.com/lib/Logger')
+const { lendTls } = require('./javascript_tls.cjs')
 
 const { WORK, EMULATOR_KEY, EMULATOR_READ_ONLY_KEY, EMULATOR_USER, EMULATOR_PASSWORD, EMULATOR_PROGRAM } = process.env
 const ROOT = 'javascript'
@@ -61,22 +59,9 @@ const refused = async (action, type) => {
 
 const start = async () => {
   let storage
-  const tls = { key: fs.readFileSync(path.join(WORK, 'key.pem')), cert: fs.readFileSync(path.join(WORK, 'cert.pem')) }
-  const front = https.createServer(tls, (request, answer) => {
-    const onward = http.request(
-      `http://${storage}${request.url}`,
-      { method: request.method, headers: request.headers },
-      reply => {
-        answer.writeHead(reply.statusCode, reply.headers)
-        reply.pipe(answer)
-      },
-    )
-    onward.on('error', () => answer.destroy())
-    request.pipe(onward)
-  })
-  await new Promise(resolve => { front.listen(0, '127.0.0.1', resolve) })
+  const front = await lendTls(WORK, () => storage)
   const emulator = spawn(EMULATOR_PROGRAM, [
-    '--storage-url', `https://127.0.0.1:${front.address().port}`, '--api-key', EMULATOR_KEY,
+    '--storage-url', front, '--api-key', EMULATOR_KEY,
     '--api-key', `${EMULATOR_READ_ONLY_KEY},permissions=lr`, '--user', `${EMULATOR_USER}:${EMULATOR_PASSWORD}`,
   ], { stdio: ['ignore', 'pipe', 'inherit'] })
   process.on('exit', () => emulator.kill())
@@ -145,8 +130,13 @@ const main = async () => {
   await check('stats, and sets times', async () => {
     const large = await find('large')
     assert.deepEqual([large.type, large.size, large.display_name], ['file', 12 * MIB, 'large'])
+    const folder = await find('a')
+    assert.deepEqual([folder.type, folder.size ?? null], ['directory', null])
     await large.update({ provided_mtime: '2010-11-17T20:34:58Z' })
-    assert.equal(new Date((await find('large')).provided_mtime).getTime(), Date.UTC(2010, 10, 17, 20, 34, 58))
+    await folder.update({ provided_mtime: '2010-11-17T20:34:58Z' })
+    for (const name of ['large', 'a']) {
+      assert.equal(new Date((await find(name)).provided_mtime).getTime(), Date.UTC(2010, 10, 17, 20, 34, 58))
+    }
   })
   await check('lists more than one page', async () => {
     await admin('POST', 'settings', { per_page: 7, per_page_max: 7 })
@@ -161,6 +151,23 @@ const main = async () => {
     assert.equal((await read('moved')).toString(), 'replaced')
     await refused(() => find('copied'), 'notfound')
     await refused(async () => (await find('small')).move({ destination: `${ROOT}/moved` }), 'destinationexists')
+  })
+  await check('copies and moves as migrations, folders too', async () => {
+    await admin('POST', 'settings', { migration_delay_ms: 200 })
+    // The SDK does not wait for their end by itself.
+    const arrived = async name => {
+      const count = async () =>
+        Object.keys(await admin('GET', 'files')).filter(path => path.startsWith(`${ROOT}/${name}/`)).length
+      const until = Date.now() + 10000
+      while (await count() < 30 && Date.now() < until) await new Promise(resolve => { setTimeout(resolve, 50) })
+      assert.equal(await count(), 30)
+    }
+    await (await find('many')).copyTo(`${ROOT}/many copied`)
+    await arrived('many copied')
+    await (await find('many copied')).moveTo(`${ROOT}/many moved`)
+    await arrived('many moved')
+    await admin('POST', 'settings', { migration_delay_ms: 0 })
+    await refused(() => find('many copied'), 'notfound')
   })
   await check('a missing path is not found', async () => {
     await refused(() => find('missing'), 'notfound')

@@ -83,6 +83,9 @@ def _():
 @check("logs in by user name and password")
 def _():
     same(sorted(listed(f"user:{ROOT}")), ["new", "new/deep"])
+    rclone("rcat", f"user:{ROOT}/by-user", data=b"by a session")
+    same((rclone("cat", f"user:{ROOT}/by-user"), stored(ROOT)["by-user"]["size"]), (b"by a session", 12))
+    rclone("deletefile", f"user:{ROOT}/by-user")
 
 
 @check("a bad key, and a missing folder, are refused")
@@ -90,6 +93,12 @@ def _():
     refused(Failed, lambda: rclone("lsd", f"bad:{ROOT}"), "Invalid Credentials")
     refused(Failed, lambda: rclone("lsd", f"emu:{ROOT}/missing"), "directory not found")
     refused(Failed, lambda: rclone("cat", f"emu:{ROOT}/missing"), "not found")
+    with open(CONFIG, encoding="utf-8") as config:
+        text = config.read()
+    with open(CONFIG, "w", encoding="utf-8") as out:
+        wrong = subprocess.run(["rclone", "obscure", "wrong"], capture_output=True, check=True).stdout.decode().strip()
+        out.write(f"{text}[stranger]\ntype = filescom\nsite = {BASE}\nusername = {USER}\npassword = {wrong}\n\n")
+    refused(Failed, lambda: rclone("lsd", f"stranger:{ROOT}"), "Invalid Username Or Password")
 
 
 @check("uploads small, empty, large, and a last part of no bytes")
@@ -115,6 +124,16 @@ def _():
     for name in ["MD5", "CRC32"]:
         same(sorted(rclone("hashsum", name, f"emu:{ROOT}/tree", "--include", "*.dat").splitlines()),
              sorted(rclone("hashsum", name, source, "--include", "*.dat").splitlines()))
+
+
+@check("overwrites one file, and its time with it")
+def _():
+    for n, content in enumerate([b"first", b"and second", b""]):
+        write(f"{local('over')}/file", content, 1_400_000_000 + n)
+        rclone("copyto", f"{local('over')}/file", f"emu:{ROOT}/over")
+        entry = json.loads(rclone("lsjson", "--stat", f"emu:{ROOT}/over"))
+        same((rclone("cat", f"emu:{ROOT}/over"), entry["Size"]), (content, len(content)))
+        same(stored(ROOT)["over"]["provided_mtime"], f"2014-05-13T16:53:{20 + n}Z")
 
 
 @check("syncs: overwrites, deletes, keeps times")
@@ -153,6 +172,13 @@ def _():
     rclone("touch", "-t", "2010-11-17T20:34:58", f"emu:{ROOT}/tree/large")
     entry = json.loads(rclone("lsjson", "--stat", f"emu:{ROOT}/tree/large"))
     same((entry["ModTime"][:19], entry["Size"], entry["IsDir"]), ("2010-11-17T20:34:58", 12 * MIB + 5, False))
+    # rclone sets the time of a folder that it puts something into.
+    aged = local("aged")
+    write(f"{aged}/folder/file", b"x")
+    os.utime(f"{aged}/folder", (1_111_111_111, 1_111_111_111))
+    rclone("copy", aged, f"emu:{ROOT}/aged")
+    folder = listed(f"emu:{ROOT}/aged")["folder"]
+    same((folder["ModTime"][:19], folder["IsDir"]), ("2005-03-18T01:58:31", True))
 
 
 @check("uploads a stream")
@@ -197,8 +223,9 @@ def _():
 @check("keeps the names of its backend tests: control characters, blanks, backslashes, forms of Unicode")
 def _():
     names = local("names")
-    odd = [chr(n) for n in range(1, 32)] + ["\x7f", " lead", "tail ", "tail\t", "tail\n", "tail\r", ".lead", "tail.",
-           "~lead", "back\\slash", "test%46.txt", "q?#[]{}+&=;,", "'\"`", "<>:|*", "…", "日本語", "🦀", "␀", "＼"]
+    odd = [chr(n) for n in range(1, 32)] + ["\x7f", " lead", "\tlead", "\nlead", "\rlead", "\vlead", ".lead", "~lead",
+           "tail ", "tail\t", "tail\n", "tail\r", "tail\v", "tail.", "a" + "..", "ＤＯＴ．",
+           "back\\slash", "test%46.txt", "q?#[]{}+&=;,", "'\"`", "<>:|*", "…", "日本語", "🦀", "␀", "＼"]
     for n, name in enumerate(odd):
         write(f"{names}/{n:02}/a{name}b" if len(name) == 1 else f"{names}/{n:02}/{name}", noise(n, 20 + n))
     write(f"{names}/nfc/caf\u00e9", b"one form")

@@ -1,89 +1,69 @@
-//! What a user of the mount sees of each thing that goes wrong between here and Files.com: most of it
-//! nothing at all, the rest as an errno, with the bytes kept.
+//! What a user of the mount sees of what goes wrong for a moment between here and Files.com: nothing.
 //!
-//! Damaged bodies, lost completions and late digests are the subject of `close` and `reading`, hostile
-//! answers of `hostile`, keys and sessions of `failures`.
+//! What does not get better is the subject of `outages`. Damaged bodies, lost completions and late digests
+//! are that of `close` and `reading`, hostile answers of `hostile`, keys and sessions of `failures`.
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write};
-use std::os::fd::IntoRawFd;
-use std::path::Path;
-use std::time::{Duration, UNIX_EPOCH};
+use std::fs::{self, File};
+use std::io::Read;
+use std::time::{Duration, Instant, UNIX_EPOCH};
 
 use filescomfs::emulator::{Effect, Fault};
 
+use crate::close::write_and_close;
 use crate::stage::{FOLDER, Mount, Stage, noise, wait_until};
 
-/// Closes a file and tells how that ended.
-fn close(file: File) -> io::Result<()> {
-    // SAFETY: `file` gave its descriptor up, and it is closed once.
-    match unsafe { libc::close(file.into_raw_fd()) } {
-        0 => Ok(()),
-        _ => Err(io::Error::last_os_error()),
-    }
-}
-
-fn publish(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let mut file = File::create(path)?;
-    file.write_all(bytes)?;
-    close(file)
-}
-
-fn errno(outcome: &io::Result<()>) -> Option<i32> {
-    outcome.as_ref().err().and_then(io::Error::raw_os_error)
-}
-
-fn refusal(kind: &str, retry_after: Option<&str>) -> Effect {
+pub fn refusal(kind: &str, retry_after: Option<&str>) -> Effect {
     Effect::Error { kind: kind.into(), status: None, retry_after: retry_after.map(str::to_owned) }
 }
 
-fn storage(status: u16, code: &str) -> Effect {
+pub fn storage(status: u16, code: &str) -> Effect {
     Effect::Storage { status, code: code.into(), retry_after: None }
 }
 
-/// A failed upload is owed, can be read here, and the next close of the file publishes it.
-fn kept_and_made_good(stage: &Stage, mount: &Mount, bytes: &[u8]) {
-    assert_eq!(mount.status()["owed"]["files"], 1, "{}", mount.status());
-    assert_eq!(fs::read(mount.path("f")).unwrap(), bytes);
-    stage.site.clear_faults();
-    close(OpenOptions::new().append(true).open(mount.path("f")).unwrap()).unwrap();
-    assert_eq!(stage.stored("f").unwrap(), bytes);
+/// The modification time that the site states for a file of the mounted folder.
+pub fn stated_time(stage: &Stage, name: &str) -> Option<String> {
+    stage.site.files().get(&format!("{FOLDER}/{name}"))?.provided_mtime.clone()
 }
 
-/// One operation of each kind, by way of the mount; each must succeed.
+/// One operation of each kind, by way of the mount; each must succeed, there and on the site.
 fn one_of_each(stage: &Stage, mount: &Mount, kind: &str, name: &str) {
     let path = mount.path(name);
     match kind {
-        "begin_upload" | "part" | "complete" => publish(&path, name.as_bytes()).unwrap(),
+        "begin_upload" | "begin_part" | "part" | "complete" => {
+            // Two parts where the second one is what is meant.
+            let bytes = if kind == "begin_part" { noise(2, 17 << 20) } else { name.as_bytes().to_vec() };
+            write_and_close(&path, &bytes).unwrap();
+            assert!(stage.stored(name).unwrap() == bytes, "{name}");
+        }
         "mkdir" => {
             fs::create_dir(&path).unwrap();
             assert!(stage.site.folders().contains(&format!("{FOLDER}/{name}")));
-            return;
         }
         "delete" => {
-            publish(&path, b"x").unwrap();
+            write_and_close(&path, b"x").unwrap();
             fs::remove_file(&path).unwrap();
             assert_eq!(stage.stored(name), None);
-            return;
         }
         "move" => {
-            publish(&mount.path("from"), name.as_bytes()).unwrap();
+            write_and_close(&mount.path("from"), name.as_bytes()).unwrap();
             fs::rename(mount.path("from"), &path).unwrap();
-            assert_eq!(stage.stored("from"), None);
+            assert_eq!((stage.stored("from"), stage.stored(name)), (None, Some(name.into())));
         }
         "patch" => {
-            publish(&path, name.as_bytes()).unwrap();
+            write_and_close(&path, name.as_bytes()).unwrap();
             let time = UNIX_EPOCH + Duration::from_secs(1_500_000_000);
             File::options().write(true).open(&path).unwrap().set_modified(time).unwrap();
             wait_until("the time is on the site", || {
-                stage.site.waiting_faults().is_empty() && stage.requests("patch") > 0
+                stated_time(stage, name).as_deref() == Some("2017-07-14T02:40:00Z")
             });
+            assert_eq!(stage.stored(name).unwrap(), name.as_bytes());
         }
         "list" => {
             stage.site.put(&format!("{FOLDER}/in {name}/file"), b"x");
             wait_until("the folder is seen", || mount.path(&format!("in {name}")).exists());
-            assert_eq!(fs::read_dir(mount.path(&format!("in {name}"))).unwrap().count(), 1);
-            return;
+            let inside = fs::read_dir(mount.path(&format!("in {name}"))).unwrap();
+            let inside: Vec<_> = inside.map(|entry| entry.unwrap().file_name()).collect();
+            assert_eq!(inside, ["file"]);
         }
         _ => {
             stage.site.put(&format!("{FOLDER}/{name}"), name.as_bytes());
@@ -91,25 +71,57 @@ fn one_of_each(stage: &Stage, mount: &Mount, kind: &str, name: &str) {
             assert_eq!(fs::read(&path).unwrap(), name.as_bytes());
         }
     }
-    assert_eq!(stage.stored(name).unwrap(), name.as_bytes());
 }
+
+/// Orders `fault`, does what it is about, and sees that it was met and that nothing is left to do.
+fn unnoticed(stage: &Stage, mount: &Mount, fault: Fault, name: &str) {
+    let kind = fault.kind.clone().unwrap();
+    // Other folders are listed whenever they like.
+    stage.site.inject(if kind == "list" { fault.path(name) } else { fault });
+    one_of_each(stage, mount, &kind, name);
+    assert_eq!(stage.site.waiting_faults(), [], "{name} was never met");
+    assert_eq!(mount.status()["owed"]["files"], 0, "{name}");
+}
+
+const KINDS: [&str; 11] = [
+    "begin_upload",
+    "begin_part",
+    "part",
+    "complete",
+    "mkdir",
+    "delete",
+    "move",
+    "patch",
+    "list",
+    "download",
+    "fetch",
+];
 
 #[test]
 fn a_connection_reset_before_or_after_the_effect_of_any_call_is_made_good() {
     let mut stage = Stage::new();
     let mount = stage.mount(&["--dir-ttl", "1s"]);
-    for kind in
-        ["begin_upload", "part", "complete", "mkdir", "delete", "move", "patch", "list", "download", "fetch"]
-    {
+    for kind in KINDS {
         for after in [false, true] {
-            let name = format!("{kind} {after}");
             let fault = Fault { after, ..Fault::on(kind, Effect::Reset) };
-            // Other folders are listed whenever they like.
-            stage.site.inject(if kind == "list" { fault.path(&name) } else { fault });
-            one_of_each(&stage, &mount, kind, &name);
-            assert_eq!(stage.site.waiting_faults(), [], "{name} was never met");
+            unnoticed(&stage, &mount, fault, &format!("{kind} {after}"));
         }
     }
+    assert!(!mount.log().contains("ERROR"), "{}", mount.log());
+    mount.umount();
+}
+
+#[test]
+fn a_broken_proxy_is_not_noticed_whatever_was_asked_of_it() {
+    let mut stage = Stage::new();
+    let mount = stage.mount(&["--dir-ttl", "1s"]);
+    for (kind, statuses) in KINDS.iter().zip([[500, 502], [503, 504]].iter().cycle()) {
+        for status in *statuses {
+            let fault = Fault::on(kind, Effect::Proxy { status });
+            unnoticed(&stage, &mount, fault, &format!("{kind} {status}"));
+        }
+    }
+    assert!(!mount.log().contains("ERROR"), "{}", mount.log());
     mount.umount();
 }
 
@@ -117,63 +129,98 @@ fn a_connection_reset_before_or_after_the_effect_of_any_call_is_made_good() {
 fn servers_that_are_busy_or_broken_for_a_moment_are_not_noticed() {
     let mut stage = Stage::new();
     let mount = stage.mount(&["--dir-ttl", "1s"]);
+    let busy = "rate-limited/too-many-requests";
     let moments = [
-        ("begin_upload", Effect::Proxy { status: 500 }),
-        ("begin_upload", Effect::Proxy { status: 503 }),
-        ("complete", Effect::Proxy { status: 504 }),
-        ("begin_upload", refusal("rate-limited/too-many-requests", Some("1"))),
-        ("begin_upload", refusal("rate-limited/too-many-requests", Some("Wed, 21 Oct 2015 07:28:00 GMT"))),
+        ("begin_upload", refusal(busy, Some("1"))),
+        ("begin_upload", refusal(busy, Some("Wed, 21 Oct 2015 07:28:00 GMT"))),
         ("begin_upload", refusal("rate-limited/too-many-concurrent-requests", None)),
         ("begin_upload", refusal("service-unavailable/uploads-unavailable", None)),
+        ("complete", refusal(busy, None)),
+        ("complete", refusal("service-unavailable/site-disabled", None)),
+        ("move", refusal(busy, None)),
+        ("list", refusal(busy, None)),
         ("part", storage(503, "SlowDown")),
         ("part", storage(500, "InternalError")),
-        ("part", Effect::ExpireUrl),
+        ("part", storage(400, "RequestTimeout")),
         ("fetch", storage(503, "SlowDown")),
-        ("fetch", Effect::ExpireUrl),
-        ("download", Effect::Proxy { status: 502 }),
+        ("download", refusal(busy, None)),
     ];
     for (n, (kind, what)) in moments.into_iter().enumerate() {
-        stage.site.inject(Fault::on(kind, what));
-        one_of_each(&stage, &mount, kind, &format!("file {n}"));
-        assert_eq!(stage.site.waiting_faults(), [], "{n} was never met");
+        unnoticed(&stage, &mount, Fault::on(kind, what), &format!("file {n}"));
     }
+    assert!(!mount.log().contains("ERROR"), "{}", mount.log());
     mount.umount();
 }
 
 #[test]
-fn a_full_storage_is_enospc_and_the_bytes_are_kept() {
-    let mut stage = Stage::new();
-    let mount = stage.mount(&["--network-timeout", "5s"]);
-    stage.site.inject(Fault::on("part", storage(403, "StorageQuotaExceeded")).times(0));
-    assert_eq!(errno(&publish(&mount.path("f"), b"too much")), Some(libc::ENOSPC), "{}", mount.log());
-    kept_and_made_good(&stage, &mount, b"too much");
-    mount.umount();
-}
-
-#[test]
-fn a_permission_withdrawn_in_the_middle_is_eacces_and_the_bytes_are_kept() {
+fn a_wait_that_the_service_asks_for_is_kept() {
     let mut stage = Stage::new();
     let mount = stage.mount(&[]);
-    publish(&mount.path("before"), b"x").unwrap();
-    stage.site.set_permissions(FOLDER, "lr");
-    assert_eq!(errno(&publish(&mount.path("f"), b"kept")), Some(libc::EACCES));
-    stage.site.set_permissions(FOLDER, "lrwod");
-    kept_and_made_good(&stage, &mount, b"kept");
+    stage.site.inject(Fault::on("begin_upload", refusal("rate-limited/too-many-requests", Some("2"))));
+    let start = Instant::now();
+    write_and_close(&mount.path("f"), b"x").unwrap();
+    assert!(start.elapsed() >= Duration::from_secs(2), "{:?}", start.elapsed());
     mount.umount();
 }
 
 #[test]
-fn a_rename_whose_migration_fails_or_hangs_is_an_error_and_moves_nothing() {
+fn signed_urls_that_ran_out_are_asked_for_again() {
     let mut stage = Stage::new();
-    let mount = stage.mount(&["--network-timeout", "4s"]);
-    publish(&mount.path("f"), b"still here").unwrap();
-    for what in [Effect::MigrationFails, Effect::MigrationCancelled, Effect::MigrationHangs] {
-        stage.site.inject(Fault::on("move", what.clone()));
-        let outcome = fs::rename(mount.path("f"), mount.path("g"));
-        assert!(errno(&outcome).is_some(), "{what:?} was taken for success");
-        assert_eq!(fs::read(mount.path("f")).unwrap(), b"still here", "{what:?}");
-        assert_eq!(stage.stored_names(), ["f"], "{what:?}");
+    let mount = stage.mount(&["--dir-ttl", "1s"]);
+    unnoticed(&stage, &mount, Fault::on("part", Effect::ExpireUrl), "up");
+    assert_eq!(stage.requests("begin_part"), 1, "a fresh URL for the same upload");
+    unnoticed(&stage, &mount, Fault::on("fetch", Effect::ExpireUrl), "down");
+    assert_eq!(stage.requests("download"), 2, "a fresh URL for the same file");
+    // They run out by themselves, too, while a file is being read.
+    let bytes = noise(4, 12 << 20);
+    stage.site.put(&format!("{FOLDER}/large"), &bytes);
+    wait_until("the file is seen", || mount.path("large").exists());
+    let mut file = File::open(mount.path("large")).unwrap();
+    let mut read = vec![0; 4096];
+    file.read_exact(&mut read).unwrap();
+    stage.site.advance(Duration::from_secs(3600));
+    file.read_to_end(&mut read).unwrap();
+    assert!(read == bytes);
+    assert!(stage.requests("download") >= 4, "the first URL did not last");
+    drop(file);
+    mount.umount();
+}
+
+#[test]
+fn an_upload_that_stalls_is_sent_again_within_the_close() {
+    let mut stage = Stage::new();
+    let mount = stage.mount(&["--network-timeout", "8s"]);
+    // Small: it fits the buffers on the way, and no answer comes. Large: nobody takes the bytes.
+    for (name, len) in [("small", 1000), ("large", 15 << 20)] {
+        for after in [false, true] {
+            let (name, bytes) = (format!("{name} {after}"), noise(len as u64, len));
+            stage.site.inject(Fault { after, ..Fault::on("part", Effect::Stall) });
+            let start = Instant::now();
+            write_and_close(&mount.path(&name), &bytes).unwrap();
+            assert_eq!(stage.site.waiting_faults(), [], "{name} was never met");
+            assert!(start.elapsed() < Duration::from_secs(30), "{name} took {:?}", start.elapsed());
+            assert!(stage.stored(&name).unwrap() == bytes, "{name}");
+        }
     }
+    mount.umount();
+}
+
+#[test]
+fn an_upload_that_is_cut_off_is_sent_again_and_one_that_arrives_short_is_noticed() {
+    let mut stage = Stage::new();
+    let mount = stage.mount(&[]);
+    let bytes = noise(3, 3 << 20);
+    stage.site.inject(Fault::on("part", Effect::CutPart { at: 1 << 20 }));
+    write_and_close(&mount.path("cut"), &bytes).unwrap();
+    assert!(stage.stored("cut").unwrap() == bytes);
+    stage.site.inject(Fault::on("part", Effect::TruncatePart { at: 1 << 20 }));
+    write_and_close(&mount.path("short"), &bytes).unwrap();
+    assert!(stage.stored("short").unwrap() == bytes);
+    assert_eq!(stage.site.waiting_faults(), []);
+    let log = mount.log();
+    let told = log.lines().filter(|line| line.contains("WARN") && line.contains("short")).count();
+    assert_eq!(told, 1, "one line about the damage: {log}");
+    assert!(log.contains("arrived with MD5") && log.contains("sent again"), "{log}");
     mount.umount();
 }
 
@@ -181,11 +228,34 @@ fn a_rename_whose_migration_fails_or_hangs_is_an_error_and_moves_nothing() {
 fn a_download_that_stalls_goes_on_from_a_new_connection() {
     let mut stage = Stage::new();
     let bytes = noise(1, 3 << 20);
-    stage.site.put(&format!("{FOLDER}/f"), &bytes);
-    let mount = stage.mount(&["--network-timeout", "10s"]);
-    stage.site.inject(Fault::on("fetch", Effect::StallBody { at: 1000 }));
-    let read = fs::read(mount.path("f"));
-    assert!(read.is_err() || read.as_ref().is_ok_and(|read| *read == bytes), "wrong bytes were handed out");
-    assert!(fs::read(mount.path("f")).unwrap() == bytes);
+    let mount = stage.mount(&["--network-timeout", "4s", "--dir-ttl", "1s"]);
+    for (n, what) in
+        [Effect::StallBody { at: 1000 }, Effect::StallBody { at: 0 }, Effect::Stall].into_iter().enumerate()
+    {
+        let name = format!("file {n}");
+        stage.site.put(&format!("{FOLDER}/{name}"), &bytes);
+        wait_until("the file is seen", || mount.path(&name).exists());
+        stage.site.inject(Fault::on("fetch", what));
+        assert!(fs::read(mount.path(&name)).unwrap() == bytes, "{name}");
+        assert_eq!(stage.site.waiting_faults(), [], "{name} was never met");
+    }
+    assert!(!mount.log().contains("ERROR"), "{}", mount.log());
+    mount.umount();
+}
+
+#[test]
+fn a_session_that_ends_in_the_middle_of_an_upload_is_not_noticed() {
+    use filescomfs::emulator::User;
+    let stage = Stage::with(|site| {
+        site.users.push(User { name: "backup".into(), password: "s3cret".into(), ..User::default() });
+    });
+    let credentials = stage.path("credentials");
+    fs::write(&credentials, "username=backup\npassword=s3cret\n").unwrap();
+    fs::set_permissions(&credentials, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+    let mount = stage.mount_as(&credentials, &["--dir-ttl", "1s"]);
+    for kind in ["begin_upload", "begin_part", "complete", "mkdir", "move", "list", "download"] {
+        unnoticed(&stage, &mount, Fault::on(kind, Effect::ExpireSessions), &format!("{kind} later"));
+    }
+    assert_eq!(stage.requests("login"), 8, "one login for each end of a session");
     mount.umount();
 }

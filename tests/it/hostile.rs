@@ -1,11 +1,13 @@
 //! A server that lies: nothing escapes the mount, hangs or panics.
 
-use std::fs;
+use std::fs::{self, File};
+use std::io::Read;
 use std::os::unix::fs::MetadataExt;
 use std::time::{Duration, Instant};
 
 use filescomfs::emulator::{Effect, Fault};
 
+use crate::close::write_and_close;
 use crate::stage::{FOLDER, Stage};
 
 fn answer(body: &str, headers: &[(&str, &str)]) -> Effect {
@@ -87,7 +89,10 @@ fn a_size_that_lies_is_not_believed() {
         ),
     );
     assert!(fs::metadata(mount.path("trap/f")).unwrap().size() > 4);
-    assert!(fs::read(mount.path("trap/f")).is_err(), "bytes that are not there were handed out");
+    let mut lied = File::open(mount.path("trap/f")).unwrap();
+    let failure = lied.read(&mut [0; 100]).expect_err("bytes that are not there were handed out");
+    assert_eq!(failure.raw_os_error(), Some(libc::ESTALE));
+    assert!(mount.log().contains("/backups/trap/f cannot be read"), "{}", mount.log());
     assert!(mount.status()["pid"].is_u64(), "the mount is alive");
     drop(mount);
 }
@@ -98,7 +103,9 @@ fn a_completion_under_another_name_is_an_error() {
     let mount = stage.mount(&[]);
     let elsewhere = Effect::CompleteElsewhere { path: format!("{FOLDER}/f_2") };
     stage.site.inject(Fault::on("complete", elsewhere));
-    fs::write(mount.path("f"), "bytes").ok();
+    let failure = write_and_close(&mount.path("f"), b"bytes").unwrap_err();
+    assert_eq!(failure.raw_os_error(), Some(libc::EIO));
+    assert!(mount.log().contains("a setting of the folder renames uploads"), "{}", mount.log());
     let status = mount.status();
     assert_eq!(status["owed"]["files"], 1, "{status}");
     assert!(status["held"][0]["message"].as_str().unwrap().contains("f_2"), "{status}");
@@ -112,7 +119,7 @@ fn a_server_that_says_nothing_does_not_hang_the_mount() {
     let mount = stage.mount(&["--network-timeout", "2s"]);
     stage.site.inject(Fault { times: 0, ..Fault::on("download", Effect::Stall) });
     let start = Instant::now();
-    assert!(fs::read(mount.path("f")).is_err());
+    assert_eq!(fs::read(mount.path("f")).unwrap_err().raw_os_error(), Some(libc::ETIMEDOUT));
     assert!(start.elapsed() < Duration::from_secs(15), "{:?}", start.elapsed());
     stage.site.clear_faults();
     assert_eq!(fs::read(mount.path("f")).unwrap(), b"x");

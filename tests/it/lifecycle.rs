@@ -2,8 +2,11 @@
 
 use std::fs;
 use std::process::Command;
+use std::time::Duration;
 
 use filescomfs::emulator::{Effect, Fault};
+use filescomfs::fs::Maker;
+use filescomfs::model::ino::Ino;
 
 use crate::stage::{FOLDER, Mount, Stage, is_mounted, is_running, kill, told, wait_until};
 
@@ -129,6 +132,28 @@ fn an_ordinary_umount_sends_what_is_owed_before_the_daemon_ends() {
     assert!(done.status.success(), "{}", told(&done));
     wait_until("the daemon has ended", || !is_running(mount.pid));
     assert_eq!(stage.stored("left.tmp").unwrap(), b"bytes");
+}
+
+#[test]
+fn a_closed_file_whose_release_never_came_is_sent_after_the_unmount_and_half_a_file_is_not() {
+    let stage = Stage::new();
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    runtime.block_on(async {
+        let fs = crate::limits::without_kernel(&stage, 1 << 30);
+        tokio::spawn(fs.clone().run_errands());
+        let maker = Maker { mode: 0o644, uid: 0, gid: 0, pid: std::process::id() };
+        let (closed, handle) = fs.create(Ino::ROOT, "closed.tmp".as_ref(), maker, false).await.unwrap();
+        fs.write(closed.ino, 0, b"bytes").await.unwrap();
+        fs.close(closed.ino, handle, maker.pid).await.unwrap();
+        let (half, _) = fs.create(Ino::ROOT, "half".as_ref(), maker, false).await.unwrap();
+        fs.write(half.ino, 0, b"byt").await.unwrap();
+        assert_eq!(fs.drain(Duration::from_millis(300)).await.files, 2, "somebody may still write to them");
+        fs.release_closed();
+        assert_eq!(fs.drain(Duration::from_secs(10)).await.files, 1);
+    });
+    assert_eq!(stage.stored_names(), ["closed.tmp"]);
+    assert_eq!(stage.stored("closed.tmp").unwrap(), b"bytes");
+    runtime.shutdown_background();
 }
 
 #[test]

@@ -3,24 +3,35 @@
 //! Everything is compared on the far side, in what the emulator holds. A machine without FUSE fails
 //! these tests: a skip would hide what they are for.
 
+mod alone;
 mod awkward;
+mod backups;
+mod broken_disk;
 mod close;
 mod comparison;
 mod crash;
 mod failures;
 mod faults;
+mod held;
 mod hostile;
 mod journaled;
 mod lifecycle;
+mod limits;
+mod misfortune;
 mod names;
 mod offline;
+mod outages;
 mod posix_table;
 mod programs;
 mod races;
 mod reading;
+mod recover;
 mod reference;
+mod resume;
 mod round_trips;
 mod semantics;
 mod stage;
+mod standing;
 mod steps;
 mod twins;
+mod unknowns;

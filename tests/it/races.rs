@@ -212,3 +212,33 @@ fn a_write_that_the_local_disk_refuses_leaves_no_bytes_behind() {
     assert!(stored == expected, "bytes of a refused write are in the gap");
     mount.umount();
 }
+
+/// The upload arrived, and nobody heard of it: the answer was lost, and so was that of the look.
+fn lose_every_answer(stage: &Stage) {
+    stage.site.inject(Fault::on("complete", Effect::Reset).after_effect());
+    stage.site.inject(Fault { times: 0, ..Fault::on("stat", Effect::Reset) });
+}
+
+#[test]
+fn a_file_that_may_have_arrived_is_deleted_there_too() {
+    for mode in ["verified", "journaled"] {
+        let mut stage = Stage::new();
+        let mount = stage.mount(&["--close", mode, "--network-timeout", "1s"]);
+        lose_every_answer(&stage);
+        let _ = fs::write(mount.path("gone"), "deleted before anybody knew");
+        wait_until("it arrived", || stage.stored("gone").is_some());
+        wait_until("nobody knows", || !mount.status()["errors"].as_array().unwrap().is_empty());
+        fs::remove_file(mount.path("gone")).unwrap();
+        stage.site.clear_faults();
+        wait_until("it goes", || stage.stored("gone").is_none());
+
+        lose_every_answer(&stage);
+        let _ = fs::write(mount.path("before"), "renamed before anybody knew");
+        wait_until("it arrived", || stage.stored("before").is_some());
+        wait_until("nobody knows", || !mount.status()["errors"].as_array().unwrap().is_empty());
+        stage.site.clear_faults();
+        fs::rename(mount.path("before"), mount.path("after")).unwrap();
+        wait_until("one of them is there", || stage.stored_names() == ["after"]);
+        mount.umount();
+    }
+}

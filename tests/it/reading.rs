@@ -77,20 +77,30 @@ fn a_download_that_breaks_off_goes_on_where_it_was() {
 #[test]
 fn an_open_file_never_mixes_two_versions() {
     let mut stage = Stage::new();
-    stage.site.put(&format!("{FOLDER}/f"), &noise(5, 40 * MIB));
-    let mount = stage.mount(&[]);
-    let mut file = File::open(mount.path("f")).unwrap();
-    let mut start = vec![0; 4096];
-    file.read_exact(&mut start).unwrap();
-    assert!(start[..] == noise(5, 4096));
-    stage.site.put(&format!("{FOLDER}/f"), &noise(6, 40 * MIB));
-    stage.site.change(|site| site.download_url_seconds = 60);
-    file.seek(SeekFrom::Start(30 * MIB as u64)).unwrap();
-    let mut later = vec![0; 4096];
-    match file.read_exact(&mut later) {
-        Ok(()) => assert!(later[..] == noise(5, 30 * MIB + 4096)[30 * MIB..], "bytes of another version"),
-        Err(error) => assert_eq!(error.raw_os_error(), Some(libc::ESTALE)),
+    let (old, new) = (noise(5, 48 * MIB), noise(6, 48 * MIB));
+    let at = 40 * MIB;
+    for name in ["f", "g"] {
+        stage.site.put(&format!("{FOLDER}/{name}"), &old);
     }
+    let mount = stage.mount(&[]);
+    let begin = |name: &str| {
+        let mut file = File::open(mount.path(name)).unwrap();
+        let mut start = [0; 4096];
+        file.read_exact(&mut start).unwrap();
+        assert!(start[..] == old[..4096]);
+        stage.site.put(&format!("{FOLDER}/{name}"), &new);
+        file.seek(SeekFrom::Start(at as u64)).unwrap();
+        file
+    };
+    let mut later = [0; 4096];
+    // The URL that it has leads to the version that it has.
+    begin("f").read_exact(&mut later).unwrap();
+    assert!(later[..] == old[at..at + 4096], "bytes of another version");
+    // A fresh one does not.
+    let mut file = begin("g");
+    stage.site.advance(Duration::from_secs(61));
+    assert_eq!(file.read_exact(&mut later).unwrap_err().raw_os_error(), Some(libc::ESTALE));
+    assert!(mount.log().contains("/backups/g was replaced by somebody else"), "{}", mount.log());
     drop(file);
     mount.umount();
 }

@@ -406,7 +406,7 @@ fn misfortune(stage: &Stage, dice: &mut Dice) {
         4 => Fault::on("part", Effect::ExpireUrl),
         _ => {
             let slow = Effect::Storage { status: 503, code: "SlowDown".into(), retry_after: None };
-            Fault::on(dice.pick(&["part", "object"]), slow)
+            Fault::on(dice.pick(&["part", "fetch"]), slow)
         }
     };
     eprintln!("fault {:?} {:?} {}", fault.kind, fault.what, fault.after);

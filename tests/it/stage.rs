@@ -92,11 +92,22 @@ impl Stage {
 
     /// Mounts with the state of that name on the mount point of that name.
     pub fn mount_at(&self, point: &str, state: &str, options: &[&str]) -> Mount {
-        let point = self.path(point);
-        fs::create_dir_all(&point).unwrap();
-        let state = self.path(state);
         let mut command = self.filescomfs(["mount"]);
-        command.args(options).arg("--cache-dir").arg(&state).arg(self.source()).arg(&point);
+        command.args(options);
+        self.mount_by(command, point, state)
+    }
+
+    /// Mounts with a file of credentials instead of the key.
+    pub fn mount_as(&self, credentials: &Path, options: &[&str]) -> Mount {
+        let mut command = self.filescomfs(["mount"]);
+        command.args(options).arg("--credentials").arg(credentials).env_remove("FILES_API_KEY");
+        self.mount_by(command, "mnt-user", "state-user")
+    }
+
+    fn mount_by(&self, mut command: Command, point: &str, state: &str) -> Mount {
+        let (point, state) = (self.path(point), self.path(state));
+        fs::create_dir_all(&point).unwrap();
+        command.arg("--cache-dir").arg(&state).arg(self.source()).arg(&point);
         let output = command.output().expect("filescomfs runs");
         assert!(output.status.success(), "mount failed: {}", told(&output));
         let mut mount = Mount { point, state, pid: 0 };

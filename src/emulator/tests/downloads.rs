@@ -141,3 +141,19 @@ async fn the_storage_wants_a_length_and_checks_content_md5() {
     let chunked = site.client.put(url).body(reqwest::Body::wrap_stream(pieces));
     assert_eq!(Answer::of(chunked).await.status, 411);
 }
+
+#[tokio::test]
+async fn signed_urls_lead_to_a_proxy_in_front_where_there_is_one() {
+    let site = Site::new();
+    site.upload("f", &[b"x"]).await;
+    let direct = site.download_url("f").await;
+    site.emulator.change(|settings| settings.storage_url = Some("https://front.example.com/".into()));
+    let fronted = site.download_url("f").await;
+    let path = fronted.strip_prefix("https://front.example.com").unwrap();
+    let base = direct.split("/objects").next().unwrap();
+    assert_eq!(
+        site.fetch(&format!("{base}{path}"), &[]).await.bytes,
+        b"x",
+        "what the proxy passes on is good"
+    );
+}

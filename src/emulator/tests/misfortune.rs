@@ -82,6 +82,63 @@ async fn a_flipped_part_has_an_honest_etag_and_a_badly_stored_one_a_false_etag()
 }
 
 #[tokio::test]
+async fn a_part_is_cut_off_or_arrives_short() {
+    let site = Site::new();
+    site.emulator.inject(Fault::on("part", Effect::CutPart { at: 2 }));
+    let slot = site.begin("f", json!({})).await;
+    let url = slot["upload_uri"].as_str().unwrap();
+    assert!(site.client.put(url).body("hello").send().await.is_err());
+    assert_eq!(site.emulator.requests().last().unwrap().status, 0);
+    let nothing = site.complete("f", json!({"action": "end", "ref": slot["ref"]})).await;
+    assert_eq!(nothing.kind(), "processing-failure/file-not-uploaded");
+    site.emulator.inject(Fault::on("part", Effect::TruncatePart { at: 2 }));
+    let etag = site.put_part(&slot, b"hello").await.header("etag").unwrap().to_owned();
+    assert_eq!(etag, format!("\"{}\"", md5(b"he")));
+    site.complete("f", json!({"action": "end", "ref": slot["ref"]})).await;
+    assert_eq!(site.emulator.read("f").unwrap(), b"he");
+}
+
+#[tokio::test]
+async fn an_order_that_nothing_can_meet_is_refused_with_what_there_is() {
+    let site = Site::new();
+    let order = |body: &'static str| {
+        let url = format!("{}/admin/faults", site.emulator.base_url());
+        Answer::of(site.client.post(url).body(body))
+    };
+    for (body, words) in [
+        (r#"{"kind": "upload", "what": "reset"}"#, "kinds are: list, stat, begin_upload"),
+        (r#"{"kind": "list", "what": "flip_part"}"#, "kind part only"),
+        (r#"{"what": "migration_hangs"}"#, "move or copy"),
+        (r#"{"kind": "part", "what": "explode"}"#, "expected one of `answer`, `error`, `storage`"),
+        (r#"{"kind": "part", "often": 3, "what": "reset"}"#, "unknown field `often`, expected one of"),
+        (r#"{"kind": "part"}"#, "missing field `what`"),
+        ("not JSON", "expected"),
+    ] {
+        let answer = order(body).await;
+        assert_eq!(answer.status, 422, "{body}");
+        assert!(answer.json["error"].as_str().unwrap().contains(words), "{body}: {}", answer.text());
+    }
+    assert_eq!(site.emulator.waiting_faults(), []);
+}
+
+#[tokio::test]
+async fn an_answer_is_late_or_never_comes() {
+    let site = Site::new();
+    site.emulator.inject(Fault::on("list", Effect::Delay { ms: 300 }));
+    let start = std::time::Instant::now();
+    assert_eq!(site.get("folders/").await.status, 200);
+    assert!(start.elapsed().as_millis() >= 300);
+    site.emulator.inject(Fault::on("mkdir", Effect::Stall).path("before"));
+    site.emulator.inject(Fault::on("mkdir", Effect::Stall).path("after").after_effect());
+    for path in ["before", "after"] {
+        let request = site.request("POST", &format!("folders/{path}")).header("x-filesapi-key", "k");
+        let limit = std::time::Duration::from_millis(300);
+        assert!(request.timeout(limit).send().await.unwrap_err().is_timeout(), "{path}");
+    }
+    assert_eq!((site.stat("before").await.status, site.stat("after").await.status), (404, 200));
+}
+
+#[tokio::test]
 async fn downloads_are_flipped_and_cut() {
     let site = Site::new();
     site.upload("f", &[b"hello ", b"world"]).await;
@@ -185,6 +242,9 @@ async fn the_admin_door_does_what_the_rust_handle_does() {
     assert_eq!(admin(Method::GET, "/admin/requests", "").await.json.as_array().unwrap().len(), 2);
     assert_eq!(admin(Method::DELETE, "/admin/files/a%20b", "").await.status, 200);
     assert!(site.emulator.files().is_empty());
+    assert_eq!(admin(Method::DELETE, "/admin/files/a%20b", "").await.status, 404);
+    assert_eq!(admin(Method::GET, "/admin/files", "").await.text(), "{}\n");
+    assert_eq!(admin(Method::GET, "/admin/no-such-route", "").await.status, 404);
 }
 
 #[tokio::test]

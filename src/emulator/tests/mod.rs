@@ -3,12 +3,14 @@
 //! Names of tests are the rows of the table in `docs/emulator.md`.
 
 mod access;
+mod documentation;
 mod downloads;
 mod durable;
 mod folders;
 mod misfortune;
 mod moves;
 mod naming;
+mod unknowns;
 mod uploads;
 
 use std::collections::BTreeMap;
@@ -178,35 +180,4 @@ fn md5(bytes: &[u8]) -> String {
 fn composite(parts: &[&[u8]]) -> String {
     let sums: Vec<u8> = parts.iter().flat_map(<md5::Md5 as md5::Digest>::digest).collect();
     format!("\"{}-{}\"", md5(&sums), parts.len())
-}
-
-/// The page of documentation names tests; each of them exists.
-#[test]
-fn the_documentation_names_tests_that_exist() {
-    let page = include_str!("../../../docs/emulator.md");
-    let sources = [
-        include_str!("access.rs"),
-        include_str!("downloads.rs"),
-        include_str!("durable.rs"),
-        include_str!("folders.rs"),
-        include_str!("misfortune.rs"),
-        include_str!("moves.rs"),
-        include_str!("naming.rs"),
-        include_str!("uploads.rs"),
-        include_str!("../../../tests/it/close.rs"),
-        include_str!("../../../tests/it/failures.rs"),
-        include_str!("../../../tests/it/faults.rs"),
-        include_str!("../../../tests/it/hostile.rs"),
-        include_str!("../../../tests/it/names.rs"),
-        include_str!("../../../tests/it/reading.rs"),
-    ]
-    .concat();
-    // Names of tests are sentences; no field or setting that the page names has as many words.
-    let named = page.split('`').skip(1).step_by(2).filter_map(|code| code.rsplit("::").next());
-    let tests: Vec<&str> =
-        named.filter(|name| name.matches('_').count() >= 5 && !name.contains(' ')).collect();
-    assert!(tests.len() > 60, "only {} names were found", tests.len());
-    for test in tests {
-        assert!(sources.contains(&format!("fn {test}(")), "{test}");
-    }
 }

@@ -1,24 +1,34 @@
 //! The table of folders that are only here, and of attributes that Files.com was not told of.
 
-use rusqlite::{Connection, Transaction, params};
+use rusqlite::types::Value;
+use rusqlite::{Connection, Transaction};
 
 use super::fact::{EntryDebt, OwedEntry};
 use super::owed::{attributes, path};
+use super::rows;
 use crate::model::attributes::Attributes;
 use crate::model::path::RemotePath;
 
 pub(super) const TABLE: &str = "CREATE TABLE entries (
     path TEXT PRIMARY KEY, folder INTEGER NOT NULL,
     mode INTEGER NOT NULL, uid INTEGER NOT NULL, gid INTEGER NOT NULL,
-    seconds INTEGER NOT NULL, nanos INTEGER NOT NULL
+    seconds INTEGER NOT NULL, nanos INTEGER NOT NULL,
+    sum INTEGER NOT NULL
 ) STRICT;";
 
 pub(super) fn insert(to: &Transaction<'_>, entry: &OwedEntry) -> rusqlite::Result<()> {
     let Attributes { mode, uid, gid, mtime, .. } = entry.attributes;
     let is_folder = entry.what == EntryDebt::Folder;
-    to.prepare_cached("INSERT OR REPLACE INTO entries VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)")?
-        .execute(params![entry.path.as_str(), is_folder, mode, uid, gid, mtime.seconds, mtime.nanos])?;
-    Ok(())
+    let values = vec![
+        Value::Text(entry.path.as_str().to_owned()),
+        Value::Integer(is_folder.into()),
+        Value::Integer(mode.into()),
+        Value::Integer(uid.into()),
+        Value::Integer(gid.into()),
+        Value::Integer(mtime.seconds),
+        Value::Integer(mtime.nanos.into()),
+    ];
+    rows::write(to, "entries", values)
 }
 
 pub(super) fn remove(from: &Transaction<'_>, path: &RemotePath) -> rusqlite::Result<()> {
@@ -28,9 +38,9 @@ pub(super) fn remove(from: &Transaction<'_>, path: &RemotePath) -> rusqlite::Res
 
 /// In the order of their paths: folders before what is in them.
 pub(super) fn read(connection: &Connection) -> rusqlite::Result<Vec<OwedEntry>> {
-    let mut query = connection
-        .prepare("SELECT path, folder, mode, uid, gid, seconds, nanos FROM entries ORDER BY path")?;
+    let mut query = connection.prepare("SELECT * FROM entries ORDER BY path")?;
     let rows = query.query_map([], |row| {
+        rows::check("entries", row)?;
         let what = if row.get(1)? { EntryDebt::Folder } else { EntryDebt::Attributes };
         Ok(OwedEntry { path: path(row, 0)?, what, attributes: attributes(row, 2)? })
     })?;

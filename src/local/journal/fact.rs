@@ -1,10 +1,14 @@
 //! What the journal can say.
 
+use std::collections::BTreeMap;
+
 use super::place::Place;
 use crate::model::attributes::Attributes;
 use crate::model::backlog::Step;
 use crate::model::ino::ContentId;
 use crate::model::path::RemotePath;
+use crate::model::proof::PartEvidence;
+use crate::model::resume::Begun;
 
 /// A file that is whole in the spool and owed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -47,7 +51,7 @@ pub enum Fact {
     /// These bytes are whole in the spool, and owed under this path; replaces what was said of the
     /// same bytes before.
     Owed(Owed),
-    /// These bytes are owed no more: proven, superseded, or deleted.
+    /// These bytes are owed no more: proven, superseded, or deleted. What was begun with them is forgotten.
     Settled(ContentId),
     /// A folder or attributes are owed under this path; replaces what was said of the path before.
     Entry(OwedEntry),
@@ -59,6 +63,14 @@ pub enum Fact {
     Taken(u64),
     /// All facts belong there.
     Mounted(Place),
+    /// An upload of these bytes in several parts was begun; replaces what was begun before.
+    Begun(ContentId, Begun),
+    /// The storage accepted this part of it.
+    Sent(ContentId, u32, PartEvidence),
+    /// Its completion is asked for under this path from now on, and may be carried out.
+    Completing(ContentId, RemotePath),
+    /// Nothing of what was begun can be used.
+    Abandoned(ContentId),
 }
 
 impl Fact {
@@ -86,6 +98,8 @@ pub struct Facts {
     pub entries: Vec<OwedEntry>,
     /// Steps by their numbers.
     pub steps: Vec<(u64, Step)>,
+    /// Uploads that were begun, by their bytes.
+    pub uploads: BTreeMap<ContentId, Begun>,
     /// Where all this belongs; `None` before the first mount.
     pub place: Option<Place>,
 }

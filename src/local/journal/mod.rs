@@ -1,70 +1,96 @@
 //! Facts that must survive a crash: which files are whole in the spool and owed, which folders and
 //! attributes, and which changes of names Files.com must still make.
 //!
-//! SQLite keeps them, a table for each kind (write-ahead log, `synchronous=FULL`), written by one thread that takes all facts
-//! that wait into one transaction. A fact is true for the next mount once [`Journal::commit`] has
-//! answered. After a write that failed nothing here can be believed, so every later one fails too.
+//! SQLite keeps them, a table for each kind (write-ahead log, `synchronous=FULL`, a checksum in each row),
+//! written by one thread (`writer.rs`). A fact is true for the next mount once [`Journal::commit`] has
+//! answered. After a write that failed nothing here can be believed: every later one fails too, and
+//! [`Journal::failure`] says why. A disk without room is another matter: room is kept back for that
+//! ([`super::reserve`]), and where it does not suffice, facts wait in memory, in order, and whoever waits for
+//! them is told.
 
+#[cfg(test)]
+mod damage;
 mod entries;
 mod fact;
+mod latch;
+mod open;
 mod owed;
 mod place;
+mod rows;
 mod steps;
+mod uploads;
+mod writer;
 
 use std::path::Path;
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::Arc;
+use std::sync::mpsc::{Sender, channel};
 use std::thread::JoinHandle;
 
-use rusqlite::{Connection, OptionalExtension, Transaction};
+use rusqlite::Connection;
 use tokio::sync::oneshot;
 
 pub use self::fact::{EntryDebt, Fact, Facts, Owed, OwedEntry};
+use self::latch::Latch;
+pub use self::open::{OpenError, kept_aside, set_aside};
 pub use self::place::Place;
-use super::failpoint;
+use self::writer::{Order, Then};
+use super::reserve::Reserve;
 use crate::model::failure::Failure;
 
 /// Version of the tables; kept in SQLite's `user_version`.
-const VERSION: i64 = 2;
-
-struct Order {
-    /// Become true together, or not at all. None at all only asks to be told when what came before is
-    /// written.
-    facts: Vec<Fact>,
-    answer: Option<oneshot::Sender<Result<(), Failure>>>,
-}
+const VERSION: i64 = 3;
 
 /// The way to the one thread that writes.
 #[derive(Debug)]
 pub struct Journal {
     orders: Option<Sender<Order>>,
     writer: Option<JoinHandle<()>>,
+    reserve: Arc<Reserve>,
+    latch: Arc<Latch>,
 }
 
 impl Journal {
     /// Opens or creates the journal and tells what an earlier mount left true.
-    pub fn open(path: &Path) -> rusqlite::Result<(Self, Facts)> {
-        let connection = Connection::open(path)?;
-        connection.pragma_update(None, "journal_mode", "WAL")?;
-        connection.pragma_update(None, "synchronous", "FULL")?;
-        let version: Option<i64> =
-            connection.query_row("PRAGMA user_version", [], |row| row.get(0)).optional()?;
-        match version {
-            Some(VERSION) => {}
-            Some(0) | None => create(&connection)?,
-            Some(_) => return Err(rusqlite::Error::InvalidQuery),
-        }
-        let facts = Facts {
-            owed: owed::read(&connection)?,
-            entries: entries::read(&connection)?,
-            steps: steps::read(&connection)?,
-            place: place::read(&connection)?,
-        };
+    ///
+    /// # Errors
+    /// Nothing of the file was changed then.
+    pub fn open(path: &Path) -> Result<(Self, Facts), OpenError> {
+        let (connection, facts) = open::open(path)?;
+        let reserve = Arc::new(Reserve::keep(&path.with_extension("reserve")));
+        let latch = Arc::new(Latch::default());
         let (orders, inbox) = channel();
         let writer = std::thread::Builder::new()
             .name("journal".into())
-            .spawn(move || write(connection, &inbox))
-            .map_err(|_| rusqlite::Error::InvalidQuery)?;
-        Ok((Self { orders: Some(orders), writer: Some(writer) }, facts))
+            .spawn({
+                let (reserve, latch) = (reserve.clone(), latch.clone());
+                move || writer::write(connection, &inbox, &reserve, &latch)
+            })
+            .map_err(|_| OpenError::Refused(rusqlite::Error::InvalidQuery))?;
+        Ok((Self { orders: Some(orders), writer: Some(writer), reserve, latch }, facts))
+    }
+
+    /// Why nothing new may be promised any more, once that is so.
+    pub fn failure(&self) -> Option<&Failure> {
+        self.latch.failure()
+    }
+
+    /// The disk failed to sync what a fact was going to speak of: what it kept is not known, and asking again
+    /// would tell nothing.
+    pub fn distrust(&self, failure: &Failure) {
+        self.latch.set(format!("the local disk cannot be synced: {failure}"));
+    }
+
+    /// Room for facts on a disk that is full of other things.
+    pub fn reserve(&self) -> &Reserve {
+        &self.reserve
+    }
+
+    /// What a journal says, for those who only look: nothing is made, and no fact is written.
+    ///
+    /// # Errors
+    /// As for [`Self::open`]; also where there is no journal.
+    pub fn look(path: &Path) -> Result<Facts, OpenError> {
+        open::look(path)
     }
 
     /// Writes a fact without waiting for it: it survives a crash of the process soon, and a power
@@ -76,7 +102,14 @@ impl Journal {
     /// The same for several that become true together.
     pub fn note_all(&self, facts: Vec<Fact>) {
         if let Some(orders) = self.orders.as_ref().filter(|_| !facts.is_empty()) {
-            let _ = orders.send(Order { facts, answer: None });
+            let _ = orders.send(Order { facts, answer: None, then: None });
+        }
+    }
+
+    /// The same, and `then` once it is on the disk: what a fact speaks of goes after the fact.
+    pub fn note_then(&self, fact: Fact, then: impl FnOnce() + Send + 'static) {
+        if let Some(orders) = &self.orders {
+            let _ = orders.send(Order { facts: vec![fact], answer: None, then: Some(Then(Box::new(then))) });
         }
     }
 
@@ -89,7 +122,7 @@ impl Journal {
     /// Waits until every fact that was noted before is on the disk.
     pub async fn flush(&self) -> Result<(), Failure> {
         let (answer, outcome) = oneshot::channel();
-        let order = Order { facts: Vec::new(), answer: Some(answer) };
+        let order = Order { facts: Vec::new(), answer: Some(answer), then: None };
         let sent = self.orders.as_ref().is_some_and(|orders| orders.send(order).is_ok());
         let gone = || Failure::new(libc::EIO, "the journal is closed");
         if !sent {
@@ -110,70 +143,26 @@ impl Drop for Journal {
 
 fn create(connection: &Connection) -> rusqlite::Result<()> {
     connection.execute_batch("BEGIN;")?;
-    for table in [owed::TABLE, entries::TABLE, steps::TABLE, place::TABLE] {
+    for table in [owed::TABLE, entries::TABLE, steps::TABLE, uploads::TABLE, place::TABLE] {
         connection.execute_batch(table)?;
     }
     connection.pragma_update(None, "user_version", VERSION)?;
     connection.execute_batch("COMMIT;")
 }
 
-/// Until the last sender is gone: everything that waits becomes one transaction.
-fn write(mut connection: Connection, inbox: &Receiver<Order>) {
-    let mut broken: Option<Failure> = None;
-    while let Ok(first) = inbox.recv() {
-        let orders: Vec<Order> = std::iter::once(first).chain(inbox.try_iter()).collect();
-        if broken.is_none()
-            && let Err(error) = apply(&mut connection, &orders)
-        {
-            tracing::error!(
-                "the journal cannot be written ({error}); nothing new is accepted until the next mount"
-            );
-            broken = Some(Failure::new(libc::EIO, format!("the journal cannot be written: {error}")));
-        }
-        for order in orders {
-            if let Some(answer) = order.answer {
-                let _ = answer.send(broken.clone().map_or(Ok(()), Err));
-            }
-        }
-    }
-}
-
-fn apply(connection: &mut Connection, orders: &[Order]) -> rusqlite::Result<()> {
-    let transaction = connection.transaction()?;
-    failpoint::broken("journal.before")
-        .map_err(|error| rusqlite::Error::ToSqlConversionFailure(error.into()))?;
-    failpoint::reach("journal.before");
-    for fact in orders.iter().flat_map(|order| &order.facts) {
-        write_down(&transaction, fact)?;
-    }
-    failpoint::reach("journal.written");
-    transaction.commit()?;
-    failpoint::reach("journal.after");
-    Ok(())
-}
-
-fn write_down(to: &Transaction<'_>, fact: &Fact) -> rusqlite::Result<()> {
-    match fact {
-        Fact::Owed(owed) => owed::insert(to, owed),
-        Fact::Settled(id) => owed::remove(to, *id),
-        Fact::Entry(entry) => entries::insert(to, entry),
-        Fact::EntrySettled(path) => entries::remove(to, path),
-        Fact::Planned(number, step) => steps::insert(to, *number, step),
-        Fact::Taken(number) => steps::remove(to, *number),
-        Fact::Mounted(place) => place::set(to, place),
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use super::*;
     use crate::model::attributes::Attributes;
     use crate::model::backlog::Step;
-    use crate::model::digest::Md5;
+    use crate::model::digest::{ETag, Md5};
     use crate::model::ino::ContentId;
     use crate::model::moment::Moment;
     use crate::model::path::RemotePath;
-    use crate::model::proof::Fingerprint;
+    use crate::model::proof::{Fingerprint, PartEvidence};
+    use crate::model::resume::Begun;
 
     fn owed(id: u64, path: &str) -> Owed {
         let mtime = Moment { seconds: -5, nanos: 7 };
@@ -197,9 +186,25 @@ mod tests {
         journal.note(Fact::Owed(owed(2, "b")));
         journal.note(Fact::Owed(owed(1, "a/f")));
         journal.commit(Fact::Settled(ContentId(2))).await.unwrap();
+        assert_eq!(Journal::look(&path).unwrap().owed, [owed(1, "a/f")]);
         drop(journal);
         let (_journal, after) = Journal::open(&path).unwrap();
         assert_eq!(after.owed, [owed(1, "a/f")]);
+    }
+
+    #[tokio::test]
+    async fn bytes_go_after_their_fact() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("journal.sqlite");
+        let (journal, _) = Journal::open(&path).unwrap();
+        journal.commit(Fact::Owed(owed(1, "a"))).await.unwrap();
+        let (tell, told) = channel();
+        let look = path.clone();
+        journal.note_then(Fact::Settled(ContentId(1)), move || {
+            let facts = owed::read(&Connection::open(&look).unwrap()).unwrap();
+            tell.send(facts.is_empty()).unwrap();
+        });
+        assert!(told.recv().unwrap(), "the fact is still there when its bytes may go");
     }
 
     #[tokio::test]
@@ -235,12 +240,52 @@ mod tests {
         assert!(facts.is_empty() && facts.place == Some(place));
     }
 
+    #[tokio::test]
+    async fn an_upload_that_was_begun_comes_back_until_its_bytes_are_settled() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("journal.sqlite");
+        let evidence = |bytes: &[u8], etag| PartEvidence { sent: Md5::of(bytes), etag };
+        let begun = Begun {
+            reference: "put-7".into(),
+            size: 50 << 20,
+            part_size: 16 << 20,
+            parallel: true,
+            written: Moment { seconds: 7, nanos: 8 },
+            parts: BTreeMap::new(),
+            completing: None,
+        };
+        let (journal, _) = Journal::open(&path).unwrap();
+        for id in [1, 2, 3] {
+            journal.note(Fact::Begun(ContentId(id), begun.clone()));
+        }
+        let parts =
+            [(1, evidence(b"1", ETag::Md5(Md5::of(b"1")))), (3, evidence(b"3", ETag::Opaque("null".into())))];
+        for (number, evidence) in parts.clone() {
+            journal.note(Fact::Sent(ContentId(2), number, evidence));
+        }
+        journal.note(Fact::Abandoned(ContentId(1)));
+        journal.note(Fact::Settled(ContentId(3)));
+        let to = RemotePath::parse("a/b").unwrap();
+        journal.commit(Fact::Completing(ContentId(2), to.clone())).await.unwrap();
+        drop(journal);
+        let (journal, facts) = Journal::open(&path).unwrap();
+        let known = Begun { parts: BTreeMap::from(parts), completing: Some(to), ..begun.clone() };
+        assert_eq!(facts.uploads, BTreeMap::from([(ContentId(2), known)]));
+        journal.commit(Fact::Begun(ContentId(2), begun.clone())).await.unwrap();
+        drop(journal);
+        let (_, facts) = Journal::open(&path).unwrap();
+        assert_eq!(facts.uploads, BTreeMap::from([(ContentId(2), begun)]), "parts of another upload");
+    }
+
     #[test]
     fn a_journal_of_another_version_is_not_touched() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("journal.sqlite");
         drop(Journal::open(&path).unwrap());
         Connection::open(&path).unwrap().pragma_update(None, "user_version", 99).unwrap();
-        assert!(Journal::open(&path).is_err());
+        let before = std::fs::read(&path).unwrap();
+        assert!(matches!(Journal::open(&path), Err(OpenError::Version(99))));
+        assert!(matches!(Journal::look(&path), Err(OpenError::Version(99))));
+        assert!(std::fs::read(&path).unwrap() == before);
     }
 }

@@ -1,8 +1,10 @@
 //! The table of files that are owed.
 
-use rusqlite::{Connection, Row, Transaction, params};
+use rusqlite::types::Value;
+use rusqlite::{Connection, Row, Transaction};
 
 use super::fact::Owed;
+use super::rows;
 use crate::model::attributes::Attributes;
 use crate::model::ino::ContentId;
 use crate::model::moment::Moment;
@@ -11,25 +13,24 @@ use crate::model::path::RemotePath;
 pub(super) const TABLE: &str = "CREATE TABLE owed (
     id INTEGER PRIMARY KEY, path TEXT NOT NULL, size INTEGER NOT NULL,
     mode INTEGER NOT NULL, uid INTEGER NOT NULL, gid INTEGER NOT NULL,
-    seconds INTEGER NOT NULL, nanos INTEGER NOT NULL, link INTEGER NOT NULL
+    seconds INTEGER NOT NULL, nanos INTEGER NOT NULL, link INTEGER NOT NULL,
+    sum INTEGER NOT NULL
 ) STRICT;";
 
 pub(super) fn insert(to: &Transaction<'_>, owed: &Owed) -> rusqlite::Result<()> {
     let Attributes { mode, uid, gid, mtime, .. } = owed.attributes;
-    to.prepare_cached("INSERT OR REPLACE INTO owed VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)")?.execute(
-        params![
-            owed.id.0 as i64,
-            owed.path.as_str(),
-            owed.size as i64,
-            mode,
-            uid,
-            gid,
-            mtime.seconds,
-            mtime.nanos,
-            owed.is_link
-        ],
-    )?;
-    Ok(())
+    let values = vec![
+        Value::Integer(owed.id.0 as i64),
+        Value::Text(owed.path.as_str().to_owned()),
+        Value::Integer(owed.size as i64),
+        Value::Integer(mode.into()),
+        Value::Integer(uid.into()),
+        Value::Integer(gid.into()),
+        Value::Integer(mtime.seconds),
+        Value::Integer(mtime.nanos.into()),
+        Value::Integer(owed.is_link.into()),
+    ];
+    rows::write(to, "owed", values)
 }
 
 pub(super) fn remove(from: &Transaction<'_>, id: ContentId) -> rusqlite::Result<()> {
@@ -38,9 +39,9 @@ pub(super) fn remove(from: &Transaction<'_>, id: ContentId) -> rusqlite::Result<
 }
 
 pub(super) fn read(connection: &Connection) -> rusqlite::Result<Vec<Owed>> {
-    let mut query = connection
-        .prepare("SELECT id, path, size, mode, uid, gid, seconds, nanos, link FROM owed ORDER BY id")?;
+    let mut query = connection.prepare("SELECT * FROM owed ORDER BY id")?;
     let rows = query.query_map([], |row| {
+        rows::check("owed", row)?;
         let owed = (row.get::<_, i64>(0)?, row.get::<_, i64>(2)?, attributes(row, 3)?, row.get(8)?);
         Ok((path(row, 1)?, owed))
     })?;
@@ -55,10 +56,7 @@ pub(super) fn read(connection: &Connection) -> rusqlite::Result<Vec<Owed>> {
 /// A path, or an error: a fact whose path is none must not be skipped in silence.
 pub(super) fn path(row: &Row<'_>, at: usize) -> rusqlite::Result<RemotePath> {
     let text: String = row.get(at)?;
-    RemotePath::parse(&text).ok_or_else(|| {
-        let what = format!("{text:?} is no path").into();
-        rusqlite::Error::FromSqlConversionFailure(at, rusqlite::types::Type::Text, what)
-    })
+    RemotePath::parse(&text).ok_or_else(|| rows::misread(at, format!("{text:?} is no path")))
 }
 
 /// Mode, owner, group, and the time in two columns.

@@ -1,17 +1,20 @@
 //! The table of steps: changes of names that Files.com must still make, in order.
 
-use rusqlite::types::Type;
-use rusqlite::{Connection, Row, Transaction, params};
+use rusqlite::types::Value;
+use rusqlite::{Connection, Row, Transaction};
 
 use super::owed::path;
+use super::rows::{self, misread};
 use crate::model::backlog::Step;
 use crate::model::digest::Md5;
 use crate::model::moment::Moment;
+use crate::model::path::RemotePath;
 use crate::model::proof::Fingerprint;
 
 pub(super) const TABLE: &str = "CREATE TABLE steps (
     number INTEGER PRIMARY KEY, what TEXT NOT NULL, path TEXT NOT NULL, target TEXT,
-    size INTEGER, seconds INTEGER, nanos INTEGER, md5 TEXT
+    size INTEGER, seconds INTEGER, nanos INTEGER, md5 TEXT,
+    sum INTEGER NOT NULL
 ) STRICT;";
 
 pub(super) fn insert(to: &Transaction<'_>, number: u64, step: &Step) -> rusqlite::Result<()> {
@@ -23,19 +26,19 @@ pub(super) fn insert(to: &Transaction<'_>, number: u64, step: &Step) -> rusqlite
         Step::Move { from, to, overwrite: true } => ("replace", from, Some(to), None),
     };
     let created = version.and_then(|version| version.created);
-    to.prepare_cached("INSERT OR REPLACE INTO steps VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)")?.execute(
-        params![
-            number as i64,
-            what,
-            path.as_str(),
-            target.map(|target| target.as_str()),
-            version.map(|version| version.size as i64),
-            created.map(|created| created.seconds),
-            created.map(|created| created.nanos),
-            version.and_then(|version| version.md5).map(|md5| md5.to_string()),
-        ],
-    )?;
-    Ok(())
+    let text = |path: &RemotePath| Value::Text(path.as_str().to_owned());
+    let or_null = |value: Option<Value>| value.unwrap_or(Value::Null);
+    let values = vec![
+        Value::Integer(number as i64),
+        Value::Text(what.to_owned()),
+        text(path),
+        or_null(target.map(text)),
+        or_null(version.map(|version| Value::Integer(version.size as i64))),
+        or_null(created.map(|created| Value::Integer(created.seconds))),
+        or_null(created.map(|created| Value::Integer(created.nanos.into()))),
+        or_null(version.and_then(|version| version.md5).map(|md5| Value::Text(md5.to_string()))),
+    ];
+    rows::write(to, "steps", values)
 }
 
 pub(super) fn remove(from: &Transaction<'_>, number: u64) -> rusqlite::Result<()> {
@@ -44,9 +47,9 @@ pub(super) fn remove(from: &Transaction<'_>, number: u64) -> rusqlite::Result<()
 }
 
 pub(super) fn read(connection: &Connection) -> rusqlite::Result<Vec<(u64, Step)>> {
-    let mut query = connection
-        .prepare("SELECT number, what, path, target, size, seconds, nanos, md5 FROM steps ORDER BY number")?;
+    let mut query = connection.prepare("SELECT * FROM steps ORDER BY number")?;
     let rows = query.query_map([], |row| {
+        rows::check("steps", row)?;
         let (number, what): (i64, String) = (row.get(0)?, row.get(1)?);
         let from = path(row, 2)?;
         let step = match what.as_str() {
@@ -74,8 +77,4 @@ fn version(row: &Row<'_>) -> rusqlite::Result<Fingerprint> {
         md5: md5.transpose()?,
         crc32: None,
     })
-}
-
-fn misread(at: usize, what: String) -> rusqlite::Error {
-    rusqlite::Error::FromSqlConversionFailure(at, Type::Text, what.into())
 }

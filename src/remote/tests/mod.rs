@@ -6,6 +6,7 @@ mod downloads;
 mod emulated;
 mod folders;
 mod moves;
+mod refusals;
 mod secrets;
 mod server;
 mod sessions;

@@ -105,6 +105,21 @@ impl Reply {
         self
     }
 
+    /// One more line of a name that is there already.
+    pub fn also(mut self, name: &str, value: &str) -> Self {
+        self.headers.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// In pieces, without a length, as the service answers most questions.
+    pub fn chunked(mut self) -> Self {
+        let middle = self.body.len() / 2;
+        let chunk = |bytes: &[u8]| [format!("{:x}\r\n", bytes.len()).as_bytes(), bytes, b"\r\n"].concat();
+        let (first, second) = self.body.split_at(middle);
+        self.body = [chunk(first), chunk(second), b"0\r\n\r\n".to_vec()].concat();
+        self.header("Transfer-Encoding", "chunked")
+    }
+
     pub fn without_content_type(mut self) -> Self {
         self.headers.retain(|(name, _)| name != "Content-Type");
         self
@@ -180,7 +195,8 @@ async fn converse(
             return std::future::pending().await;
         }
         let mut head = format!("HTTP/1.1 {} Reason\r\n", reply.status);
-        if !reply.headers.iter().any(|(name, _)| name == "Content-Length") {
+        let told = ["Content-Length", "Transfer-Encoding"];
+        if !reply.headers.iter().any(|(name, _)| told.contains(&name.as_str())) {
             head += &format!("Content-Length: {}\r\n", reply.body.len());
         }
         for (name, value) in &reply.headers {

@@ -225,6 +225,19 @@ async fn a_part_that_nobody_takes_is_a_timeout() {
 }
 
 #[tokio::test]
+async fn a_part_that_stalls_is_sent_again_while_there_is_time() {
+    let mut puts = [Reply::silence(), stored(b"hello")].into_iter();
+    let (client, server) = hurried(move |request| match request.method.as_str() {
+        "PUT" => puts.next().unwrap(),
+        _ => Reply::json(200, &part(request, 1)),
+    })
+    .await;
+    let slot = client.begin_upload(&path("a"), 5).await.unwrap().first;
+    client.put_part(&slot, Bytes::from_static(b"hello")).await.unwrap();
+    assert_eq!(server.seen().len(), 3);
+}
+
+#[tokio::test]
 async fn a_part_that_the_service_takes_only_once_is_not_sent_twice() {
     let (client, server) = stage(|request| match request.method.as_str() {
         "PUT" => Reply::lost(),

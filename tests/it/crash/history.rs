@@ -3,6 +3,10 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use filescomfs::model::name;
@@ -16,6 +20,9 @@ use crate::stage::{FOLDER, PATIENCE, Stage, is_running, kill, told};
 const STATE: &str = "state";
 /// A dead process may answer nobody any more a moment before it is seen to be dead.
 const LAST_BREATH: Duration = Duration::from_millis(300);
+
+/// How long a shorter history that fails is looked for.
+const LONGEST_SHORTENING: Duration = Duration::from_secs(60);
 
 /// What a history has shown.
 #[derive(Debug, Default)]
@@ -107,6 +114,7 @@ impl Stand<'_> {
             }
             false
         };
+        let watch = Watch::over(pid);
         let mut program = Program::new(self.world.clone(), &daemon.point, is_dead);
         let mut killer = None;
         let mut outcome = Ok(Ended::Answered("nothing to do"));
@@ -126,9 +134,13 @@ impl Stand<'_> {
                 Err(why) => why.clone(),
             };
             self.transcript.push(format!("  {n}: {step}: {answer}"));
+            if watch.had_to_kill() {
+                outcome = Err(format!("{step} was not answered for {PATIENCE:?}"));
+            }
             if !matches!(outcome, Ok(Ended::Answered(_))) {
                 break;
             }
+            watch.alive();
         }
         self.world = program.world.clone();
         if let Some(killer) = killer {
@@ -271,6 +283,50 @@ impl Stand<'_> {
     }
 }
 
+/// Kills a daemon that answers nothing any more: a call that never ends would be the end of the tests.
+struct Watch {
+    steps: Option<Sender<()>>,
+    killed: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Watch {
+    fn over(pid: i32) -> Self {
+        let (steps, heard) = channel();
+        let killed = Arc::new(AtomicBool::new(false));
+        let mark = killed.clone();
+        let thread = std::thread::spawn(move || {
+            loop {
+                match heard.recv_timeout(PATIENCE) {
+                    Ok(()) => {}
+                    Err(RecvTimeoutError::Disconnected) => return,
+                    Err(RecvTimeoutError::Timeout) => {
+                        mark.store(true, Ordering::SeqCst);
+                        kill(pid, libc::SIGKILL);
+                        return;
+                    }
+                }
+            }
+        });
+        Self { steps: Some(steps), killed, thread: Some(thread) }
+    }
+
+    fn alive(&self) {
+        let _ = self.steps.as_ref().map(|steps| steps.send(()));
+    }
+
+    fn had_to_kill(&self) -> bool {
+        self.killed.load(Ordering::SeqCst)
+    }
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        self.steps = None;
+        let _ = self.thread.take().map(JoinHandle::join);
+    }
+}
+
 /// SIGKILL at a moment that nobody chose.
 fn kill_in(pid: i32, micros: u64) -> std::thread::JoinHandle<()> {
     std::thread::spawn(move || {
@@ -282,10 +338,10 @@ fn kill_in(pid: i32, micros: u64) -> std::thread::JoinHandle<()> {
 /// A shorter history that breaks a promise too: steps and lives are left out as long as it does.
 pub fn shortened(mut history: History, options: &[&str], attempts: usize) -> Option<(History, Violation)> {
     let mut found = None;
-    let mut left = attempts;
+    let (start, mut left) = (Instant::now(), attempts);
     let mut try_it = |candidate: &History| -> Option<Violation> {
         left = left.checked_sub(1)?;
-        run(candidate, options).err()
+        (start.elapsed() < LONGEST_SHORTENING).then(|| run(candidate, options).err())?
     };
     // Whole lives first, then halves of what they do, then single steps.
     let mut n = 0;

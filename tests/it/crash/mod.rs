@@ -25,7 +25,7 @@
 //! A run that breaks a promise prints its seed, the history, a shorter one that fails too, and how to repeat
 //! it. `FILESCOMFS_CRASH_SEED=N` repeats a history, `FILESCOMFS_CRASH_HISTORIES=N` makes the run longer.
 
-mod daemon;
+pub mod daemon;
 mod history;
 mod program;
 mod step;
@@ -40,7 +40,7 @@ use history::{Violation, run, shortened};
 use step::History;
 
 /// Histories of each close mode in an ordinary run.
-const HISTORIES: usize = 12;
+const HISTORIES: usize = 4;
 /// Lives of each.
 const LIVES: usize = 10;
 /// Histories at the same time: most of the time of each is spent waiting for the disk.
@@ -96,12 +96,19 @@ fn campaign(options: &[&str]) {
                     }
                     let (seed, first) = (base.wrapping_add(n as u64), first + n * 6);
                     let history = History::of(seed, LIVES, first);
+                    let start = std::time::Instant::now();
                     match run(&history, options) {
                         Ok(report) => {
+                            eprintln!(
+                                "history {n} of {count}: {} kills in {:?}",
+                                report.kills,
+                                start.elapsed()
+                            );
                             died_at.lock().unwrap().extend(report.died_at);
                             kills.fetch_add(report.kills, Ordering::Relaxed);
                         }
                         Err(violation) => {
+                            eprintln!("history {n} is broken: {}", violation.what);
                             broken.lock().unwrap().get_or_insert((seed, first, history, violation));
                             return;
                         }

@@ -84,15 +84,20 @@ fn work() -> Vec<Step> {
 #[test]
 fn a_daemon_dies_at_every_fail_point_and_nothing_is_lost() {
     let modes: [&[&str]; 2] = [&[], &["--close", "journaled"]];
-    let tasks: Vec<_> = POINTS.into_iter().flat_map(|point| modes.map(|options| (point, options))).collect();
+    let once = POINTS.into_iter().map(|point| (point, 1));
+    // These are passed for many reasons.
+    let often = ["store.removed", "journal.before", "journal.after"].into_iter();
+    let often = often.flat_map(|point| (2..=5).map(move |nth| (point, nth)));
+    let passages = once.chain(often);
+    let tasks: Vec<_> = passages.flat_map(|passage| modes.map(|options| (passage, options))).collect();
     let next = AtomicUsize::new(0);
     let died_at = Mutex::new(BTreeSet::new());
     let broken = Mutex::new(Vec::new());
     std::thread::scope(|scope| {
         for _ in 0..AT_ONCE {
             scope.spawn(|| {
-                while let Some((point, options)) = tasks.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    let kill = Kill::At { point, nth: 1 };
+                while let Some(((point, nth), options)) = tasks.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    let kill = Kill::At { point, nth: *nth };
                     let history = History { lives: vec![before(), Life { steps: work(), kill }] };
                     match run(&history, options) {
                         Ok(report) => died_at.lock().unwrap().extend(report.died_at),

@@ -1,0 +1,198 @@
+//! `sync --manifest`: what is verified now, for md5sum -c.
+
+use std::ffi::OsStr;
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::exit_codes::{ExitCode, Failure};
+use super::plain;
+use crate::fs::{Page, Proven};
+use crate::local::durable;
+use crate::model::digest::Md5;
+use crate::model::{manifest, name};
+use crate::mount::control::{self, ControlError, Request};
+
+/// How long one page may take: every folder of it may have to be listed.
+const PATIENCE: Duration = Duration::from_secs(600);
+
+/// What stands behind a manifest.
+#[derive(Debug, Default)]
+pub(super) struct Told {
+    /// Files in it.
+    pub files: u64,
+    /// Files that could only be compared by size or CRC32.
+    pub weak: Vec<Proven>,
+    /// Files on Files.com that were not proven here.
+    pub unproven: u64,
+    /// Symbolic links.
+    pub links: u64,
+    /// Files that became owed since.
+    pub owed: u64,
+}
+
+/// Writes the manifest of what is at and below `path` to `file`: all of it, or nothing.
+pub(super) fn write(mountpoint: &Path, path: &str, file: &Path) -> Result<Told, Failure> {
+    let failed = |error: io::Error| {
+        Failure::new(ExitCode::Failed, format!("cannot write {}: {error}", file.display()))
+    };
+    if file == Path::new("-") {
+        let mut out = io::stdout().lock();
+        let told = pages(mountpoint, path, &mut |line| out.write_all(line).map_err(failed))?;
+        out.flush().map_err(failed)?;
+        return Ok(told);
+    }
+    let draft = Draft::beside(file).map_err(failed)?;
+    let mut writing = io::BufWriter::new(&draft.file);
+    let told = pages(mountpoint, path, &mut |line| writing.write_all(line).map_err(failed))?;
+    writing.flush().map_err(failed)?;
+    drop(writing);
+    draft.publish(file).map_err(failed)?;
+    Ok(told)
+}
+
+type Sink<'a> = dyn FnMut(&[u8]) -> Result<(), Failure> + 'a;
+
+fn pages(mountpoint: &Path, path: &str, sink: &mut Sink<'_>) -> Result<Told, Failure> {
+    let mut told = Told::default();
+    let mut after = String::new();
+    loop {
+        let request = Request::Manifest { path: path.to_owned(), after };
+        let answer = control::ask(mountpoint, &request, PATIENCE)?;
+        let page: Page = serde_json::from_value(answer).map_err(|_| ControlError::Garbled)?;
+        for proven in &page.files {
+            sink(&line(proven)?)?;
+            told.files += 1;
+        }
+        told.weak.extend(page.weak);
+        told.unproven += page.unproven;
+        told.links += page.links;
+        told.owed += page.owed;
+        match page.next {
+            Some(next) => after = next,
+            None => return Ok(told),
+        }
+    }
+}
+
+/// The line of a file, under its name in the mount.
+fn line(proven: &Proven) -> Result<Vec<u8>, ControlError> {
+    let md5: Md5 = proven.md5.parse().map_err(|_| ControlError::Garbled)?;
+    let local = local_name(&proven.path).ok_or(ControlError::Garbled)?;
+    Ok(manifest::line(&md5, local.as_os_str().as_bytes()))
+}
+
+/// A path of Files.com by its POSIX names.
+pub(super) fn local_name(path: &str) -> Option<PathBuf> {
+    path.split('/').filter(|name| !name.is_empty()).map(name::from_remote).collect()
+}
+
+/// Tells what is not in the manifest, and with which code the command ends for it.
+pub(super) fn judge(told: &Told) -> (String, ExitCode) {
+    let mut text = String::new();
+    if told.unproven > 0 {
+        text.push_str(&format!(
+            "{} files on Files.com are not in the manifest: others put them there, or their receipts are gone\n",
+            told.unproven
+        ));
+    }
+    if told.links > 0 {
+        text.push_str(&format!("{} symbolic links are not in the manifest\n", told.links));
+    }
+    if !told.weak.is_empty() {
+        text.push_str(&format!(
+            "{} files are only weakly verified and not in the manifest; turn on Data Governance, File \
+             Integrity, MD5 in the site's settings:\n",
+            told.weak.len()
+        ));
+        for weak in &told.weak {
+            text.push_str(&format!("  {} by {}\n", plain(&weak.path), plain(&weak.basis)));
+        }
+    }
+    if told.owed > 0 {
+        text.push_str(&format!("{} files were changed meanwhile, and are owed again\n", told.owed));
+        return (text, ExitCode::Owed);
+    }
+    let code = if told.weak.is_empty() { ExitCode::Done } else { ExitCode::Weak };
+    (text, code)
+}
+
+/// A file that takes the place of another in one step, or goes.
+struct Draft {
+    file: File,
+    path: Option<PathBuf>,
+}
+
+impl Draft {
+    fn beside(target: &Path) -> io::Result<Self> {
+        let name = target.file_name().unwrap_or(OsStr::new("manifest"));
+        let mut draft = b".".to_vec();
+        draft.extend(name.as_bytes());
+        draft.extend(format!(".{}", std::process::id()).into_bytes());
+        let path = target.with_file_name(std::ffi::OsString::from_vec(draft));
+        let file = File::options().write(true).create(true).truncate(true).mode(0o644).open(&path)?;
+        Ok(Self { file, path: Some(path) })
+    }
+
+    fn publish(mut self, target: &Path) -> io::Result<()> {
+        self.file.sync_all()?;
+        if let Some(path) = &self.path {
+            fs::rename(path, target)?;
+        }
+        self.path = None;
+        let folder = target.parent().filter(|folder| !folder.as_os_str().is_empty());
+        durable::sync_names(folder.unwrap_or(Path::new(".")))
+    }
+}
+
+impl Drop for Draft {
+    fn drop(&mut self) {
+        if let Some(path) = &self.path {
+            let _ = fs::remove_file(path);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn proven(path: &str) -> Proven {
+        let md5 = Md5::of(b"x").to_string();
+        Proven { path: path.into(), size: 1, md5, basis: "size".into(), uploaded: String::new() }
+    }
+
+    #[test]
+    fn names_are_those_of_the_mount() {
+        let line = line(&proven("a␠/b‛FF")).unwrap();
+        assert_eq!(line, [&b"9dd4e461268c8034f5c8564e155c67a6  a /b\xff\n"[..]].concat());
+        assert!(matches!(super::line(&proven("a/..")), Err(ControlError::Garbled)));
+    }
+
+    #[test]
+    fn what_is_not_verified_is_told_and_changes_the_code() {
+        assert_eq!(judge(&Told { files: 3, ..Told::default() }), (String::new(), ExitCode::Done));
+        let (text, code) = judge(&Told { weak: vec![proven("a/b")], unproven: 2, ..Told::default() });
+        assert!(text.contains("2 files on Files.com") && text.contains("  a/b by size"), "{text}");
+        assert_eq!(code, ExitCode::Weak);
+        let (_, code) = judge(&Told { weak: vec![proven("a")], owed: 1, ..Told::default() });
+        assert_eq!(code, ExitCode::Owed);
+    }
+
+    #[test]
+    fn a_draft_takes_the_place_of_a_file_or_leaves_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let target = dir.path().join("m");
+        fs::write(&target, "old").unwrap();
+        let count = || fs::read_dir(dir.path()).unwrap().count();
+        drop(Draft::beside(&target).unwrap());
+        assert_eq!((fs::read(&target).unwrap(), count()), (b"old".to_vec(), 1));
+        let draft = Draft::beside(&target).unwrap();
+        (&draft.file).write_all(b"new").unwrap();
+        draft.publish(&target).unwrap();
+        assert_eq!((fs::read(&target).unwrap(), count()), (b"new".to_vec(), 1));
+    }
+}

@@ -1,0 +1,257 @@
+//! What Files.com refused for good: shown, tried again, or given up, when a person says so.
+
+use std::time::Instant;
+
+use futures_util::StreamExt;
+use serde::{Deserialize, Serialize};
+
+use super::Filesystem;
+use super::Stale;
+use super::background::is_hopeless;
+use super::core::{Core, Errand};
+use super::scope::{Scope, Within};
+use crate::model::backlog::Standing;
+use crate::model::content::State;
+use crate::model::failure::Failure;
+use crate::model::ino::Ino;
+use crate::model::path::RemotePath;
+
+/// What kind of thing is held.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Kind {
+    /// The bytes of a file.
+    File,
+    /// A change of a name.
+    Change,
+    /// Something of an earlier mount that has no place in this one.
+    Leftover,
+}
+
+/// One thing that waits for a person.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HeldThing {
+    /// Its path on Files.com.
+    pub path: String,
+    /// For a file, its path below the mountpoint, by names as Files.com stores them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub below: Option<String>,
+    /// What it is.
+    pub kind: Kind,
+    /// Bytes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub size: Option<u64>,
+    /// Has Files.com another version under this path?
+    pub replaces: bool,
+    /// Why it was refused.
+    pub message: String,
+}
+
+/// How a thing stands after a person decided.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Verdict {
+    /// Files.com has it.
+    Done,
+    /// It is tried again by itself.
+    Owed,
+    /// It was refused again, or nothing was done.
+    Held,
+    /// It was given up.
+    Discarded,
+}
+
+/// What came of a decision.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Decided {
+    /// The path on Files.com.
+    pub path: String,
+    /// How it stands.
+    pub outcome: Verdict,
+    /// Why, where that needs a word.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
+}
+
+/// A thing as the journeys know it.
+#[derive(Debug, Clone, Copy)]
+enum Key {
+    File(Ino),
+    Step(u64),
+    Untaken,
+}
+
+impl Filesystem {
+    /// What is held under any of `scopes`; everything where there is none.
+    ///
+    /// # Errors
+    /// ENOENT for a path that is not there.
+    pub fn held_things(&self, scopes: &[Scope]) -> Result<Vec<HeldThing>, Failure> {
+        let core = self.core();
+        let within = looks(&core, scopes)?;
+        Ok(self.held_keys(&core, &within).into_iter().map(|(_, thing)| thing).collect())
+    }
+
+    fn held_keys(&self, core: &Core, within: &[Within]) -> Vec<(Key, HeldThing)> {
+        let root = &self.rules.folder;
+        let files = core.owed().filter_map(|(ino, file)| {
+            let is_held = matches!(file.content.state(), State::Held(_));
+            if !is_held || !within.iter().any(|within| within.covers(core, ino)) {
+                return None;
+            }
+            let path = core.tree.path(ino)?;
+            let thing = HeldThing {
+                path: path.to_string(),
+                below: path.below(root).map(str::to_owned),
+                kind: Kind::File,
+                size: Some(file.size),
+                replaces: file.published.is_some(),
+                message: file.failure.as_ref().map_or_else(String::new, ToString::to_string),
+            };
+            Some((Key::File(ino), thing))
+        });
+        let other = |path: &RemotePath, kind, size, message| HeldThing {
+            path: path.to_string(),
+            below: None,
+            kind,
+            size,
+            replaces: false,
+            message,
+        };
+        let concerns = |path: &RemotePath| within.iter().any(|within| within.concerns(path));
+        let steps = core.backlog.iter().filter_map(|(number, pending)| {
+            let Standing::Held(failure) = &pending.standing else { return None };
+            let path = Some(pending.step.path()).filter(|path| concerns(path))?;
+            let message = format!("cannot {}: {failure}", pending.step);
+            Some((Key::Step(number), other(path, Kind::Change, None, message)))
+        });
+        let untaken =
+            core.untaken.iter().filter(|(fact, failure)| is_hopeless(failure) && concerns(fact.path()));
+        let untaken = untaken.map(|(fact, failure)| {
+            (Key::Untaken, other(fact.path(), Kind::Leftover, fact.bytes(), failure.to_string()))
+        });
+        let mut found: Vec<(Key, HeldThing)> = files.chain(steps).chain(untaken).collect();
+        found.sort_by(|a, b| a.1.path.cmp(&b.1.path));
+        found
+    }
+
+    /// Tries what is held under `scopes` once more, and tells what came of each.
+    ///
+    /// # Errors
+    /// ENOENT for a path that is not there.
+    pub async fn retry(&self, scopes: &[Scope]) -> Result<Vec<Decided>, Failure> {
+        let things = self.chosen(scopes)?;
+        let retried = futures_util::stream::iter(things)
+            .map(|(key, thing)| async move {
+                let (outcome, message) = match key {
+                    Key::File(ino) => self.retry_file(ino).await,
+                    Key::Step(number) => self.retry_step(number).await,
+                    Key::Untaken => match self.take_up_rest().await {
+                        Ok(()) => (Verdict::Owed, None),
+                        Err(failure) => (Verdict::Held, Some(failure)),
+                    },
+                };
+                Decided { path: thing.path, outcome, message: message.map(|failure| failure.to_string()) }
+            })
+            .buffered(self.rules.max_uploads.max(1));
+        Ok(retried.collect().await)
+    }
+
+    fn chosen(&self, scopes: &[Scope]) -> Result<Vec<(Key, HeldThing)>, Failure> {
+        let core = self.core();
+        Ok(self.held_keys(&core, &looks(&core, scopes)?))
+    }
+
+    async fn retry_file(&self, ino: Ino) -> (Verdict, Option<Failure>) {
+        if let Ok(file) = self.core().tree.file_mut(ino) {
+            file.content.reconsider();
+        }
+        let outcome = self.publish_now(ino).await;
+        let core = self.core();
+        let Ok(file) = core.tree.file(ino) else { return (Verdict::Done, None) };
+        match file.content.state() {
+            State::Clean => (Verdict::Done, None),
+            State::Held(_) => (Verdict::Held, file.failure.clone()),
+            State::Dirty(_) | State::Sealed(_) => (Verdict::Owed, outcome.err()),
+        }
+    }
+
+    async fn retry_step(&self, number: u64) -> (Verdict, Option<Failure>) {
+        self.core().backlog.release(number);
+        let outcome = self.take_step(number).await;
+        let mut core = self.core();
+        if outcome.is_err() {
+            core.queue.failed(Errand::Step(number), Instant::now());
+        }
+        let told = match core.backlog.get(number).map(|pending| &pending.standing) {
+            None => (Verdict::Done, None),
+            Some(Standing::Held(failure)) => (Verdict::Held, Some(failure.clone())),
+            Some(_) => (Verdict::Owed, outcome.err()),
+        };
+        drop(core);
+        self.errands.notify_one();
+        self.outcomes.notify_waiters();
+        told
+    }
+
+    /// Gives up the bytes that are held under `scopes`. What Files.com has under their paths, if
+    /// anything, shows again.
+    ///
+    /// # Errors
+    /// ENOENT for a path that is not there, EIO where the journal cannot be written.
+    pub async fn discard(&self, scopes: &[Scope]) -> Result<Vec<Decided>, Failure> {
+        let mut decided = Vec::new();
+        for (key, thing) in self.chosen(scopes)? {
+            let (outcome, message) = match key {
+                Key::File(ino) => self.discard_file(ino).await?,
+                Key::Step(_) => {
+                    (Verdict::Held, Some("a change of a name cannot be given up: retry it".to_owned()))
+                }
+                Key::Untaken => {
+                    (Verdict::Held, Some("mount the folder that it belongs to, or see recover".to_owned()))
+                }
+            };
+            decided.push(Decided { path: thing.path, outcome, message });
+        }
+        self.outcomes.notify_waiters();
+        Ok(decided)
+    }
+
+    async fn discard_file(&self, ino: Ino) -> Result<(Verdict, Option<String>), Failure> {
+        let _turn = self.publishing.take(ino).await;
+        let _naming = self.naming.take(ino).await;
+        let _shape = self.shape.read().await;
+        let parent = {
+            let mut core = self.core();
+            let node = core.tree.node(ino)?;
+            let is_held = node.file().is_some_and(|file| matches!(file.content.state(), State::Held(_)));
+            let Some(parent) = node.parent.filter(|_| is_held) else {
+                return Ok((Verdict::Owed, Some("it was changed meanwhile, and stays".to_owned())));
+            };
+            let name = node.name.clone();
+            if let Some(path) = core.tree.path(ino) {
+                tracing::warn!("the bytes of {path} that Files.com refused are given up, as somebody asked");
+            }
+            self.journal.note_all(self.end_of(&core, ino));
+            core.tree.remove(ino, Instant::now());
+            self.orphan(core, ino);
+            let _ = self.stale.send(Stale::Name(parent, name));
+            parent
+        };
+        self.journal.flush().await?;
+        if !self.core().tree.folder(parent).is_ok_and(|folder| folder.published) {
+            return Ok((Verdict::Discarded, None));
+        }
+        let shown = self.list_anew(parent).await;
+        let later =
+            |failure| format!("what Files.com has shows when its folder can be listed again: {failure}");
+        Ok((Verdict::Discarded, shown.err().map(later)))
+    }
+}
+
+fn looks(core: &Core, scopes: &[Scope]) -> Result<Vec<Within>, Failure> {
+    if scopes.is_empty() {
+        return Ok(vec![Within::all()]);
+    }
+    scopes.iter().map(|scope| scope.look(core)).collect()
+}

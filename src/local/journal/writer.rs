@@ -1,0 +1,119 @@
+//! The one thread that writes: everything that waits becomes one transaction.
+
+use std::sync::mpsc::Receiver;
+
+use rusqlite::{Connection, ErrorCode, Transaction};
+use tokio::sync::oneshot;
+
+use super::fact::Fact;
+use super::latch::Latch;
+use super::{entries, owed, place, steps, uploads};
+use crate::local::failpoint;
+use crate::local::reserve::Reserve;
+use crate::model::failure::Failure;
+
+/// What the thread is told.
+pub(super) struct Order {
+    /// Become true together, or not at all. None at all only asks to be told when what came before is
+    /// written.
+    pub facts: Vec<Fact>,
+    pub answer: Option<Answer>,
+    pub then: Option<Then>,
+}
+
+pub(super) type Answer = oneshot::Sender<Result<(), Failure>>;
+
+/// What may be done once a fact is on the disk. Never done when it could not be written.
+pub(super) struct Then(pub Box<dyn FnOnce() + Send>);
+
+/// Until the last sender is gone.
+pub(super) fn write(mut connection: Connection, inbox: &Receiver<Order>, reserve: &Reserve, latch: &Latch) {
+    // What a full disk did not take goes first into the next transaction: facts are in order.
+    let (mut facts, mut then) = (Vec::new(), Vec::new());
+    while let Ok(first) = inbox.recv() {
+        let mut answers = Vec::new();
+        for order in std::iter::once(first).chain(inbox.try_iter()) {
+            facts.extend(order.facts);
+            then.extend(order.then);
+            answers.extend(order.answer);
+        }
+        let outcome = match latch.failure() {
+            Some(failure) => Err(failure.clone()),
+            None => commit(&mut connection, &facts, reserve).map_err(|error| told(&error, latch)),
+        };
+        if outcome.is_ok() {
+            then.drain(..).for_each(|Then(then)| then());
+            facts.clear();
+        } else if latch.failure().is_some() {
+            (facts, then) = (Vec::new(), Vec::new());
+        }
+        for answer in answers {
+            let _ = answer.send(outcome.clone());
+        }
+    }
+    if latch.failure().is_none() && !facts.is_empty() && commit(&mut connection, &facts, reserve).is_ok() {
+        then.into_iter().for_each(|Then(then)| then());
+    }
+}
+
+/// What whoever waits is told. After anything but a full disk, nothing is believed any more.
+fn told(error: &rusqlite::Error, latch: &Latch) -> Failure {
+    if error.sqlite_error_code() == Some(ErrorCode::DiskFull) {
+        tracing::error!("the journal cannot be written: {error}; free some space on its disk");
+        let why = "the disk of the journal is full; free some space and try again";
+        return Failure::new(libc::ENOSPC, why);
+    }
+    latch.set(format!("the journal cannot be written: {error}"))
+}
+
+/// With the room that was kept back, where there is no other.
+fn commit(connection: &mut Connection, facts: &[Fact], reserve: &Reserve) -> rusqlite::Result<()> {
+    match apply(connection, facts) {
+        Err(error) if is_full(&error) && reserve.give_up() => {
+            tracing::warn!(
+                "the disk is full; the journal takes the room that was kept back for it, and no data is accepted \
+                 until there is more"
+            );
+            apply(connection, facts)
+        }
+        other => other,
+    }
+}
+
+/// Did the disk have no room? The log's index says so as an error of its file.
+fn is_full(error: &rusqlite::Error) -> bool {
+    matches!(error.sqlite_error_code(), Some(ErrorCode::DiskFull | ErrorCode::SystemIoFailure))
+}
+
+fn apply(connection: &mut Connection, facts: &[Fact]) -> rusqlite::Result<()> {
+    let transaction = connection.transaction()?;
+    failpoint::broken("journal.before")
+        .map_err(|error| rusqlite::Error::ToSqlConversionFailure(error.into()))?;
+    failpoint::reach("journal.before");
+    for fact in facts {
+        write_down(&transaction, fact)?;
+    }
+    failpoint::reach("journal.written");
+    transaction.commit()?;
+    failpoint::reach("journal.after");
+    Ok(())
+}
+
+fn write_down(to: &Transaction<'_>, fact: &Fact) -> rusqlite::Result<()> {
+    match fact {
+        Fact::Owed(owed) => owed::insert(to, owed),
+        Fact::Settled(id) => {
+            uploads::remove(to, *id)?;
+            owed::remove(to, *id)
+        }
+        Fact::Entry(entry) => entries::insert(to, entry),
+        Fact::EntrySettled(path) => entries::remove(to, path),
+        Fact::Planned(number, step) => steps::insert(to, *number, step),
+        Fact::Taken(number) => steps::remove(to, *number),
+        Fact::Mounted(place) => place::set(to, place),
+        Fact::Begun(id, begun) => uploads::insert(to, *id, begun),
+        Fact::Sent(id, number, evidence) => uploads::insert_part(to, *id, *number, evidence),
+        Fact::Completing(id, path) => uploads::completing(to, *id, path),
+        Fact::Abandoned(id) => uploads::remove(to, *id),
+    }
+}

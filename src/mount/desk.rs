@@ -1,0 +1,132 @@
+//! Answers what is asked over the control socket.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use tokio::sync::watch;
+
+use super::control::{self, Request};
+use super::options::Options;
+use crate::fs::{Filesystem, Scope};
+use crate::local::journal::kept_aside;
+use crate::model::failure::Failure;
+use crate::model::moment::Moment;
+use crate::model::policy::Close;
+use crate::remote::Client;
+
+/// How long a mount that is left on purpose while it owes something (`umount --lazy`) goes on sending.
+pub(super) const FAREWELL: Duration = Duration::from_secs(5);
+
+/// Set once somebody told the mount to end: how long it may go on sending.
+pub(super) type Ending = Arc<watch::Sender<Option<Duration>>>;
+
+/// What the status says besides what the filesystem knows.
+pub(super) struct Facts {
+    site: String,
+    folder: String,
+    close: Close,
+    key_expires: Option<Moment>,
+    client: Client,
+    /// Damaged journals that were set aside, now or earlier, and that nobody took away.
+    damaged_journals: Vec<PathBuf>,
+}
+
+impl Facts {
+    pub fn of(options: &Options, key_expires: Option<Moment>, client: Client) -> Self {
+        let site = options.base.as_str().trim_end_matches('/').to_owned();
+        let damaged_journals = kept_aside(&options.state_dir.join("journal.sqlite"));
+        let (folder, close) = (options.folder.to_string(), options.close);
+        Self { site, folder, close, key_expires, client, damaged_journals }
+    }
+}
+
+/// Answers what is asked over the control socket.
+pub(super) struct Desk {
+    pub fs: Arc<Filesystem>,
+    pub facts: Facts,
+    pub ending: Ending,
+}
+
+impl Desk {
+    /// The answer to one request.
+    pub async fn answer(&self, request: Request) -> Value {
+        match request {
+            Request::Status => self.status(),
+            Request::Drain { timeout_ms, path } => {
+                let limit = Duration::from_millis(timeout_ms);
+                let left = match Scope::parse(&path) {
+                    Ok(scope) => self.fs.sync(&scope, limit).await,
+                    Err(failure) => Err(failure),
+                };
+                told(left.map(|left| {
+                    json!({
+                        "owed": { "files": left.files, "bytes": left.bytes, "attributes": left.attributes },
+                        "held": left.held,
+                        "errors": left.errors,
+                        "waiting": left.waiting,
+                        "weak": self.fs.weak(),
+                    })
+                }))
+            }
+            Request::Manifest { path, after } => {
+                let page = match Scope::parse(&path) {
+                    Ok(scope) => self.fs.manifest(&scope, &after).await,
+                    Err(failure) => Err(failure),
+                };
+                told(page.map(|page| json!(page)))
+            }
+            Request::Held { paths } => told(
+                scopes(&paths)
+                    .and_then(|scopes| self.fs.held_things(&scopes))
+                    .map(|held| json!({ "held": held })),
+            ),
+            Request::Retry { paths } => told(match scopes(&paths) {
+                Ok(scopes) => self.fs.retry(&scopes).await.map(|decided| json!({ "retried": decided })),
+                Err(failure) => Err(failure),
+            }),
+            Request::Discard { paths, all } if all != paths.is_empty() => {
+                json!({ "error": "discard wants either paths or all" })
+            }
+            Request::Discard { paths, .. } => told(match scopes(&paths) {
+                Ok(scopes) => self.fs.discard(&scopes).await.map(|decided| json!({ "discarded": decided })),
+                Err(failure) => Err(failure),
+            }),
+            Request::Refresh { path } => {
+                told(Scope::parse(&path).map(|scope| json!({ "folders": self.fs.refresh(&scope) })))
+            }
+            Request::Stop => {
+                self.ending.send_replace(Some(FAREWELL));
+                json!({ "stopping": true })
+            }
+        }
+    }
+
+    fn status(&self) -> Value {
+        let mut status = json!({
+            "version": env!("CARGO_PKG_VERSION"),
+            "protocol": control::PROTOCOL,
+            "pid": std::process::id(),
+            "site": self.facts.site,
+            "folder": self.facts.folder,
+            "close": self.facts.close.name(),
+            "key_expires_at": self.facts.key_expires.map(|expires| expires.to_string()),
+            "damaged_journals": self.facts.damaged_journals,
+            "clock_skew_seconds": self.facts.client.clock_skew(),
+        });
+        if let (Value::Object(status), Value::Object(more)) = (&mut status, self.fs.status()) {
+            status.extend(more);
+        }
+        status
+    }
+}
+
+/// An answer, or why there is none.
+fn told(outcome: Result<Value, Failure>) -> Value {
+    outcome.unwrap_or_else(|failure| json!({ "error": failure.to_string() }))
+}
+
+fn scopes(paths: &[String]) -> Result<Vec<Scope>, Failure> {
+    paths.iter().map(|path| Scope::parse(path)).collect()
+}

@@ -1,0 +1,109 @@
+//! What Files.com refused for good: kept, shown, tried again, copied out, or given up.
+
+use std::fs;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::process::Output;
+use std::time::{Duration, UNIX_EPOCH};
+
+use filescomfs::emulator::{Effect, Fault};
+use serde_json::Value;
+
+use crate::stage::{FOLDER, Mount, Stage, told, wait_until};
+
+fn held(stage: &Stage, mount: &Mount, arguments: &[&str]) -> Output {
+    stage.filescomfs(["held"]).arg(&mount.point).args(arguments).output().unwrap()
+}
+
+fn said(output: &Output, code: i32) -> String {
+    assert_eq!(output.status.code(), Some(code), "{}", told(output));
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+/// A mount that holds `d/new`, and `old`, of which Files.com has an earlier version.
+fn mount_with_held(stage: &mut Stage, close: &str) -> Mount {
+    stage.site.put(&format!("{FOLDER}/old"), b"first version");
+    let mount = stage.mount_with_state("state", &["--close", close]);
+    fs::create_dir(mount.path("d")).unwrap();
+    stage.site.inject(Fault { times: 0, ..Fault::on("part", Effect::FlipPart) });
+    let _ = fs::write(mount.path("d/new"), "precious");
+    let _ = fs::write(mount.path("old"), "second version");
+    let is_held = |mount: &Mount| mount.status()["held"].as_array().is_some_and(|held| held.len() == 2);
+    wait_until("both are held", || is_held(&mount));
+    mount
+}
+
+#[test]
+fn what_is_held_is_listed_and_a_retry_tells_the_outcome() {
+    let mut stage = Stage::new();
+    let mount = mount_with_held(&mut stage, "verified");
+    let list = said(&held(&stage, &mount, &["list"]), 0);
+    assert!(list.contains("/backups/d/new (8 B): ") && list.contains("another version"), "{list}");
+    let json: Value =
+        serde_json::from_str(&said(&held(&stage, &mount, &["list", "--json", "d"]), 0)).unwrap();
+    assert_eq!((json[0]["below"].as_str(), json.as_array().map(Vec::len)), (Some("d/new"), Some(1)));
+    assert!(said(&held(&stage, &mount, &["retry", "d"]), 8).contains("/backups/d/new: still held: "));
+    stage.site.clear_faults();
+    assert_eq!(said(&held(&stage, &mount, &["retry", "d/new"]), 0), "/backups/d/new: on Files.com\n");
+    assert_eq!(
+        (stage.stored("d/new").unwrap(), stage.stored("old").unwrap()),
+        (b"precious".to_vec(), b"first version".to_vec())
+    );
+    said(&held(&stage, &mount, &["retry"]), 0);
+    assert_eq!(stage.stored("old").unwrap(), b"second version");
+    assert_eq!(said(&held(&stage, &mount, &["list"]), 0), "Nothing is held.\n");
+    assert_eq!(held(&stage, &mount, &["retry", "missing"]).status.code(), Some(1));
+    mount.umount();
+}
+
+#[test]
+fn what_is_held_can_be_copied_out_and_stays_held() {
+    let mut stage = Stage::new();
+    let mount = mount_with_held(&mut stage, "journaled");
+    let path = mount.path("d/new");
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
+    let time = UNIX_EPOCH + Duration::from_secs(1_000_000_000);
+    fs::File::options().write(true).open(&path).unwrap().set_modified(time).unwrap();
+    let folder = stage.path("out");
+    let named = folder.to_str().unwrap().to_owned();
+    assert!(said(&held(&stage, &mount, &["export", &named]), 0).contains("2 files copied"));
+    let copy = fs::metadata(folder.join("d/new")).unwrap();
+    assert_eq!(
+        (fs::read(folder.join("d/new")).unwrap(), copy.mode() & 0o7777),
+        (b"precious".to_vec(), 0o640)
+    );
+    assert_eq!(copy.modified().unwrap(), time);
+    assert_eq!(fs::read(folder.join("old")).unwrap(), b"second version");
+    let again = held(&stage, &mount, &["export", &named]);
+    assert_eq!(again.status.code(), Some(1), "nothing is overwritten: {}", told(&again));
+    assert_eq!(mount.status()["held"].as_array().map(Vec::len), Some(2));
+    drop(mount);
+}
+
+#[test]
+fn what_is_given_up_shows_what_files_com_has_and_does_not_come_back() {
+    for close in ["verified", "journaled"] {
+        let mut stage = Stage::new();
+        let mount = mount_with_held(&mut stage, close);
+        for arguments in [&["discard"][..], &["discard", "old"], &["discard", "--all", "old"]] {
+            said(&held(&stage, &mount, arguments), 2);
+        }
+        assert_eq!(fs::read(mount.path("old")).unwrap(), b"second version", "nobody said yes");
+        assert_eq!(said(&held(&stage, &mount, &["discard", "--yes", "old"]), 0), "/backups/old: discarded\n");
+        assert_eq!(fs::read(mount.path("old")).unwrap(), b"first version");
+        said(&held(&stage, &mount, &["discard", "--yes", "--all"]), 0);
+        assert_eq!(fs::read_dir(mount.path("d")).unwrap().count(), 0);
+        assert!(!mount.path("d/new").exists());
+        assert_eq!(mount.status()["owed"]["files"], 0);
+        mount.kill();
+        stage.site.clear_faults();
+        let mount = stage.mount_with_state("state", &[]);
+        assert_eq!(
+            (mount.status()["owed"]["files"].as_u64(), mount.path("d/new").exists()),
+            (Some(0), false)
+        );
+        assert_eq!(fs::read(mount.path("old")).unwrap(), b"first version");
+        fs::write(mount.path("d/new"), "again").unwrap();
+        mount.umount();
+        assert_eq!(stage.stored("d/new").unwrap(), b"again");
+    }
+}

@@ -35,4 +35,6 @@ pub mod room;
 pub mod siblings;
 pub mod temporary;
 pub mod tree;
+#[cfg(test)]
+mod unicode_tests;
 pub mod walk;

@@ -1,7 +1,7 @@
 //! Names in folders, with another client about: no file is ever stored over another's, and every name comes
 //! back from a listing alone.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::time::{Duration, Instant};
 
@@ -12,7 +12,7 @@ use super::comparison::Keys;
 use super::entry::{Entry, Kind, Permissions};
 use super::ino::{ContentId, Ino};
 use super::moment::Moment;
-use super::name::{from_remote, to_remote, to_remote_twin};
+use super::name::from_remote;
 use super::node::{Body, File, Folder};
 use super::path::RemotePath;
 use super::rename::There;
@@ -46,49 +46,6 @@ fn tree() -> Tree {
 
 fn text(name: &str) -> &OsStr {
     OsStr::new(name)
-}
-
-#[test]
-fn every_character_comes_back_alone_and_beside_others() {
-    let letters = ["", "x", "‛", "é", "か"];
-    for (n, c) in ('\u{1}'..=char::MAX).filter(|c| *c != '/').enumerate() {
-        let beside = letters[n % letters.len()];
-        for name in [c.to_string(), format!("{beside}{c}"), format!("{c}{beside}")] {
-            if [".", ".."].contains(&name.as_str()) {
-                continue;
-            }
-            let remote = to_remote(text(&name)).unwrap();
-            assert_eq!(from_remote(&remote).as_deref(), Some(text(&name)), "{name:?} as {remote:?}");
-            assert!(
-                !remote.contains(['\\', '\0']) && !remote.ends_with([' ', '\t', '\r', '\n']),
-                "{remote:?}"
-            );
-        }
-        // What stands for it beside a sibling: every character below U+3000, and some of the others.
-        if c != '.' && (c < '\u{3000}' || n % 61 == 0) {
-            let twin = to_remote_twin(text(&c.to_string())).unwrap();
-            assert_eq!(from_remote(&twin).as_deref(), Some(text(&c.to_string())), "{c:?} as {twin:?}");
-        }
-    }
-}
-
-/// One folder with a file for every character of the first plane: thousands of them are one name there.
-#[test]
-fn a_folder_of_all_characters_has_as_many_names_on_files_com() {
-    let mut tree = tree();
-    let (mut latin, mut collated, mut twins) = (HashSet::new(), HashSet::new(), 0);
-    for c in ('\u{1}'..='\u{ffff}').filter(|c| !['/', '.'].contains(c)) {
-        let name = OsString::from(c.to_string());
-        let remote = tree.remote_name(Ino::ROOT, &name, None).unwrap();
-        let keys = Keys::of(&remote);
-        assert!(latin.insert(keys.latin) && collated.insert(keys.collated), "{remote:?} is another's name");
-        assert_eq!(from_remote(&remote).as_ref(), Some(&name));
-        twins += u32::from(to_remote(&name).unwrap() != remote);
-        let body = Body::File(File::created(ContentId(1), false));
-        let attributes = tree.defaults.new_entry(Shape::File, Moment::default());
-        tree.insert(Ino::ROOT, name, remote, attributes, body).unwrap();
-    }
-    assert!(twins > 5_000, "only {twins} characters look like others");
 }
 
 /// What somebody does.

@@ -138,7 +138,7 @@ pub(super) const CASES: &[Case] = &[
         unsafe {
             libc::umask(0o077);
             drop(call(libc::mkdir(c("d").as_ptr(), 0o777)));
-            drop(call(libc::open(c("f").as_ptr(), libc::O_CREAT | libc::O_CLOEXEC, 0o666)));
+            libc::close(libc::open(c("f").as_ptr(), libc::O_CREAT | libc::O_CLOEXEC, 0o666));
         }
         vec![mode("d"), mode("f")]
     }),

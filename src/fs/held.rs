@@ -1,5 +1,6 @@
 //! What Files.com refused for good: shown, tried again, or given up, when a person says so.
 
+use std::collections::BTreeSet;
 use std::time::Instant;
 
 use futures_util::StreamExt;
@@ -10,6 +11,7 @@ use super::Stale;
 use super::background::is_hopeless;
 use super::core::{Core, Errand};
 use super::scope::{Scope, Within};
+use crate::local::journal::Fact;
 use crate::model::backlog::Standing;
 use crate::model::content::State;
 use crate::model::failure::Failure;
@@ -204,9 +206,7 @@ impl Filesystem {
         for (key, thing) in self.chosen(scopes)? {
             let (outcome, message) = match key {
                 Key::File(ino) => self.discard_file(ino).await?,
-                Key::Step(_) => {
-                    (Verdict::Held, Some("a change of a name cannot be given up: retry it".to_owned()))
-                }
+                Key::Step(number) => self.discard_step(number).await?,
                 Key::Untaken => {
                     (Verdict::Held, Some("mount the folder that it belongs to, or see recover".to_owned()))
                 }
@@ -215,6 +215,39 @@ impl Filesystem {
         }
         self.outcomes.notify_waiters();
         Ok(decided)
+    }
+
+    /// A change of a name is given up, with all that was planned upon it: Files.com stays as it is, and the
+    /// mount shows that again. What is owed to the paths concerned is sent there.
+    async fn discard_step(&self, number: u64) -> Result<(Verdict, Option<String>), Failure> {
+        let (folders, others) = {
+            let mut core = self.core();
+            let steps = core.backlog.built_upon(number);
+            let (mut folders, mut facts) = (BTreeSet::new(), Vec::new());
+            for number in &steps {
+                let Some(pending) = core.backlog.get(*number) else { continue };
+                tracing::warn!("it is given up to {}, as somebody asked", pending.step);
+                folders.extend(pending.step.paths().filter_map(RemotePath::parent));
+                facts.push(Fact::Taken(*number));
+                core.queue.forget(Errand::Step(*number));
+                self.step_ended(&mut core, *number);
+            }
+            self.journal.note_all(facts);
+            (folders, steps.len().saturating_sub(1))
+        };
+        self.journal.flush().await?;
+        for folder in folders {
+            let known = folder.below(&self.rules.folder).and_then(|rest| self.core().tree.find(rest));
+            let Some(known) = known else { continue };
+            if let Ok(folder) = self.core().tree.folder_mut(known) {
+                folder.removed.clear();
+            }
+            if let Err(failure) = self.list_anew(known).await {
+                tracing::warn!("what Files.com has in {folder} shows when it can be listed again: {failure}");
+            }
+        }
+        let told = (others > 0).then(|| format!("{others} changes that were planned upon it went with it"));
+        Ok((Verdict::Discarded, told))
     }
 
     async fn discard_file(&self, ino: Ino) -> Result<(Verdict, Option<String>), Failure> {

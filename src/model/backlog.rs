@@ -289,6 +289,20 @@ impl Backlog {
         standing && pending.blockers == 0
     }
 
+    /// This step and all that were planned upon it, the last first: without it they mean nothing.
+    pub fn built_upon(&self, number: u64) -> Vec<u64> {
+        let mut found = BTreeSet::new();
+        let mut next = vec![number];
+        while let Some(number) = next.pop() {
+            if let Some(pending) = self.pending.get(&number)
+                && found.insert(number)
+            {
+                next.extend(&pending.followers);
+            }
+        }
+        found.into_iter().rev().collect()
+    }
+
     /// How many steps are being taken at this moment.
     pub fn under_way(&self) -> usize {
         self.pending.values().filter(|pending| pending.standing == Standing::Running).count()
@@ -652,6 +666,11 @@ mod tests {
         backlog.failed(step, Failure::plain(libc::EACCES), true);
         assert_eq!((backlog.ready(), backlog.last_at(&at("f"))), (vec![], Some(step)));
         assert!(!backlog.changes_within(&RemotePath::ROOT));
+        let after = backlog.push(rename("g", "f"));
+        let last = backlog.push(delete("g/x"));
+        assert_eq!(backlog.built_upon(step), [last, after, step]);
+        backlog.remove(last);
+        backlog.remove(after);
         backlog.release(step);
         assert!(backlog.changes_within(&RemotePath::ROOT) && !backlog.changes_within(&at("g")));
         assert_eq!(backlog.begin(step).map(|(_, doubtful)| doubtful), Some(true));

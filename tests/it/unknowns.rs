@@ -39,7 +39,7 @@ fn an_upload_that_the_service_forgets_is_begun_afresh() {
         write_and_close(&mount.path(kind), &bytes).unwrap();
         assert!(stage.stored(kind).unwrap() == bytes, "{kind}");
         assert_eq!(stage.site.waiting_faults(), [], "{kind}");
-        let told = format!("{kind} is sent afresh (attempt 1)");
+        let told = format!("{kind} is sent once more (attempt 1)");
         assert!(mount.log().contains(&told), "{told:?} is not in the log:\n{}", mount.log());
     }
     mount.umount();

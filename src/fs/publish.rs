@@ -1,7 +1,7 @@
 //! Publication: from a sealed revision to a proof that Files.com holds it.
 
 use std::collections::BTreeMap;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::core::{Core, Errand, Progress};
 use super::{Close, Filesystem, on_disk, told};
@@ -27,6 +27,8 @@ const MISMATCHES: u32 = 3;
 const RESTARTS: u32 = 3;
 /// How often a close goes after bytes that others keep changing.
 const CHASES: u32 = 16;
+/// How long bytes are left alone after that, where nobody waits for them.
+const COMES_TO_REST: Duration = Duration::from_secs(1);
 
 /// Who wants a file published.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -67,6 +69,11 @@ impl Filesystem {
                     }
                 }
                 Err(Trouble::Overtaken) if chases < CHASES => chases += 1,
+                Err(Trouble::Overtaken) if asked == Asked::ByNobody => {
+                    // Nobody waits, and nothing failed: it is sent when it has come to rest.
+                    self.schedule(Errand::Publish(ino), COMES_TO_REST);
+                    return Ok(());
+                }
                 Err(Trouble::Overtaken) => {
                     break (Failure::new(libc::EBUSY, "it changes faster than it can be sent"), false);
                 }

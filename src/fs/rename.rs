@@ -7,7 +7,7 @@ use std::time::Instant;
 use tokio::sync::{RwLockReadGuard, RwLockWriteGuard};
 
 use super::core::{Core, Errand};
-use super::make::SETTLE_FOLDER;
+use super::make::{SETTLE_FOLDER, entries_changed};
 use super::publish::Asked;
 use super::turns::Turn;
 use super::{Close, Filesystem, told, told_aloud};
@@ -186,8 +186,10 @@ impl Filesystem {
         if let Some(target) = core.tree.child(folder, name).filter(|target| *target != plan.source) {
             facts.extend(self.end_of(&core, target));
         }
-        let before = core.tree.path(plan.source);
+        let (before, left) = (core.tree.path(plan.source), core.tree.node(plan.source)?.parent);
         let replaced = core.tree.relink(plan.source, folder, name, &plan.remote, Instant::now())?;
+        entries_changed(&mut core, folder);
+        left.into_iter().filter(|left| *left != folder).for_each(|left| entries_changed(&mut core, left));
         if let (There::Move { .. }, Some((from, to))) = (&plan.there, before.zip(core.tree.path(plan.source)))
         {
             self.receipts.moved(from, to);

@@ -1,6 +1,6 @@
 //! Between the kernel's words and ours.
 
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use fuser::{Errno, FileAttr, FileType, INodeNo, TimeOrNow};
 
@@ -44,7 +44,7 @@ pub(super) fn attr(attr: &Attr) -> FileAttr {
         crtime: mtime,
         kind: kind(attr.shape),
         perm: attributes.mode,
-        nlink: if attr.shape == Shape::Folder { 2 } else { 1 },
+        nlink: attr.links,
         uid: attributes.uid,
         gid: attributes.gid,
         rdev: 0,
@@ -55,7 +55,14 @@ pub(super) fn attr(attr: &Attr) -> FileAttr {
 
 pub(super) fn moment(time: TimeOrNow) -> Moment {
     match time {
-        TimeOrNow::SpecificTime(time) => Moment::from(time),
+        // fuser 0.18 takes the fraction of a second from a time before 1970, where it belongs on top.
+        TimeOrNow::SpecificTime(time) => match SystemTime::UNIX_EPOCH.duration_since(time) {
+            Ok(before) if before.subsec_nanos() > 0 => {
+                let fraction = Duration::from_nanos(before.subsec_nanos().into());
+                Moment::from(time + fraction * 2)
+            }
+            _ => Moment::from(time),
+        },
         TimeOrNow::Now => Moment::from(SystemTime::now()),
     }
 }

@@ -5,17 +5,21 @@
 
 pub mod attributes;
 pub mod backlog;
+pub mod comparison;
 pub mod content;
 pub mod digest;
 pub mod entry;
 pub mod escape;
 pub mod failure;
 pub mod ino;
+mod ligatures;
 pub mod listing;
 pub mod manifest;
 pub mod meter;
 pub mod moment;
 pub mod name;
+#[cfg(test)]
+mod naming_tests;
 pub mod node;
 pub mod parts;
 pub mod path;
@@ -31,4 +35,6 @@ pub mod room;
 pub mod siblings;
 pub mod temporary;
 pub mod tree;
+#[cfg(test)]
+mod unicode_tests;
 pub mod walk;

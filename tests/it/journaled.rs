@@ -1,14 +1,15 @@
 //! `close=journaled`: close answers when the file is durable here, `sync` when Files.com has it.
 
 use std::fs;
+use std::io::{Seek, SeekFrom, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::process::{Command, Output};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use filescomfs::emulator::{Effect, Fault};
 
 use crate::close::close;
-use crate::stage::{Mount, Stage, plant_tree, run, same_trees, sh, told, wait_until};
+use crate::stage::{Mount, PATIENCE, Stage, plant_tree, run, same_trees, sh, told, wait_until};
 
 fn sync(stage: &Stage, mount: &Mount, timeout: &str) -> Output {
     stage.filescomfs(["sync", "--timeout", timeout]).arg(&mount.point).output().unwrap()
@@ -148,4 +149,26 @@ fn half_a_file_is_not_published_by_an_upload_that_was_overtaken() {
     assert_eq!(stage.stored("f").unwrap(), b"half of the second");
     assert_eq!(stage.requests("complete"), 1, "half a file was published");
     mount.umount();
+}
+
+#[test]
+fn a_file_that_is_always_written_is_no_failure() {
+    let mut stage = Stage::with(|site| site.storage_latency_ms = 20);
+    let mount = stage.mount(&["--close", "journaled"]);
+    let mut steady = fs::File::create(mount.path("log")).unwrap();
+    let start = Instant::now();
+    let mut lines = 0;
+    // More uploads than are ever chased in one go, each of them overtaken.
+    while stage.requests("begin_upload") < 40 && start.elapsed() < PATIENCE {
+        steady.write_all(b"one line\n").unwrap();
+        steady.sync_all().expect("fsync tells no failure where there is none");
+        let mut other = fs::File::options().append(true).open(mount.path("log")).unwrap();
+        other.write_all(b"another\n").unwrap();
+        close(other).expect("close tells no failure where there is none");
+        steady.seek(SeekFrom::End(0)).unwrap();
+        lines += 1;
+    }
+    drop(steady);
+    mount.umount();
+    assert_eq!(stage.stored("log").unwrap(), b"one line\nanother\n".repeat(lines));
 }

@@ -28,6 +28,8 @@ pub struct Attr {
     pub size: u64,
     /// File, folder or link.
     pub shape: Shape,
+    /// Names: none any more of what was deleted and is still open.
+    pub links: u32,
     /// Mode, owner, times.
     pub attributes: Attributes,
     /// How long the kernel may believe this.
@@ -71,7 +73,12 @@ impl Filesystem {
         let listed = node.parent.and_then(|parent| core.tree.folder(parent).ok()?.listed);
         let age = listed.map_or(Duration::ZERO, |listed| Instant::now().duration_since(listed));
         let ttl = self.rules.dir_ttl.saturating_sub(age);
-        Ok(Attr { ino, size, shape: node.shape(), attributes: node.attributes, ttl })
+        let links = match node.parent {
+            None if ino != Ino::ROOT => 0,
+            _ if node.is_folder() => 2,
+            _ => 1,
+        };
+        Ok(Attr { ino, size, shape: node.shape(), links, attributes: node.attributes, ttl })
     }
 
     /// What stat(2) shows of `ino`.

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::core::{Core, Errand};
+use super::publish::Asked;
 use super::recover::Untaken;
 use super::scope::{Scope, Within};
 use super::status::Remainder;
@@ -133,7 +134,7 @@ impl Filesystem {
         let topmost = self.core().tree.topmost_unpublished(ino);
         match topmost.filter(|topmost| *topmost != ino) {
             Some(topmost) => self.publish_folder(topmost).await,
-            None => self.publish(ino).await,
+            None => self.publish(ino, Asked::ByNobody).await,
         }
     }
 

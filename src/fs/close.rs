@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::core::{Core, Errand};
+use super::publish::Asked;
 use super::{Close, Filesystem};
 use crate::local::failpoint;
 use crate::local::journal::Fact;
@@ -30,7 +31,9 @@ impl Filesystem {
             let untouched = file.size == 0 && file.published.is_none();
             file.content.seal();
             file.owed_since.get_or_insert_with(Instant::now);
-            (!core.may_publish(ino), is_of_process(pid, handle.process), untouched)
+            let waits = is_of_process(pid, handle.process);
+            file.closed |= waits;
+            (!core.may_publish(ino), waits, untouched)
         };
         if !waits {
             // The last close of all, or the opener's own, publishes.
@@ -40,6 +43,7 @@ impl Filesystem {
             return self.hold_back(ino).await;
         }
         if untouched && self.has_a_duplicate(ino, pid) {
+            self.core().tree.file_mut(ino)?.closed = false;
             return Ok(());
         }
         self.answer(ino).await
@@ -67,7 +71,7 @@ impl Filesystem {
     pub(super) async fn answer(&self, ino: Ino) -> Result<(), Failure> {
         let _counted = self.space.answering();
         if self.rules.close == Close::Verified {
-            return self.publish(ino).await;
+            return self.publish(ino, Asked::ByClose).await;
         }
         let durable = self.fsync(ino).await;
         self.schedule(Errand::Publish(ino), Duration::ZERO);

@@ -202,6 +202,7 @@ impl Filesystem {
         let remote = room_for(&mut core, parent, name)?;
         (file.size, file.temporary) = (size, self.rules.temporary.matches_link(name));
         file.content.seal();
+        file.closed = true;
         let source = core.tree.node(ino)?;
         let (attributes, xattrs): (Attributes, _) = (source.attributes, source.xattrs.clone());
         let made = core.tree.insert(parent, name.to_owned(), remote, attributes, Body::File(file))?;

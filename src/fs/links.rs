@@ -121,6 +121,7 @@ impl Filesystem {
         let mut file = File::created(id, self.rules.temporary.matches_link(name));
         file.size = target.len() as u64;
         file.content.seal();
+        file.closed = true;
         let ino = core.tree.insert(parent, name.to_owned(), remote, attributes, Body::File(file))?;
         core.tree.node_mut(ino)?.link = Some(Link::To(target.to_owned()));
         touch(&mut core, parent, ino)?;

@@ -12,6 +12,7 @@ use crate::model::backlog::{Origin, Seen};
 use crate::model::entry::Entry;
 use crate::model::failure::Failure;
 use crate::model::ino::Ino;
+use crate::model::name::LONGEST_NAME;
 use crate::model::path::RemotePath;
 use crate::remote::{Error, ErrorKind, is_out_of_reach};
 
@@ -174,6 +175,10 @@ impl Filesystem {
     }
 
     fn find(&self, core: &mut super::core::Core, parent: Ino, name: &OsStr) -> Result<Attr, Failure> {
+        if name.len() > LONGEST_NAME {
+            // The kernel itself draws the line far later.
+            return Err(Failure::plain(libc::ENAMETOOLONG));
+        }
         let ino = core.tree.child(parent, name).ok_or(Failure::plain(libc::ENOENT))?;
         core.tree.node_mut(ino)?.lookups += 1;
         self.attr_of(core, ino)

@@ -180,10 +180,15 @@ pub(super) fn room_for(core: &mut Core, parent: Ino, name: &OsStr) -> Result<Str
 
 /// A new entry: its folder changed, and listings that were asked for before know nothing of it.
 pub(super) fn touch(core: &mut Core, parent: Ino, ino: Ino) -> Result<(), Failure> {
-    let changed = now();
-    let folder = core.tree.node_mut(parent)?;
-    folder.attributes.mtime = changed;
-    folder.attributes.ctime = changed;
+    entries_changed(core, parent);
     core.tree.node_mut(ino)?.touched = Some(Instant::now());
     Ok(())
+}
+
+/// A name came into a folder, or left it.
+pub(super) fn entries_changed(core: &mut Core, folder: Ino) {
+    if let Ok(folder) = core.tree.node_mut(folder) {
+        folder.attributes.mtime = now();
+        folder.attributes.ctime = folder.attributes.mtime;
+    }
 }

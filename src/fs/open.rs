@@ -79,6 +79,7 @@ impl Filesystem {
                 }
             };
             let writing = file.content.begin_write();
+            file.closed = false;
             file.size = 0;
             let old = std::mem::replace(&mut file.local, Local::Spooled(id));
             file.content.end_write(writing);

@@ -1,7 +1,7 @@
 //! Publication: from a sealed revision to a proof that Files.com holds it.
 
 use std::collections::BTreeMap;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::core::{Core, Errand, Progress};
 use super::{Close, Filesystem, on_disk, told};
@@ -27,15 +27,26 @@ const MISMATCHES: u32 = 3;
 const RESTARTS: u32 = 3;
 /// How often a close goes after bytes that others keep changing.
 const CHASES: u32 = 16;
+/// How long bytes are left alone after that, where nobody waits for them.
+const COMES_TO_REST: Duration = Duration::from_secs(1);
+
+/// Who wants a file published.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Asked {
+    /// A caller waits for the proof of what it wrote, whoever else is writing.
+    ByClose,
+    /// It is owed.
+    ByNobody,
+}
 
 impl Filesystem {
     /// Publishes what is owed of a file and answers with the outcome. A failed file stays owed, is
     /// kept durably here, and is tried again.
-    pub(super) async fn publish(&self, ino: Ino) -> Result<(), Failure> {
+    pub(super) async fn publish(&self, ino: Ino, asked: Asked) -> Result<(), Failure> {
         let _turn = self.publishing.take(ino).await;
         let (mut mismatches, mut restarts, mut chases) = (0, 0, 0);
         let failure = loop {
-            let Some(job) = self.begin(ino) else { return Ok(()) };
+            let Some(job) = self.begin(ino, asked) else { return Ok(()) };
             let outcome = match self.has_seen_folder(ino).await {
                 Ok(()) => self.attempt(&job).await,
                 Err(trouble) => Err(trouble),
@@ -58,6 +69,11 @@ impl Filesystem {
                     }
                 }
                 Err(Trouble::Overtaken) if chases < CHASES => chases += 1,
+                Err(Trouble::Overtaken) if asked == Asked::ByNobody => {
+                    // Nobody waits, and nothing failed: it is sent when it has come to rest.
+                    self.schedule(Errand::Publish(ino), COMES_TO_REST);
+                    return Ok(());
+                }
                 Err(Trouble::Overtaken) => {
                     break (Failure::new(libc::EBUSY, "it changes faster than it can be sent"), false);
                 }
@@ -101,13 +117,17 @@ impl Filesystem {
     }
 
     /// The newest bytes, sealed; `None` when nothing is owed or nothing may be published.
-    fn begin(&self, ino: Ino) -> Option<Job> {
+    fn begin(&self, ino: Ino, asked: Asked) -> Option<Job> {
         let mut core = self.core();
         if !core.may_publish(ino) {
             return None;
         }
         let path = core.tree.path(ino)?;
         let file = core.tree.file_mut(ino).ok()?;
+        if asked == Asked::ByNobody && file.is_being_written() {
+            // Half a file would be published over a whole one: its last close publishes, or plans.
+            return None;
+        }
         file.content.seal();
         let revision = file.content.owed()?;
         file.owed_since.get_or_insert_with(Instant::now);

@@ -6,6 +6,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::core::{Core, Errand};
+use super::make::entries_changed;
 use super::{Close, Filesystem, told_aloud};
 use crate::local::failpoint;
 use crate::local::journal::Fact;
@@ -56,6 +57,7 @@ impl Filesystem {
             self.journal.note_all(facts);
             core.tree.path(ino).into_iter().for_each(|path| self.receipts.forget(path));
             core.tree.remove(ino, std::time::Instant::now());
+            entries_changed(&mut core, parent);
             self.orphan(core, ino);
         }
         failpoint::reach("remove.here");
@@ -158,6 +160,7 @@ impl Filesystem {
             }
             self.journal.note_all(facts);
             core.tree.remove(ino, std::time::Instant::now());
+            entries_changed(&mut core, parent);
             self.orphan(core, ino);
         }
         failpoint::reach("remove.here");

@@ -7,7 +7,8 @@ use std::time::Instant;
 use tokio::sync::{RwLockReadGuard, RwLockWriteGuard};
 
 use super::core::{Core, Errand};
-use super::make::SETTLE_FOLDER;
+use super::make::{SETTLE_FOLDER, entries_changed};
+use super::publish::Asked;
 use super::turns::Turn;
 use super::{Close, Filesystem, told, told_aloud};
 use crate::local::failpoint;
@@ -185,8 +186,10 @@ impl Filesystem {
         if let Some(target) = core.tree.child(folder, name).filter(|target| *target != plan.source) {
             facts.extend(self.end_of(&core, target));
         }
-        let before = core.tree.path(plan.source);
+        let (before, left) = (core.tree.path(plan.source), core.tree.node(plan.source)?.parent);
         let replaced = core.tree.relink(plan.source, folder, name, &plan.remote, Instant::now())?;
+        entries_changed(&mut core, folder);
+        left.into_iter().filter(|left| *left != folder).for_each(|left| entries_changed(&mut core, left));
         if let (There::Move { .. }, Some((from, to))) = (&plan.there, before.zip(core.tree.path(plan.source)))
         {
             self.receipts.moved(from, to);
@@ -258,7 +261,7 @@ impl Filesystem {
                 Err(_) => continue,
             };
             if !is_folder {
-                self.publish(ino).await?;
+                self.publish(ino, Asked::ByNobody).await?;
                 continue;
             }
             if published || !self.core().tree.is_rooted(ino) {

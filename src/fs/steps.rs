@@ -85,7 +85,12 @@ impl Filesystem {
     pub(super) async fn take_step(&self, number: u64) -> Result<(), Failure> {
         let Some((step, doubtful)) = self.core().backlog.begin(number) else { return Ok(()) };
         failpoint::reach("step.begun");
-        match self.make_true(&step, doubtful).await {
+        // What it is planned with becomes true with it: Files.com must not hear of it before the disk has it.
+        let done = match self.journal.flush().await {
+            Ok(()) => self.make_true(&step, doubtful).await,
+            Err(failure) => Err(failure.into()),
+        };
+        match done {
             Ok(copied) => {
                 failpoint::reach("step.there");
                 // Durable before anything that waits for it: after a crash, only a step that nothing was

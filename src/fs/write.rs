@@ -170,6 +170,7 @@ impl Filesystem {
             Some(promise) => promise,
             None => self.store.ask(Some(id), bytes, cached).map_err(|_| Changed::Full(bytes))?,
         };
+        file.closed = false;
         Ok((id, file.content.begin_write(), promise))
     }
 

@@ -1,6 +1,6 @@
 //! Between the kernel's words and ours.
 
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use fuser::{Errno, FileAttr, FileType, INodeNo, TimeOrNow};
 
@@ -44,7 +44,7 @@ pub(super) fn attr(attr: &Attr) -> FileAttr {
         crtime: mtime,
         kind: kind(attr.shape),
         perm: attributes.mode,
-        nlink: if attr.shape == Shape::Folder { 2 } else { 1 },
+        nlink: attr.links,
         uid: attributes.uid,
         gid: attributes.gid,
         rdev: 0,
@@ -55,19 +55,15 @@ pub(super) fn attr(attr: &Attr) -> FileAttr {
 
 pub(super) fn moment(time: TimeOrNow) -> Moment {
     match time {
-        TimeOrNow::SpecificTime(time) => given(time),
+        // fuser 0.18 takes the fraction of a second from a time before 1970, where it belongs on top.
+        TimeOrNow::SpecificTime(time) => match SystemTime::UNIX_EPOCH.duration_since(time) {
+            Ok(before) if before.subsec_nanos() > 0 => {
+                let fraction = Duration::from_nanos(before.subsec_nanos().into());
+                Moment::from(time + fraction * 2)
+            }
+            _ => Moment::from(time),
+        },
         TimeOrNow::Now => Moment::from(SystemTime::now()),
-    }
-}
-
-/// The kernel's nanoseconds count forward, also before 1970; fuser 0.18 reads them backward there.
-fn given(time: SystemTime) -> Moment {
-    match time.duration_since(SystemTime::UNIX_EPOCH) {
-        Ok(_) => Moment::from(time),
-        Err(before) => {
-            let read = before.duration();
-            Moment { seconds: 0i64.saturating_sub_unsigned(read.as_secs()), nanos: read.subsec_nanos() }
-        }
     }
 }
 
@@ -83,7 +79,7 @@ mod tests {
         let time = SystemTime::UNIX_EPOCH - Duration::new(12, 500_000_000);
         let expected = Moment { seconds: -12, nanos: 500_000_000 };
         assert_eq!(moment(TimeOrNow::SpecificTime(time)), expected);
-        assert_eq!(given(SystemTime::UNIX_EPOCH - Duration::from_secs(1)), Moment::from_seconds(-1));
-        assert_eq!(given(SystemTime::UNIX_EPOCH + Duration::from_secs(1)), Moment::from_seconds(1));
+        let whole = SystemTime::UNIX_EPOCH - Duration::from_secs(1);
+        assert_eq!(moment(TimeOrNow::SpecificTime(whole)), Moment::from_seconds(-1));
     }
 }

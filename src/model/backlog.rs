@@ -11,9 +11,9 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
+use super::comparison::Keys;
 use super::entry::Entry;
 use super::failure::Failure;
-use super::name::Keys;
 use super::path::RemotePath;
 use super::proof::Fingerprint;
 

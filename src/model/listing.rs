@@ -46,10 +46,9 @@ impl Tree {
                 Some(ino) if self.is_newer_here(ino, asked) => {}
                 Some(ino) => self.update(folder, ino, entry, &mut changes)?,
                 None if removed.contains(&name) => {}
-                None => {
-                    self.add(folder, name.clone(), entry)?;
-                    changes.names.push((folder, name));
-                }
+                // The kernel keeps no name that is not there, and is not told of one that is new: it may have
+                // looked by now, and whoever works in a folder would lose it.
+                None => self.add(folder, name, entry)?,
             }
         }
         let gone: Vec<Ino> = self
@@ -65,7 +64,8 @@ impl Tree {
         let known = self.folder_mut(folder)?;
         known.listed = Some(asked);
         known.unseen = false;
-        changes.renamed = self.part_twins(folder)?;
+        let parted = self.part_twins(folder)?;
+        changes.renamed.extend(parted);
         Ok(changes)
     }
 
@@ -113,15 +113,20 @@ impl Tree {
                 clash.is_some_and(|other| self.node(other).is_ok_and(|other| other.is_published()));
             let twin = name::to_remote_twin(&name).ok().filter(|twin| is_there && *twin != remote);
             if let Some(twin) = twin {
-                self.node_mut(ino)?.remote.clone_from(&twin);
-                if let Some(siblings) = &mut self.folder_mut(folder)?.siblings {
-                    siblings.remove(&remote, ino);
-                    siblings.insert(&twin, ino);
-                }
-                renamed.push((ino, remote));
+                renamed.push((ino, self.restate(folder, ino, &twin)?));
             }
         }
         Ok(renamed)
+    }
+
+    /// Gives an entry another text on Files.com, and returns the one that it had.
+    fn restate(&mut self, folder: Ino, ino: Ino, text: &str) -> Result<String, Failure> {
+        let before = std::mem::replace(&mut self.node_mut(ino)?.remote, text.to_owned());
+        if let Some(siblings) = &mut self.folder_mut(folder)?.siblings {
+            siblings.remove(&before, ino);
+            siblings.insert(text, ino);
+        }
+        Ok(before)
     }
 
     fn is_newer_here(&self, ino: Ino, asked: Instant) -> bool {
@@ -163,6 +168,16 @@ impl Tree {
 
     fn update(&mut self, folder: Ino, ino: Ino, entry: Entry, changes: &mut Changes) -> Result<(), Failure> {
         let version = entry.fingerprint();
+        let is_owed = match (&self.node(ino)?.body, entry.kind) {
+            (Body::File(file), Kind::File) => file.content.is_owed(),
+            (Body::Folder(known), Kind::Folder) => !known.published,
+            _ => false,
+        };
+        if is_owed && self.node(ino)?.remote != entry.name {
+            // Two texts for one name would hide one of the two: what is owed goes where that name is.
+            let before = self.restate(folder, ino, &entry.name)?;
+            changes.renamed.push((ino, before));
+        }
         let node = self.node_mut(ino)?;
         let before = node.attributes;
         // Stored under another text now: somebody took the old one away and made a new one.
@@ -289,7 +304,8 @@ mod tests {
     #[test]
     fn a_listing_adds_updates_and_removes() {
         let mut stage = Stage::new();
-        stage.list(0, &[entry("f", Kind::File, 1), entry("d", Kind::Folder, 1)]);
+        let changes = stage.list(0, &[entry("f", Kind::File, 1), entry("d", Kind::Folder, 1)]);
+        assert_eq!(changes.names, [], "nobody has to forget what is new");
         let file = stage.find("f").unwrap();
         let changes = stage.list(1, &[entry("f", Kind::File, 2)]);
         assert_eq!((stage.find("f"), stage.tree.file(file).unwrap().size), (Some(file), 2));
@@ -312,6 +328,20 @@ mod tests {
         );
         assert!(stage.find("README").is_some_and(|theirs| theirs != ours));
         assert_eq!(stage.list(2, &[entry("README", Kind::File, 1)]).renamed, []);
+    }
+
+    #[test]
+    fn what_is_owed_goes_where_its_name_is_stored_by_another_mount() {
+        let mut stage = Stage::new();
+        stage.list(0, &[]);
+        let attributes = stage.tree.defaults.new_entry(Shape::File, Moment::default());
+        let body = Body::File(File::created(ContentId(7), false));
+        let ours = stage.tree.insert(Ino::ROOT, "readme".into(), "readme".into(), attributes, body).unwrap();
+        let twin = name::to_remote_twin(OsStr::new("readme")).unwrap();
+        let changes = stage.list(1, &[entry(&twin, Kind::File, 1)]);
+        assert_eq!(changes.renamed, [(ours, "readme".to_owned())]);
+        assert_eq!(stage.tree.node(ours).unwrap().remote, twin);
+        assert!(stage.tree.file(ours).unwrap().published.is_some(), "it replaces the other's");
     }
 
     #[test]

@@ -5,6 +5,7 @@
 
 pub mod attributes;
 pub mod backlog;
+pub mod comparison;
 pub mod containment;
 pub mod content;
 pub mod copied;
@@ -13,11 +14,14 @@ pub mod entry;
 pub mod escape;
 pub mod failure;
 pub mod ino;
+mod ligatures;
 pub mod listing;
 pub mod manifest;
 pub mod meter;
 pub mod moment;
 pub mod name;
+#[cfg(test)]
+mod naming_tests;
 pub mod node;
 pub mod parts;
 pub mod path;
@@ -33,5 +37,7 @@ pub mod room;
 pub mod siblings;
 pub mod temporary;
 pub mod tree;
+#[cfg(test)]
+mod unicode_tests;
 pub mod walk;
 pub mod xattrs;

@@ -8,18 +8,10 @@
 //! * A name that the service takes for a different sibling's gets a suffix: `‛~` and ten digits of the
 //!   name's own MD5. No other name can end like that, since `‛` itself is escaped.
 //!
-//! Two comparison rules are published and the live one is not known, so two names collide when
-//! either says so. Rule A: NFKC, accents off Latin letters, lower case, no white space at the end.
-//! Rule B: the collation `utf8mb4_0900_ai_ci`, that is the Unicode collation at primary strength.
+//! Which names the service takes for the same is said in [`super::comparison`].
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
-use std::sync::LazyLock;
-
-use icu_collator::options::{AlternateHandling, CollatorOptions, Strength};
-use icu_collator::{Collator, CollatorBorrowed};
-use unicode_normalization::UnicodeNormalization;
-use unicode_normalization::char::decompose_canonical;
 
 use super::digest::Md5;
 use super::escape::{QUOTE, decode, encode};
@@ -107,102 +99,14 @@ fn is_harmless(name: &[u8]) -> bool {
         && !name.contains(&0)
 }
 
-/// What Files.com compares in place of a name. Names with either key in common are one name there.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct Keys {
-    /// Key under rule A.
-    pub latin: String,
-    /// Key under rule B: a sort key of the Unicode collation.
-    pub collated: Vec<u8>,
-}
-
-impl Keys {
-    /// The keys of one name (not of a path).
-    pub fn of(name: &str) -> Self {
-        let mut collated = Vec::new();
-        let Ok(()) = COLLATOR.write_sort_key_to(name, &mut collated);
-        Self { latin: latin_key(name), collated }
-    }
-}
-
-static COLLATOR: LazyLock<CollatorBorrowed<'static>> = LazyLock::new(|| {
-    let mut options = CollatorOptions::default();
-    options.strength = Some(Strength::Primary);
-    options.alternate_handling = Some(AlternateHandling::NonIgnorable);
-    Collator::try_new(Default::default(), options).expect("the root collation is compiled in")
-});
-
-/// Rule A: NFKC, then plain letters for Latin ones, then lower case, then no white space at the end.
-fn latin_key(name: &str) -> String {
-    let mut key = String::with_capacity(name.len());
-    for c in name.nfkc() {
-        match plain_letters(c) {
-            Some(letters) => key.push_str(letters),
-            None => key.extend(without_accent(c).to_lowercase()),
-        }
-    }
-    key.truncate(key.trim_end().len());
-    key
-}
-
-/// The letters of rule A's table that no decomposition gives, already in lower case.
-fn plain_letters(c: char) -> Option<&'static str> {
-    Some(match c {
-        'Æ' | 'æ' => "ae",
-        'Œ' | 'œ' => "oe",
-        'ß' => "ss",
-        'Ð' | 'ð' | 'Đ' | 'đ' => "d",
-        'Ø' | 'ø' => "o",
-        'Ħ' | 'ħ' => "h",
-        'Ł' | 'ł' => "l",
-        _ => return None,
-    })
-}
-
-/// The base letter of a Latin letter between U+00C0 and U+017E that has a canonical decomposition.
-fn without_accent(c: char) -> char {
-    if !('\u{c0}'..='\u{17e}').contains(&c) {
-        return c;
-    }
-    let mut base = None;
-    decompose_canonical(c, |part| {
-        base.get_or_insert(part);
-    });
-    base.unwrap_or(c)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::comparison::Keys;
 
     fn same(a: &str, b: &str) -> bool {
         let (a, b) = (Keys::of(a), Keys::of(b));
         a.latin == b.latin || a.collated == b.collated
-    }
-
-    #[test]
-    fn names_that_the_service_takes_for_one_collide() {
-        for (a, b) in [
-            ("README", "readme"),
-            ("résumé", "resume"),
-            ("Straße", "strasse"),
-            ("FÎŁĘÑÂMÉ.TXT", "filename.txt"),
-            ("a.txt", "a.txt\u{200b}"),
-            ("q\u{301}", "q"),
-            ("か", "ガ"),
-            ("report ", "report"),
-            ("Œuvre", "oeuvre"),
-        ] {
-            assert!(same(a, b), "{a:?} and {b:?}");
-        }
-    }
-
-    #[test]
-    fn names_that_differ_for_the_service_do_not_collide() {
-        for (a, b) in [("a", "b"), ("a.txt", "a-txt"), ("ı", "i"), ("x1", "x2"), ("a b", "ab"), ("þ", "th")]
-        {
-            assert!(!same(a, b), "{a:?} and {b:?}");
-        }
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::ffi::OsString;
 use std::time::Instant;
 
 use super::attributes::{Attributes, Shape};
-use super::content::{Content, State};
+use super::content::Content;
 use super::digest::Md5;
 use super::entry::Permissions;
 use super::failure::Failure;
@@ -57,6 +57,9 @@ pub struct File {
     pub proven: Option<Md5>,
     /// Open descriptors.
     pub handles: u32,
+    /// Whoever wrote the newest bytes has closed the file. An fsync, or the close of a child that inherited
+    /// the descriptor, makes bytes durable that are not the whole yet.
+    pub closed: bool,
     /// It goes by a temporary name: closing it publishes nothing, the rename does.
     pub temporary: bool,
     /// Since when it is whole here and owed.
@@ -94,6 +97,7 @@ impl File {
             perhaps: None,
             proven: None,
             handles: 0,
+            closed: false,
             temporary: false,
             owed_since: None,
             failure: None,
@@ -103,9 +107,9 @@ impl File {
         }
     }
 
-    /// Are there bytes that nobody sealed yet, and somebody who will?
+    /// Is more to come? Nobody who wrote the newest bytes has closed the file, and somebody has it open.
     pub fn is_being_written(&self) -> bool {
-        self.handles > 0 && matches!(self.content.state(), State::Dirty(_))
+        self.handles > 0 && self.content.is_owed() && !self.closed
     }
 
     fn unpublished(mut self) -> Self {

@@ -2,8 +2,8 @@
 
 use std::collections::HashMap;
 
+use super::comparison::Keys;
 use super::ino::Ino;
-use super::name::Keys;
 
 /// The comparison keys of a folder's entries. Built when the first name is about to be added: most
 /// folders of a mount are only ever read.

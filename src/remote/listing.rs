@@ -13,8 +13,8 @@ use super::error::Error;
 use super::error_kind::ErrorKind;
 use super::transport::Answer;
 use super::wire::{self, Fields, Misread};
+use crate::model::comparison::Keys;
 use crate::model::entry::Entry;
-use crate::model::name::Keys;
 use crate::model::path::RemotePath;
 
 /// Entries per page: the most that the service recommends. Every page is a billed request.

@@ -1,14 +1,15 @@
 //! `close=journaled`: close answers when the file is durable here, `sync` when Files.com has it.
 
 use std::fs;
+use std::io::{Seek, SeekFrom, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::process::{Command, Output};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use filescomfs::emulator::{Effect, Fault};
 
 use crate::close::close;
-use crate::stage::{Mount, Stage, plant_tree, run, same_trees, sh, told, wait_until};
+use crate::stage::{Mount, PATIENCE, Stage, plant_tree, run, same_trees, sh, told, wait_until};
 
 fn sync(stage: &Stage, mount: &Mount, timeout: &str) -> Output {
     stage.filescomfs(["sync", "--timeout", timeout]).arg(&mount.point).output().unwrap()
@@ -130,4 +131,44 @@ fn a_failure_in_the_background_is_told_at_the_next_close() {
     assert_eq!(stage.stored("f").unwrap(), b"precious");
     again().unwrap();
     mount.umount();
+}
+
+#[test]
+fn half_a_file_is_not_published_by_an_upload_that_was_overtaken() {
+    let mut stage = Stage::new();
+    let mount = stage.mount(&["--close", "journaled"]);
+    stage.site.inject(Fault::on("part", Effect::Delay { ms: 700 }));
+    fs::write(mount.path("f"), "first version").unwrap();
+    wait_until("it is on its way", || stage.requests("begin_upload") == 1);
+    let file = fs::OpenOptions::new().write(true).truncate(true).open(mount.path("f")).unwrap();
+    std::io::Write::write_all(&mut &file, b"half of").unwrap();
+    wait_until("the upload was overtaken", || mount.status()["uploading"].as_array().unwrap().is_empty());
+    std::io::Write::write_all(&mut &file, b" the second").unwrap();
+    close(file).unwrap();
+    assert!(sync(&stage, &mount, "1m").status.success());
+    assert_eq!(stage.stored("f").unwrap(), b"half of the second");
+    assert_eq!(stage.requests("complete"), 1, "half a file was published");
+    mount.umount();
+}
+
+#[test]
+fn a_file_that_is_always_written_is_no_failure() {
+    let mut stage = Stage::with(|site| site.storage_latency_ms = 20);
+    let mount = stage.mount(&["--close", "journaled"]);
+    let mut steady = fs::File::create(mount.path("log")).unwrap();
+    let start = Instant::now();
+    let mut lines = 0;
+    // More uploads than are ever chased in one go, each of them overtaken.
+    while stage.requests("begin_upload") < 40 && start.elapsed() < PATIENCE {
+        steady.write_all(b"one line\n").unwrap();
+        steady.sync_all().expect("fsync tells no failure where there is none");
+        let mut other = fs::File::options().append(true).open(mount.path("log")).unwrap();
+        other.write_all(b"another\n").unwrap();
+        close(other).expect("close tells no failure where there is none");
+        steady.seek(SeekFrom::End(0)).unwrap();
+        lines += 1;
+    }
+    drop(steady);
+    mount.umount();
+    assert_eq!(stage.stored("log").unwrap(), b"one line\nanother\n".repeat(lines));
 }

@@ -133,7 +133,8 @@ impl Ordinary {
         let program = folder.join("filescomfs");
         fs::copy(env!("CARGO_BIN_EXE_filescomfs"), &program).unwrap();
         let home = (mounts && is_root()).then(|| {
-            let line = "mkdir dev && mount -t tmpfs none dev && mknod dev/fuse c 10 229 && chmod 666 dev/fuse \
+            // Mounts of other tests are copied into the namespace, and would not end as long as it lives.
+            let line = "umount -l -a -t fuse.filescomfs || true; mkdir dev && mount -t tmpfs none dev && mknod dev/fuse c 10 229 && chmod 666 dev/fuse \
                         && mount --bind dev/fuse /dev/fuse && echo && exec sleep 600";
             let mut command = Command::new("unshare");
             command.args(["--mount", "--propagation", "private", "sh", "-ec", line]).current_dir(&folder);

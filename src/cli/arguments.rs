@@ -12,7 +12,7 @@ pub use self::commands::{
     TestArguments, UmountArguments,
 };
 use super::{help, quantities};
-use crate::model::policy::{Close, Metadata, Names, Verify};
+use crate::model::policy::{Close, HardLinks, Metadata, Names, Symlinks, Verify};
 
 /// Mount a Files.com folder as a backup target: when close(2) returns 0, Files.com holds exactly
 /// these bytes.
@@ -148,6 +148,13 @@ pub struct MountArguments {
     /// another text, or refuse them
     #[arg(long, value_name = "HOW", default_value = "encode", help_heading = "Files")]
     pub names: NamesChoice,
+    /// What link(2) does, since a file has one name on Files.com: refuse (EPERM), or make a copy there
+    #[arg(long, value_name = "HOW", default_value = "refuse", help_heading = "Files")]
+    pub hard_links: HardLinksChoice,
+    /// Symbolic links that lead out of the mount: keep them, or refuse to make and follow them (EPERM), where
+    /// others write to the folder
+    #[arg(long, value_name = "HOW", default_value = "keep", help_heading = "Files")]
+    pub symlinks: SymlinksChoice,
     /// How long a listing is believed
     #[arg(long, value_name = "TIME", default_value = "60s", value_parser = quantities::duration, help_heading = "Files")]
     pub dir_ttl: Duration,
@@ -237,6 +244,42 @@ impl From<NamesChoice> for Names {
         match choice {
             NamesChoice::Encode => Self::Encode,
             NamesChoice::Refuse => Self::Refuse,
+        }
+    }
+}
+
+/// `--hard-links`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum HardLinksChoice {
+    /// EPERM
+    Refuse,
+    /// A copy of its own, made on Files.com
+    Copy,
+}
+
+impl From<HardLinksChoice> for HardLinks {
+    fn from(choice: HardLinksChoice) -> Self {
+        match choice {
+            HardLinksChoice::Refuse => Self::Refuse,
+            HardLinksChoice::Copy => Self::Copy,
+        }
+    }
+}
+
+/// `--symlinks`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum SymlinksChoice {
+    /// Links like others
+    Keep,
+    /// EPERM for what leads out of the mount
+    Inside,
+}
+
+impl From<SymlinksChoice> for Symlinks {
+    fn from(choice: SymlinksChoice) -> Self {
+        match choice {
+            SymlinksChoice::Keep => Self::Keep,
+            SymlinksChoice::Inside => Self::Inside,
         }
     }
 }

@@ -8,10 +8,29 @@ use clap::CommandFactory;
 
 use super::arguments::CommandLine;
 
-/// Options of mount(8) and of init systems that mean nothing to a mount itself.
+/// Options of mount(8) and of init systems that mean nothing to a mount itself; and `default_permissions`,
+/// which is always on: the kernel compares modes and owners.
 const IGNORED: &[&str] = &[
-    "defaults", "auto", "noauto", "user", "nouser", "users", "nousers", "owner", "noowner", "group",
-    "nogroup", "_netdev", "nofail", "async", "fsname", "subtype", "comment", "helper", "uhelper",
+    "defaults",
+    "auto",
+    "noauto",
+    "user",
+    "nouser",
+    "users",
+    "nousers",
+    "owner",
+    "noowner",
+    "group",
+    "nogroup",
+    "_netdev",
+    "nofail",
+    "async",
+    "fsname",
+    "subtype",
+    "comment",
+    "helper",
+    "uhelper",
+    "default_permissions",
 ];
 
 /// Options that are handed to the kernel as they are.
@@ -259,7 +278,9 @@ mod tests {
 
     #[test]
     fn generic_options_are_taken_or_ignored() {
-        let taken = option_arguments("defaults,user,nofail,comment=x,fsname=y,nosuid,noatime,rw").unwrap();
+        let taken =
+            option_arguments("defaults,user,nofail,default_permissions,comment=x,fsname=y,nosuid,noatime,rw")
+                .unwrap();
         assert_eq!(taken, ["--kernel-option=nosuid", "--kernel-option=noatime", "--read-write"]);
         let quoted = option_arguments(r#"log="/a,b",cache-dir=/c\,d"#).unwrap();
         assert_eq!(quoted, ["--log=/a,b", "--cache-dir=/c,d"]);

@@ -140,6 +140,8 @@ pub fn mount_options(
         verify: arguments.verify.into(),
         metadata: arguments.metadata.into(),
         names: arguments.names.into(),
+        hard_links: arguments.hard_links.into(),
+        symlinks: arguments.symlinks.into(),
         dir_ttl: arguments.dir_ttl,
         temporary_names: arguments.temporary_names.iter().filter(|name| !name.is_empty()).cloned().collect(),
         temporary_hold: arguments.temporary_hold,

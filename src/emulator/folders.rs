@@ -55,7 +55,10 @@ pub(super) fn patch(world: &mut World, call: &Call<'_>) -> Result<Reply, ApiErro
             node.provided_mtime = provided_mtime;
         }
         if let Some(metadata) = metadata {
-            node.metadata = metadata;
+            if !call.settings.metadata_merges {
+                node.metadata.clear();
+            }
+            node.metadata.extend(metadata);
         }
         if call.params.is_named("priority_color") {
             node.priority_color = color;

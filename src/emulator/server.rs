@@ -145,6 +145,18 @@ impl Emulator {
         let _ = self.shared.delete(path);
     }
 
+    /// Another client's metadata of a file or folder, in place of what is there. Nothing happens where
+    /// nothing is.
+    pub fn set_metadata(&self, path: &str, metadata: BTreeMap<String, String>) {
+        let mut world = self.shared.settled();
+        if let Some(id) = world.tree.find(path)
+            && let Some(node) = world.tree.edit(id)
+        {
+            node.metadata = metadata;
+        }
+        world.commit();
+    }
+
     /// What callers may do under `path`: letters as in [`Key::permissions`](super::Key::permissions).
     pub fn set_permissions(&self, path: &str, letters: &str) {
         let (path, letters) = (path.trim_matches('/').to_owned(), letters.to_owned());

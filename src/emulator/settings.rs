@@ -127,6 +127,8 @@ pub struct Settings {
     pub use_provided_modified_at: bool,
     /// Is the metadata given with a completion kept?
     pub metadata_at_completion: bool,
+    /// Does a change of metadata leave keys as they are that it does not name?
+    pub metadata_merges: bool,
 
     /// How names are compared.
     pub names: NameRule,
@@ -223,6 +225,7 @@ impl Default for Settings {
             opaque_etags: false,
             use_provided_modified_at: true,
             metadata_at_completion: true,
+            metadata_merges: false,
             names: NameRule::Collation,
             longest_name: 512,
             overwrite_respells: false,

@@ -7,7 +7,9 @@ use super::core::{Core, Errand};
 use super::{Close, Filesystem, Metadata, is_final, now, told};
 use crate::local::failpoint;
 use crate::local::journal::Fact;
-use crate::model::attributes::{Attributes, LINK_KEY, LONGEST_VALUE, METADATA_KEY, Shape, on_the_wire};
+use crate::model::attributes::{
+    Attributes, LINK_KEY, LONGEST_VALUE, MOST_KEYS, Shape, is_ours, on_the_wire, take_apart,
+};
 use crate::model::failure::Failure;
 use crate::model::ino::Ino;
 use crate::model::moment::Moment;
@@ -48,7 +50,11 @@ pub struct Change {
 }
 
 impl Change {
-    fn apply(self, mut to: Attributes, now: Moment) -> Attributes {
+    /// A new owner or group takes set-user-id and set-group-id off a file, as the kernel leaves to us.
+    fn apply(self, mut to: Attributes, shape: Shape, now: Moment) -> Attributes {
+        if shape == Shape::File && (self.uid.is_some() || self.gid.is_some()) {
+            to.drop_privilege();
+        }
         to.mode = self.mode.unwrap_or(to.mode);
         to.uid = self.uid.unwrap_or(to.uid);
         to.gid = self.gid.unwrap_or(to.gid);
@@ -86,18 +92,27 @@ impl Filesystem {
     /// along.
     pub fn change(&self, ino: Ino, change: Change) -> Result<(Attr, bool), Failure> {
         let mut core = self.core();
-        let attributes = change.apply(core.tree.node(ino)?.attributes, now());
-        if core.set_attributes(ino, attributes)? {
+        let node = core.tree.node(ino)?;
+        let attributes = change.apply(node.attributes, node.shape(), now());
+        let alone = core.set_attributes(ino, attributes)?;
+        let waits = self.note_change(&mut core, ino, alone)?;
+        Ok((self.attr_of(&core, ino)?, waits))
+    }
+
+    /// Plans what a change of attributes asks for, `alone` when they do not travel with something else. True
+    /// when the caller has to wait for [`Self::facts_are_durable`].
+    pub(super) fn note_change(&self, core: &mut Core, ino: Ino, alone: bool) -> Result<bool, Failure> {
+        if alone {
             core.queue.schedule(Errand::Attributes(ino), Instant::now() + MERGE_ATTRIBUTES);
             self.errands.notify_one();
         }
-        let facts: Vec<Fact> = self.facts_of(&core, ino).collect();
+        let facts: Vec<Fact> = self.facts_of(core, ino).collect();
         let file = core.tree.node(ino)?.file();
         let comes_later =
             file.is_some_and(|file| file.temporary || file.content.is_owed() && core.has_writer(ino));
         let waits = self.rules.close == Close::Journaled && !facts.is_empty() && !comes_later;
         self.journal.note_all(facts);
-        Ok((self.attr_of(&core, ino)?, waits))
+        Ok(waits)
     }
 
     /// Waits until everything that was noted is on the local disk.
@@ -109,14 +124,27 @@ impl Filesystem {
     /// others as it was.
     pub(super) fn metadata(&self, core: &Core, node: &Node) -> BTreeMap<String, String> {
         let mut metadata = node.foreign.clone();
-        if self.rules.metadata == Metadata::Full && core.habits.takes_metadata {
-            let ours =
-                core.tree.defaults.to_metadata(&node.attributes, node.shape(), core.habits.keeps_mtime);
-            metadata.extend(ours);
-            if let Some(Link::To(target)) = &node.link
-                && let Some(target) = target.to_str().filter(|to| to.chars().count() <= LONGEST_VALUE)
-            {
-                metadata.insert(LINK_KEY.to_owned(), target.to_owned());
+        if self.rules.metadata != Metadata::Full || !core.habits.takes_metadata {
+            return metadata;
+        }
+        let mut ours =
+            core.tree.defaults.to_metadata(&node.attributes, node.shape(), core.habits.keeps_mtime);
+        if let Some(Link::To(target)) = &node.link
+            && let Some(target) = target.to_str().filter(|to| to.chars().count() <= LONGEST_VALUE)
+        {
+            ours.insert(LINK_KEY.to_owned(), target.to_owned());
+        }
+        let xattrs = node.xattrs.to_metadata();
+        // Others may have added keys since ours were set: theirs stay, and the bytes count.
+        for ours in [ours, xattrs] {
+            if metadata.len() + ours.len() <= MOST_KEYS {
+                metadata.extend(ours);
+            } else {
+                tracing::error!(
+                    "the metadata of {} on Files.com is full with keys of others, so {} are not stored; remove some",
+                    node.name.display(),
+                    ours.into_keys().collect::<Vec<_>>().join(", ")
+                );
             }
         }
         metadata
@@ -126,7 +154,7 @@ impl Filesystem {
     pub(super) async fn push_attributes(&self, ino: Ino) -> Result<(), Failure> {
         let _naming = self.naming.take(ino).await;
         let _shape = self.shape.read().await;
-        let (path, sent, metadata) = {
+        let (path, sent, sent_xattrs, metadata) = {
             let mut core = self.core();
             if let Some(path) = core.tree.path(ino)
                 && !self.is_clear(&mut core, &path, Errand::Attributes(ino))
@@ -144,10 +172,15 @@ impl Filesystem {
                 self.attributes_arrived(&mut core, ino);
                 return Ok(());
             }
-            (path, node.attributes, self.metadata(&core, node))
+            (path, node.attributes, node.xattrs.clone(), self.metadata(&core, node))
         };
         let ours = (self.rules.metadata == Metadata::Full).then_some(&metadata);
         let mut outcome = self.remote.set_attributes(&path, Some(on_the_wire(sent.mtime)), ours).await;
+        if let (Ok(entry), true) = (&outcome, ours.is_some())
+            && let Some(blank) = with_blanks(&metadata, &entry.metadata)
+        {
+            outcome = self.remote.set_attributes(&path, None, Some(&blank)).await;
+        }
         if let Err(error) = &outcome
             && error.kind() == ErrorKind::Unsupported
             && ours.is_some()
@@ -161,10 +194,8 @@ impl Filesystem {
                 let mut core = self.core();
                 if let Ok(node) = core.tree.node_mut(ino) {
                     node.touched = Some(Instant::now());
-                    node.foreign = entry.metadata;
-                    node.foreign.remove(METADATA_KEY);
-                    node.foreign.remove(LINK_KEY);
-                    if node.attributes == sent {
+                    node.foreign = take_apart(entry.metadata).1;
+                    if node.attributes == sent && node.xattrs == sent_xattrs {
                         self.attributes_arrived(&mut core, ino);
                     }
                 }
@@ -197,4 +228,15 @@ impl Filesystem {
             tracing::warn!("modes, owners and fractions of seconds are not stored here: {why}");
         }
     }
+}
+
+/// The metadata to send where keys of ours are left that were not sent: a service that merges, rather than
+/// replaces, keeps them. An empty value says as much as none.
+fn with_blanks(
+    sent: &BTreeMap<String, String>,
+    stored: &BTreeMap<String, String>,
+) -> Option<BTreeMap<String, String>> {
+    let left = stored.iter().filter(|(key, value)| is_ours(key, value) && !sent.contains_key(*key));
+    let blanks: Vec<_> = left.map(|(key, _)| (key.clone(), String::new())).collect();
+    (!blanks.is_empty()).then(|| sent.clone().into_iter().chain(blanks).collect())
 }

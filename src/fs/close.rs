@@ -154,7 +154,10 @@ impl Filesystem {
                     Some((owed, revision)) if revision == synced && owed.id == id => {
                         let older = core.tree.file_mut(ino)?.noted.replace(id).filter(|older| *older != id);
                         let settled = older.map(Fact::Settled);
-                        self.journal.note_all(settled.into_iter().chain([Fact::Owed(owed)]).collect());
+                        // What was said of its attributes before is not the newest any more.
+                        let entry = self.entry_fact(&core, ino).map(Fact::Entry);
+                        let facts = settled.into_iter().chain([Fact::Owed(owed)]).chain(entry);
+                        self.journal.note_all(facts.collect());
                         older
                     }
                     // Written and sealed again.

@@ -174,8 +174,13 @@ impl Core {
     /// The attributes of `ino` are others now. True when Files.com must be told on its own: what is
     /// owed anyway takes its attributes along.
     pub fn set_attributes(&mut self, ino: Ino, attributes: Attributes) -> Result<bool, Failure> {
+        self.tree.node_mut(ino)?.attributes = attributes;
+        self.owe_attributes(ino)
+    }
+
+    /// The same after extended attributes were changed.
+    pub fn owe_attributes(&mut self, ino: Ino) -> Result<bool, Failure> {
         let node = self.tree.node_mut(ino)?;
-        node.attributes = attributes;
         let (travels, is_there) = match &node.body {
             Body::File(file) => (file.published.is_none() || file.content.is_owed(), true),
             // Files.com makes folders without attributes.

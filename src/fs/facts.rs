@@ -12,7 +12,8 @@ impl Filesystem {
         let file = node.file()?;
         file.content.owed()?;
         let (id, path) = (file.local.id()?, core.tree.path(ino)?);
-        Some(Owed { id, path, size: file.size, attributes: node.attributes, is_link: node.link.is_some() })
+        let (attributes, xattrs) = (node.attributes, node.xattrs.clone());
+        Some(Owed { id, path, size: file.size, attributes, xattrs, is_link: node.link.is_some() })
     }
 
     /// What the journal knows of the bytes of a file already, as it should know it now. Bytes that are
@@ -21,7 +22,8 @@ impl Filesystem {
         let node = core.tree.node(ino).ok()?;
         let file = node.file()?;
         let (id, path) = (file.noted?, core.tree.path(ino)?);
-        Some(Owed { id, path, size: file.size, attributes: node.attributes, is_link: node.link.is_some() })
+        let (attributes, xattrs) = (node.attributes, node.xattrs.clone());
+        Some(Owed { id, path, size: file.size, attributes, xattrs, is_link: node.link.is_some() })
     }
 
     /// What the journal should know of a folder that is only here, or of attributes that are owed on
@@ -33,7 +35,8 @@ impl Filesystem {
             _ if node.attributes_owed && node.is_published() => EntryDebt::Attributes,
             _ => return None,
         };
-        Some(OwedEntry { path: core.tree.path(ino)?, what, attributes: node.attributes })
+        let (attributes, xattrs) = (node.attributes, node.xattrs.clone());
+        Some(OwedEntry { path: core.tree.path(ino)?, what, attributes, xattrs })
     }
 
     /// Everything that the journal should know of `ino`.

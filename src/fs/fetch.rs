@@ -80,7 +80,7 @@ impl Filesystem {
         // The file stays where it is until the answer is there.
         let _naming = self.naming.take(ino).await;
         let _shape = self.shape.read().await;
-        let (path, download) = loop {
+        let download = loop {
             let (path, origin, ended) = {
                 let core = self.core();
                 let path = core.tree.path(ino).ok_or(Failure::plain(libc::ENOENT))?;
@@ -95,17 +95,23 @@ impl Filesystem {
                 false if is_lost => self.names_settle(ended).await,
                 false => self.core().backlog.ended() != ended,
             };
-            if !moved {
-                break (path, answer.map_err(|error| told(&error))?);
+            if moved {
+                continue;
+            }
+            let download = answer.map_err(|error| told(&error))?;
+            let core = self.core();
+            let expected = core.tree.file(ino)?.published;
+            if expected.is_none_or(|version| version.is_same_version(&download.entry.fingerprint())) {
+                break download;
+            }
+            // Unless a copy was made in the meantime, which is a version of its own.
+            if origin == path || core.backlog.ended() == ended {
+                return Err(Failure::new(
+                    libc::ESTALE,
+                    format!("{path} was replaced by somebody else; open it again to read the new version"),
+                ));
             }
         };
-        let expected = self.core().tree.file(ino)?.published;
-        if expected.is_some_and(|version| !version.is_same_version(&download.entry.fingerprint())) {
-            return Err(Failure::new(
-                libc::ESTALE,
-                format!("{path} was replaced by somebody else; open it again to read the new version"),
-            ));
-        }
         let mut downloads = self.downloads.lock().unwrap_or_else(PoisonError::into_inner);
         downloads.retain(|_, download| !download.is_expired());
         downloads.insert(ino, download.clone());

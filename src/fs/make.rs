@@ -72,7 +72,8 @@ impl Filesystem {
         // rsync makes the temporary file of a program with mode 0700.
         let private = exclusive && maker.mode & 0o077 == 0;
         let file = File::created(id, self.rules.temporary.matches(name, private));
-        let ino = core.tree.insert(parent, name.to_owned(), remote, maker.attributes(), Body::File(file))?;
+        let attributes = maker.attributes().made_in(&core.tree.node(parent)?.attributes, Shape::File);
+        let ino = core.tree.insert(parent, name.to_owned(), remote, attributes, Body::File(file))?;
         touch(&mut core, parent, ino)?;
         let process = super::close::process_of(maker.pid).unwrap_or(0);
         let handle = core.open(Handle { ino, writable: true, process })?;
@@ -143,7 +144,7 @@ impl Filesystem {
         }
         let asked = Instant::now();
         let folder = Folder { published: !only_here, listed: Some(asked), ..Folder::default() };
-        let attributes = maker.attributes();
+        let attributes = maker.attributes().made_in(&core.tree.node(parent)?.attributes, Shape::Folder);
         let ino = core.tree.insert(parent, name.to_owned(), remote, attributes, Body::Folder(folder))?;
         touch(core, parent, ino)?;
         if only_here {

@@ -14,9 +14,11 @@ mod attributes;
 mod background;
 mod cached;
 mod close;
+mod copy;
 mod core;
 mod facts;
 mod fetch;
+mod hard_links;
 mod held;
 mod job;
 mod links;
@@ -40,7 +42,9 @@ mod status;
 mod steps;
 mod turns;
 mod upload;
+mod usage;
 mod write;
+mod xattrs;
 
 use std::collections::HashMap;
 use std::ffi::OsString;
@@ -61,6 +65,7 @@ pub use self::status::{OwedFile, Remainder};
 use self::core::{Core, Errand};
 use self::space::Space;
 use self::turns::Turns;
+use self::usage::Usage;
 use crate::local::journal::{Fact, Journal};
 use crate::local::receipts::Receipts;
 use crate::local::store::Store;
@@ -124,6 +129,8 @@ pub struct Filesystem {
     stale: mpsc::UnboundedSender<Stale>,
     /// Can Files.com be reached?
     reach: watch::Receiver<bool>,
+    /// What the site holds.
+    usage: Mutex<Usage>,
 }
 
 impl Filesystem {
@@ -164,6 +171,7 @@ impl Filesystem {
             stepping: Semaphore::new(STEPS),
             stale,
             reach,
+            usage: Mutex::default(),
         };
         (Arc::new(filesystem), forgets)
     }

@@ -15,8 +15,8 @@ use crate::model::path::RemotePath;
 use crate::model::proof::{Basis, Mismatch, Sent, Stored, Verified};
 
 /// How long a site's MD5 is awaited where it is known to come, and where it is not known.
-const PATIENCE: Duration = Duration::from_secs(10);
-const CURIOSITY: Duration = Duration::from_secs(2);
+pub(super) const PATIENCE: Duration = Duration::from_secs(10);
+pub(super) const CURIOSITY: Duration = Duration::from_secs(2);
 
 impl From<Mismatch> for Trouble {
     fn from(mismatch: Mismatch) -> Self {
@@ -80,7 +80,7 @@ impl Filesystem {
     }
 
     /// Asks until the site states a digest of this version, for at most `patience`.
-    async fn await_digest(
+    pub(super) async fn await_digest(
         &self,
         path: &RemotePath,
         completed: &Entry,

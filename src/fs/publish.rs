@@ -7,7 +7,7 @@ use super::core::{Core, Errand, Progress};
 use super::{Close, Filesystem, on_disk, told};
 use crate::local::failpoint;
 use crate::local::journal::Fact;
-use crate::model::attributes::{Attributes, METADATA_KEY, on_the_wire};
+use crate::model::attributes::{Attributes, is_ours, on_the_wire};
 use crate::model::entry::Entry;
 use crate::model::failure::Failure;
 use crate::model::ino::Ino;
@@ -334,7 +334,14 @@ impl Filesystem {
             Ok(node) => self.metadata(core, node),
             Err(_) => return,
         };
-        let metadata_arrived = wanted.get(METADATA_KEY) == entry.metadata.get(METADATA_KEY);
+        let ours = |metadata: &BTreeMap<String, String>| {
+            metadata
+                .clone()
+                .into_iter()
+                .filter(|(key, value)| is_ours(key, value))
+                .collect::<BTreeMap<_, _>>()
+        };
+        let metadata_arrived = ours(&wanted) == ours(&entry.metadata);
         if !metadata_arrived && entry.metadata.is_empty() && core.habits.takes_metadata_at_completion {
             core.habits.takes_metadata_at_completion = false;
             tracing::info!("this site does not take metadata with an upload; each file costs one more call");

@@ -145,6 +145,8 @@ impl Filesystem {
         let local = name::from_remote(&name).ok_or(Failure::plain(libc::EINVAL))?;
         let known = core.tree.child(at, &local);
         let published = known.and_then(|ino| core.tree.file(ino).ok()?.published);
+        let known_node = known.and_then(|ino| core.tree.node(ino).ok());
+        let kept = known_node.map(|node| (node.foreign.clone(), node.attributes_owed));
         if let Some(old) = known {
             core.tree.detach(old);
             core.tree.reap(old);
@@ -161,6 +163,9 @@ impl Filesystem {
         let ino = core.tree.insert(at, local, name, owed.attributes, Body::File(file))?;
         let node = core.tree.node_mut(ino)?;
         node.touched = Some(Instant::now());
+        node.xattrs = owed.xattrs;
+        // A fact of its own speaks of its attributes, which are the same: it ends when they arrive.
+        (node.foreign, node.attributes_owed) = kept.unwrap_or_default();
         node.link = owed.is_link.then_some(Link::InContent);
         drop(core);
         self.schedule(Errand::Publish(ino), Duration::ZERO);
@@ -182,7 +187,9 @@ impl Filesystem {
             (None, EntryDebt::Folder) => {
                 let body = Body::Folder(Folder { listed: Some(Instant::now()), ..Folder::default() });
                 let ino = core.tree.insert(at, local, name, entry.attributes, body)?;
-                core.tree.node_mut(ino)?.touched = Some(Instant::now());
+                let node = core.tree.node_mut(ino)?;
+                node.touched = Some(Instant::now());
+                node.xattrs = entry.xattrs;
                 core.queue.schedule(Errand::Publish(ino), Instant::now());
             }
             (None, EntryDebt::Attributes) => {
@@ -196,7 +203,13 @@ impl Filesystem {
 
     fn owe_attributes(core: &mut Core, ino: Ino, entry: &OwedEntry) -> Result<(), Failure> {
         let node = core.tree.node_mut(ino)?;
+        if node.file().is_some_and(|file| file.content.is_owed()) {
+            // They travel with the bytes, which were taken up before.
+            node.attributes_owed = true;
+            return Ok(());
+        }
         node.attributes = entry.attributes;
+        node.xattrs = entry.xattrs.clone();
         node.attributes_owed = true;
         core.queue.schedule(Errand::Attributes(ino), Instant::now());
         Ok(())

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::model::attributes::Defaults;
 use crate::model::path::RemotePath;
-use crate::model::policy::{Close, Metadata, Names, Verify};
+use crate::model::policy::{Close, HardLinks, Metadata, Names, Symlinks, Verify};
 use crate::model::temporary::TemporaryNames;
 
 /// Decides what the journeys do; never changes while the mount lives.
@@ -25,6 +25,10 @@ pub struct Rules {
     pub metadata: Metadata,
     /// What becomes of names that Files.com does not store as they are.
     pub names: Names,
+    /// What becomes of link(2).
+    pub hard_links: HardLinks,
+    /// What becomes of symbolic links that lead out of the mount.
+    pub symlinks: Symlinks,
     /// How long a listing is believed.
     pub dir_ttl: Duration,
     /// Names that are going to be renamed.

@@ -5,11 +5,13 @@
 
 use std::time::Instant;
 
+use super::copy::Copied;
 use super::core::{Core, Errand};
-use super::{Filesystem, is_final, told};
+use super::{Filesystem, is_final, job, told};
 use crate::local::failpoint;
 use crate::local::journal::Fact;
 use crate::model::backlog::{Origin, Standing, Step};
+use crate::model::copied::Original;
 use crate::model::failure::Failure;
 use crate::model::path::RemotePath;
 use crate::remote::{self, ErrorKind};
@@ -31,6 +33,21 @@ impl From<remote::Error> for Trouble {
                 Self::Refused(failure)
             }
             _ => Self::Later(failure),
+        }
+    }
+}
+
+impl From<job::Trouble> for Trouble {
+    fn from(trouble: job::Trouble) -> Self {
+        match trouble {
+            // The source of a copy is gone: somebody else took it away.
+            job::Trouble::Later(failure) if failure.errno == libc::ENOENT => Self::Refused(failure),
+            // Or put something else there, which another copy would be a copy of.
+            job::Trouble::Refused(failure) | job::Trouble::Mismatch(failure) => Self::Refused(failure),
+            job::Trouble::Lost(failure) | job::Trouble::Again(failure) | job::Trouble::Later(failure) => {
+                Self::Later(failure)
+            }
+            job::Trouble::Overtaken | job::Trouble::Behind => Self::Later(Failure::plain(libc::EBUSY)),
         }
     }
 }
@@ -68,14 +85,26 @@ impl Filesystem {
     pub(super) async fn take_step(&self, number: u64) -> Result<(), Failure> {
         let Some((step, doubtful)) = self.core().backlog.begin(number) else { return Ok(()) };
         failpoint::reach("step.begun");
-        match self.make_true(&step, doubtful).await {
-            Ok(()) => {
+        // What it is planned with becomes true with it: Files.com must not hear of it before the disk has it.
+        let done = match self.journal.flush().await {
+            Ok(()) => self.make_true(&step, doubtful).await,
+            Err(failure) => Err(failure.into()),
+        };
+        match done {
+            Ok(copied) => {
                 failpoint::reach("step.there");
                 // Durable before anything that waits for it: after a crash, only a step that nothing was
                 // built upon is in doubt.
                 let noted = self.journal.commit(Fact::Taken(number)).await;
                 failpoint::reach("step.noted");
-                self.step_ended(&mut self.core(), number);
+                let mut core = self.core();
+                self.step_ended(&mut core, number);
+                if let (Some(copied), Step::Copy { to, version, .. }) = (&copied, &step) {
+                    // In the same breath: from here on, the bytes are asked for at the copy.
+                    let path = core.backlog.destiny(number, to);
+                    let made = path.below(&self.rules.folder).and_then(|rest| core.tree.find(rest));
+                    made.into_iter().for_each(|ino| self.copy_arrived(&mut core, ino, version, copied));
+                }
                 noted
             }
             Err(trouble) => {
@@ -106,8 +135,13 @@ impl Filesystem {
         self.errands.notify_one();
     }
 
-    async fn make_true(&self, step: &Step, doubtful: bool) -> Result<(), Trouble> {
-        match step {
+    /// A copy is told of; `None` for other steps.
+    async fn make_true(&self, step: &Step, doubtful: bool) -> Result<Option<Copied>, Trouble> {
+        let done: Result<(), Trouble> = match step {
+            Step::Copy { from, to, version } => {
+                let original = Original::from(*version);
+                return Ok(Some(self.copy_there(from, to, &original, doubtful).await?));
+            }
             Step::Make(path) => match self.remote.create_folder(path, None).await? {
                 Some(_) => Ok(()),
                 None => self.adopt(path).await,
@@ -124,7 +158,7 @@ impl Filesystem {
                             "{path} was replaced by somebody else since it was deleted here; it stays"
                         );
                         self.look_again(path);
-                        return Ok(());
+                        return Ok(None);
                     }
                 }
                 Ok(self.remote.delete(path).await?)
@@ -138,7 +172,8 @@ impl Filesystem {
                 other => Ok(other?),
             },
             Step::Move { from, to, overwrite } => self.move_once(from, to, *overwrite, doubtful).await,
-        }
+        };
+        done.map(|()| None)
     }
 
     /// Something is in the way of a new folder: somebody else's folder is as good as ours.

@@ -95,7 +95,7 @@ impl Filesystem {
     /// A write by somebody who may not keep set-user-id and set-group-id bits.
     pub fn drop_privilege(&self, ino: Ino) {
         if let Ok(node) = self.core().tree.node_mut(ino) {
-            node.attributes.mode &= !0o6000;
+            node.attributes.drop_privilege();
         }
     }
 

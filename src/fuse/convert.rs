@@ -66,3 +66,20 @@ pub(super) fn moment(time: TimeOrNow) -> Moment {
         TimeOrNow::Now => Moment::from(SystemTime::now()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn times_before_1970_are_what_the_kernel_said() {
+        // What fuser makes of 12 seconds before 1970 and half a second after that.
+        let time = SystemTime::UNIX_EPOCH - Duration::new(12, 500_000_000);
+        let expected = Moment { seconds: -12, nanos: 500_000_000 };
+        assert_eq!(moment(TimeOrNow::SpecificTime(time)), expected);
+        let whole = SystemTime::UNIX_EPOCH - Duration::from_secs(1);
+        assert_eq!(moment(TimeOrNow::SpecificTime(whole)), Moment::from_seconds(-1));
+    }
+}

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::ffi::OsStr;
 use std::future::Future;
+use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -20,16 +21,15 @@ use super::convert::{attr, errno, ino, kind, moment};
 use crate::fs::{Attr, Change, DirEntry, Filesystem, Maker};
 use crate::model::failure::Failure;
 use crate::model::name::LONGEST_NAME;
+use crate::model::xattrs::{Expects, RESERVED};
 
 /// Bytes of one write request.
 const MAX_WRITE: u32 = 1 << 20;
 /// Requests that the kernel may have under way by itself: read-ahead, mostly.
 const MAX_BACKGROUND: u16 = 64;
-/// A number of blocks that no quota is known for: 1 PiB in blocks of 4 KiB.
+/// Free room where no quota is known: 1 PiB in blocks of 4 KiB.
 const BLOCKS: u64 = 1 << 38;
 const BLOCK_SIZE: u32 = 4096;
-/// `user.filescomfs.NAME`: answered when asked for by name, and never listed.
-const STATE_PREFIX: &str = "user.filescomfs.";
 const GENERATION: Generation = Generation(0);
 
 /// Takes requests, converts them, replies.
@@ -53,6 +53,23 @@ impl Door {
         Fut: Future<Output = ()> + Send + 'static,
     {
         self.runtime.spawn(work(self.fs.clone()));
+    }
+
+    /// Answers a change of attributes; true: once it is on the local disk.
+    fn when_durable(&self, reply: ReplyEmpty, changed: Result<bool, Failure>) {
+        match changed {
+            Ok(true) => self.later(|fs| async move { empty(reply, fs.facts_are_durable().await) }),
+            changed => empty(reply, changed.map(drop)),
+        }
+    }
+}
+
+fn xattr(reply: ReplyXattr, size: u32, outcome: Result<Vec<u8>, Failure>) {
+    match (outcome, size) {
+        (Ok(value), 0) => reply.size(value.len() as u32),
+        (Ok(value), room) if (room as usize) < value.len() => reply.error(Errno::ERANGE),
+        (Ok(value), _) => reply.data(&value),
+        (Err(failure), _) => reply.error(errno(&failure)),
     }
 }
 
@@ -248,12 +265,16 @@ impl fuser::Filesystem for Door {
     fn readlink(&self, _: &Request, node: INodeNo, reply: ReplyData) {
         let node = ino(node);
         self.later(move |fs| async move {
-            data(reply, fs.read_link(node).await.map(std::os::unix::ffi::OsStringExt::into_vec));
+            data(reply, fs.follow_link(node).await.map(std::os::unix::ffi::OsStringExt::into_vec));
         });
     }
 
-    fn link(&self, _: &Request, _: INodeNo, _: INodeNo, _: &OsStr, reply: ReplyEntry) {
-        reply.error(Errno::EPERM);
+    fn link(&self, _: &Request, node: INodeNo, parent: INodeNo, name: &OsStr, reply: ReplyEntry) {
+        if let Err(failure) = self.fs.may_change() {
+            return reply.error(errno(&failure));
+        }
+        let (node, parent, name) = (ino(node), ino(parent), name.to_owned());
+        self.later(move |fs| async move { entry(reply, fs.link(node, parent, &name).await) });
     }
 
     fn rename(
@@ -463,8 +484,12 @@ impl fuser::Filesystem for Door {
     }
 
     fn statfs(&self, _: &Request, _: INodeNo, reply: ReplyStatfs) {
-        // Files.com states neither a quota nor free space.
-        reply.statfs(BLOCKS, BLOCKS, BLOCKS, 0, u64::MAX >> 1, BLOCK_SIZE, LONGEST_NAME as u32, BLOCK_SIZE);
+        self.later(|fs| async move {
+            // Files.com states neither a quota nor free space.
+            let used = fs.stored_bytes().await.unwrap_or(0).div_ceil(BLOCK_SIZE.into());
+            let (all, name) = (used.saturating_add(BLOCKS), LONGEST_NAME as u32);
+            reply.statfs(all, BLOCKS, BLOCKS, 0, u64::MAX >> 1, BLOCK_SIZE, name, BLOCK_SIZE);
+        });
     }
 
     fn access(&self, _: &Request, node: INodeNo, _: AccessFlags, reply: ReplyEmpty) {
@@ -473,28 +498,45 @@ impl fuser::Filesystem for Door {
     }
 
     fn getxattr(&self, _: &Request, node: INodeNo, name: &OsStr, size: u32, reply: ReplyXattr) {
-        let Some(asked) = name.to_str().and_then(|name| name.strip_prefix(STATE_PREFIX)) else {
-            return reply.error(Errno::ENODATA);
+        let node = ino(node);
+        if !name.as_bytes().starts_with(RESERVED.as_bytes()) {
+            return xattr(reply, size, self.fs.xattr(node, name));
+        }
+        let name = name.to_owned();
+        self.later(async move |fs| xattr(reply, size, fs.told_by_name(node, &name).await));
+    }
+
+    fn listxattr(&self, _: &Request, node: INodeNo, size: u32, reply: ReplyXattr) {
+        xattr(reply, size, self.fs.xattr_names(ino(node)));
+    }
+
+    fn setxattr(
+        &self,
+        _: &Request,
+        node: INodeNo,
+        name: &OsStr,
+        value: &[u8],
+        flags: i32,
+        _: u32,
+        reply: ReplyEmpty,
+    ) {
+        if let Err(failure) = self.fs.may_change() {
+            return reply.error(errno(&failure));
+        }
+        let expects = match flags {
+            0 => Expects::Nothing,
+            libc::XATTR_CREATE => Expects::Absence,
+            libc::XATTR_REPLACE => Expects::Presence,
+            _ => return reply.error(Errno::EINVAL),
         };
-        let asked = asked.to_owned();
-        self.later(async move |fs| match (fs.told_of(ino(node), &asked).await, size) {
-            (None, _) => reply.error(Errno::ENODATA),
-            (Some(value), 0) => reply.size(value.len() as u32),
-            (Some(value), room) if (room as usize) < value.len() => reply.error(Errno::ERANGE),
-            (Some(value), _) => reply.data(value.as_bytes()),
-        });
+        self.when_durable(reply, self.fs.set_xattr(ino(node), name, value, expects));
     }
 
-    fn listxattr(&self, _: &Request, _: INodeNo, size: u32, reply: ReplyXattr) {
-        if size == 0 { reply.size(0) } else { reply.data(&[]) }
-    }
-
-    fn setxattr(&self, _: &Request, _: INodeNo, _: &OsStr, _: &[u8], _: i32, _: u32, reply: ReplyEmpty) {
-        reply.error(Errno::EOPNOTSUPP);
-    }
-
-    fn removexattr(&self, _: &Request, _: INodeNo, _: &OsStr, reply: ReplyEmpty) {
-        reply.error(Errno::EOPNOTSUPP);
+    fn removexattr(&self, _: &Request, node: INodeNo, name: &OsStr, reply: ReplyEmpty) {
+        if let Err(failure) = self.fs.may_change() {
+            return reply.error(errno(&failure));
+        }
+        self.when_durable(reply, self.fs.remove_xattr(ino(node), name));
     }
 
     fn fallocate(

@@ -106,7 +106,8 @@ mod tests {
     fn fact(id: u64, size: u64) -> Owed {
         let attributes =
             Attributes { mode: 0o644, uid: 0, gid: 0, mtime: Moment::default(), ctime: Moment::default() };
-        Owed { id: ContentId(id), path: RemotePath::parse("f").unwrap(), size, attributes, is_link: false }
+        let (id, path) = (ContentId(id), RemotePath::parse("f").unwrap());
+        Owed { id, path, size, attributes, xattrs: Default::default(), is_link: false }
     }
 
     #[test]

@@ -4,11 +4,13 @@
 //! defaults: `filescomfs = "1 mode=600 uid=1000 gid=1000 mtime=1700000000.000000001"`. The number in
 //! front is the version of the format; unknown words are left alone by those who read it. A symbolic
 //! link is a small file that holds its target, with the word `link`; the target stands once more under
-//! [`LINK_KEY`], where it fits, so that reading a link costs no download.
+//! [`LINK_KEY`], where it fits, so that reading a link costs no download. Extended attributes have keys of
+//! their own ([`super::xattrs`]).
 
 use std::collections::BTreeMap;
 
 use super::moment::Moment;
+use super::xattrs::{XATTR_KEY, Xattrs};
 
 /// The key in `custom_metadata`.
 pub const METADATA_KEY: &str = "filescomfs";
@@ -16,6 +18,8 @@ pub const METADATA_KEY: &str = "filescomfs";
 pub const LINK_KEY: &str = "filescomfs.link";
 /// The longest value that the service keeps, in characters.
 pub const LONGEST_VALUE: usize = 1024;
+/// The most keys that the service keeps for one file or folder.
+pub const MOST_KEYS: usize = 32;
 const VERSION: &str = "1";
 const LINK: &str = "link";
 
@@ -46,6 +50,22 @@ fn words(metadata: &BTreeMap<String, String>) -> impl Iterator<Item = &str> {
     value.unwrap_or_default().split_ascii_whitespace()
 }
 
+/// Does this key say something of ours? An empty value says nothing: so a key is blanked where the service
+/// keeps those that a change does not name.
+pub fn is_ours(key: &str, value: &str) -> bool {
+    !value.is_empty() && (key == METADATA_KEY || key == LINK_KEY || key.starts_with(XATTR_KEY))
+}
+
+/// The metadata of an entry, taken apart: extended attributes, and what others keep there. Our own words are
+/// read by [`Defaults::from_entry`].
+pub fn take_apart(mut metadata: BTreeMap<String, String>) -> (Xattrs, BTreeMap<String, String>) {
+    let xattrs = Xattrs::take_from(&mut metadata);
+    metadata.remove(METADATA_KEY);
+    metadata.remove(LINK_KEY);
+    metadata.retain(|key, value| !(value.is_empty() && key.starts_with(XATTR_KEY)));
+    (xattrs, metadata)
+}
+
 /// Who may do what with a file, and when it was changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Attributes {
@@ -59,6 +79,30 @@ pub struct Attributes {
     pub mtime: Moment,
     /// Last change of anything; only known here.
     pub ctime: Moment,
+}
+
+impl Attributes {
+    /// Takes off what runs a program as its owner or group. Without the group's execute bit, set-group-id
+    /// means something else (mandatory locks) and stays.
+    pub fn drop_privilege(&mut self) {
+        self.mode &= !0o4000;
+        if self.mode & 0o2010 == 0o2010 {
+            self.mode &= !0o2000;
+        }
+    }
+
+    /// For something that is made in a folder with these attributes: set-group-id of the folder hands the
+    /// group on, and a folder hands on the bit, too.
+    #[must_use]
+    pub fn made_in(mut self, folder: &Self, shape: Shape) -> Self {
+        if folder.mode & 0o2000 != 0 {
+            self.gid = folder.gid;
+            if shape == Shape::Folder {
+                self.mode |= 0o2000;
+            }
+        }
+        self
+    }
 }
 
 /// What a file has of whom nothing is stored.
@@ -203,6 +247,25 @@ mod tests {
         );
         assert_eq!(read(Some(Moment::from_seconds(1_800_000_000))), Moment::from_seconds(1_800_000_000));
         assert_eq!(read(None), Moment { seconds: 1_700_000_000, nanos: 7 });
+    }
+
+    #[test]
+    fn a_folder_with_set_group_id_hands_its_group_on() {
+        let folder =
+            Attributes { mode: 0o2775, gid: 7, ..DEFAULTS.new_entry(Shape::Folder, Moment::default()) };
+        let made = |shape| DEFAULTS.new_entry(shape, Moment::default()).made_in(&folder, shape);
+        assert_eq!((made(Shape::File).gid, made(Shape::File).mode), (7, 0o644));
+        assert_eq!((made(Shape::Folder).gid, made(Shape::Folder).mode), (7, 0o2755));
+    }
+
+    #[test]
+    fn privilege_is_dropped_but_not_the_mark_of_mandatory_locks() {
+        for (before, after) in [(0o6755, 0o755), (0o2644, 0o2644), (0o4644, 0o644), (0o1755, 0o1755)] {
+            let mut attributes =
+                Attributes { mode: before, ..DEFAULTS.new_entry(Shape::File, Moment::default()) };
+            attributes.drop_privilege();
+            assert_eq!(attributes.mode, after, "{before:o}");
+        }
     }
 
     #[test]

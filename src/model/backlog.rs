@@ -40,6 +40,15 @@ pub enum Step {
         /// over the file that is there.
         overwrite: bool,
     },
+    /// Copy a file.
+    Copy {
+        /// From here,
+        from: RemotePath,
+        /// to here, where nothing is,
+        to: RemotePath,
+        /// and what the source was then.
+        version: Fingerprint,
+    },
 }
 
 impl Step {
@@ -47,7 +56,7 @@ impl Step {
     pub fn path(&self) -> &RemotePath {
         match self {
             Self::Make(path) | Self::Delete { path, .. } | Self::RemoveFolder(path) => path,
-            Self::Move { to, .. } => to,
+            Self::Move { to, .. } | Self::Copy { to, .. } => to,
         }
     }
 
@@ -55,7 +64,7 @@ impl Step {
     pub fn paths(&self) -> impl Iterator<Item = &RemotePath> {
         let (one, two) = match self {
             Self::Make(path) | Self::Delete { path, .. } | Self::RemoveFolder(path) => (path, None),
-            Self::Move { from, to, .. } => (from, Some(to)),
+            Self::Move { from, to, .. } | Self::Copy { from, to, .. } => (from, Some(to)),
         };
         std::iter::once(one).chain(two)
     }
@@ -69,6 +78,7 @@ impl std::fmt::Display for Step {
             Self::Delete { path, .. } => write!(f, "delete {path}"),
             Self::RemoveFolder(path) => write!(f, "delete folder {path}"),
             Self::Move { from, to, .. } => write!(f, "rename {from} to {to}"),
+            Self::Copy { from, to, .. } => write!(f, "copy {from} to {to}"),
         }
     }
 }
@@ -415,10 +425,25 @@ impl Backlog {
                     }
                 }
                 Step::Make(made) if path.below(made).is_some() => return Origin::MadeBy(*number, path),
-                Step::Make(_) | Step::Delete { .. } | Step::RemoveFolder(_) => {}
+                // Until the copy is made, its source has the bytes.
+                Step::Copy { from, to, .. } if path == *to => path = from.clone(),
+                Step::Make(_) | Step::Delete { .. } | Step::RemoveFolder(_) | Step::Copy { .. } => {}
             }
         }
         Origin::There(path)
+    }
+
+    /// Where the tree has now what was at `path` when step `number` was planned.
+    pub fn destiny(&self, number: u64, path: &RemotePath) -> RemotePath {
+        let mut path = path.clone();
+        for (_, pending) in self.pending.range(number + 1..) {
+            if let Step::Move { from, to, .. } = &pending.step
+                && let Some(rest) = path.below(from)
+            {
+                path = to.descend(rest);
+            }
+        }
+        path
     }
 
     /// Where else Files.com may have what the tree has at `path`, when its [`Self::origin`] is not there: a
@@ -436,7 +461,8 @@ impl Backlog {
                     }
                 }
                 Step::Make(made) if path.below(made).is_some() => break,
-                Step::Make(_) | Step::Delete { .. } | Step::RemoveFolder(_) => {}
+                Step::Copy { from, to, .. } if path == *to => path = from.clone(),
+                Step::Make(_) | Step::Delete { .. } | Step::RemoveFolder(_) | Step::Copy { .. } => {}
             }
         }
         places.reverse();
@@ -488,7 +514,18 @@ impl Backlog {
                         None => self.comes_from(*number, from, to.name(), replaced),
                     });
                 }
-                Step::Make(_) | Step::Delete { .. } | Step::RemoveFolder(_) => {}
+                Step::Copy { from, to, .. } if is_here(to, &at) => {
+                    // Taken meanwhile, perhaps: then it was listed.
+                    if seen.iter().any(|entry| entry.name() == to.name()) {
+                        continue;
+                    }
+                    let source = seen.iter().find(|entry| is_here(from, &at) && entry.name() == from.name());
+                    seen.push(match source.cloned() {
+                        Some(entry) => entry.renamed(to.name()),
+                        None => self.comes_from(*number, from, to.name(), None),
+                    });
+                }
+                Step::Make(_) | Step::Delete { .. } | Step::RemoveFolder(_) | Step::Copy { .. } => {}
             }
         }
         seen
@@ -674,6 +711,37 @@ mod tests {
         backlog.release(step);
         assert!(backlog.changes_within(&RemotePath::ROOT) && !backlog.changes_within(&at("g")));
         assert_eq!(backlog.begin(step).map(|(_, doubtful)| doubtful), Some(true));
+    }
+
+    fn copy(from: &str, to: &str) -> Step {
+        let version = Fingerprint { size: 1, created: None, changed: None, md5: None, crc32: None };
+        Step::Copy { from: at(from), to: at(to), version }
+    }
+
+    #[test]
+    fn until_a_copy_is_made_its_bytes_are_at_the_source() {
+        let mut backlog = Backlog::default();
+        backlog.push(rename("old", "new"));
+        let number = backlog.push(copy("new/f", "d/g"));
+        backlog.push(rename("d", "e"));
+        assert_eq!(backlog.origin(&at("e/g")), Origin::There(at("old/f")));
+        assert_eq!(backlog.origin(&at("new/f")), Origin::There(at("old/f")), "which stays");
+        assert_eq!(backlog.destiny(number, &at("d/g")), at("e/g"));
+        assert!(!backlog.is_ready(number), "the rename of the source goes first");
+    }
+
+    #[test]
+    fn a_copy_is_seen_in_its_folder_before_and_after_it_is_made() {
+        let mut backlog = Backlog::default();
+        backlog.push(copy("d/f", "d/g"));
+        backlog.push(copy("x/f", "d/h"));
+        let file = |name: &str| Entry { kind: Kind::File, ..Entry::folder(name.to_owned()) };
+        let seen = backlog.replay(Origin::There(at("d")), vec![file("f")]);
+        let elsewhere = Seen::Elsewhere { from: at("x/f"), name: "h".into(), listed: None };
+        assert_eq!(seen, [Seen::Listed(file("f")), Seen::Listed(file("g")), elsewhere]);
+        let listed = vec![file("f"), file("g"), file("h")];
+        let after = backlog.replay(Origin::There(at("d")), listed.clone());
+        assert_eq!(after, listed.into_iter().map(Seen::Listed).collect::<Vec<_>>());
     }
 
     proptest! {

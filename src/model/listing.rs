@@ -7,7 +7,7 @@ use std::collections::{HashMap, HashSet};
 use std::ffi::OsString;
 use std::time::Instant;
 
-use super::attributes::{LINK_KEY, METADATA_KEY, Shape};
+use super::attributes::{LINK_KEY, Shape, take_apart};
 use super::entry::{Entry, Kind};
 use super::failure::Failure;
 use super::ino::{ContentId, Ino};
@@ -144,7 +144,7 @@ impl Tree {
     }
 
     /// Attributes, permissions and the metadata of others, as the entry states them.
-    pub fn describe(&mut self, ino: Ino, mut entry: Entry) -> Result<(), Failure> {
+    pub fn describe(&mut self, ino: Ino, entry: Entry) -> Result<(), Failure> {
         let shape = Shape::of(entry.kind == Kind::Folder, &entry.metadata);
         let attributes = self.defaults.from_entry(
             shape,
@@ -153,15 +153,16 @@ impl Tree {
             entry.changed,
             &entry.metadata,
         );
+        let target = entry.metadata.get(LINK_KEY).filter(|target| !target.is_empty()).cloned();
+        let (xattrs, foreign) = take_apart(entry.metadata);
         let node = self.node_mut(ino)?;
         node.permissions = entry.permissions;
         if !node.attributes_owed {
             node.attributes = attributes;
+            node.xattrs = xattrs;
         }
-        entry.metadata.remove(METADATA_KEY);
-        let target = entry.metadata.remove(LINK_KEY);
         node.link = (shape == Shape::Link).then(|| target.map_or(Link::InContent, |to| Link::To(to.into())));
-        node.foreign = entry.metadata;
+        node.foreign = foreign;
         Ok(())
     }
 

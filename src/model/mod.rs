@@ -6,7 +6,9 @@
 pub mod attributes;
 pub mod backlog;
 pub mod comparison;
+pub mod containment;
 pub mod content;
+pub mod copied;
 pub mod digest;
 pub mod entry;
 pub mod escape;
@@ -38,3 +40,4 @@ pub mod tree;
 #[cfg(test)]
 mod unicode_tests;
 pub mod walk;
+pub mod xattrs;

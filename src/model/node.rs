@@ -13,6 +13,7 @@ use super::ino::{ContentId, Ino};
 use super::proof::Fingerprint;
 use super::readahead::ReadAhead;
 use super::siblings::Siblings;
+use super::xattrs::Xattrs;
 
 /// Where the bytes of a file are on this machine.
 #[derive(Debug, Clone)]
@@ -164,6 +165,8 @@ pub struct Node {
     pub remote: String,
     /// Mode, owner, times.
     pub attributes: Attributes,
+    /// Extended attributes of users.
+    pub xattrs: Xattrs,
     /// Files.com has not been told the newest attributes yet.
     pub attributes_owed: bool,
     /// What Files.com allows us.

@@ -50,3 +50,23 @@ pub enum Names {
     /// They are refused: EINVAL and EEXIST.
     Refuse,
 }
+
+/// What becomes of link(2): Files.com has no second names for a file.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum HardLinks {
+    /// EPERM.
+    #[default]
+    Refuse,
+    /// The new name is a copy of its own.
+    Copy,
+}
+
+/// What becomes of symbolic links that lead out of the mount.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Symlinks {
+    /// They are links like others.
+    #[default]
+    Keep,
+    /// EPERM for whoever makes or follows one.
+    Inside,
+}

@@ -138,7 +138,11 @@ impl Verified {
     }
 }
 
-fn differ<T: PartialEq + ToString>(what: &'static str, sent: &T, stored: &T) -> Result<(), Mismatch> {
+pub(super) fn differ<T: PartialEq + ToString>(
+    what: &'static str,
+    sent: &T,
+    stored: &T,
+) -> Result<(), Mismatch> {
     if sent == stored {
         return Ok(());
     }

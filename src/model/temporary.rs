@@ -38,6 +38,22 @@ impl TemporaryNames {
     }
 }
 
+/// The name that a file under a temporary name will have, where it can be read from that.
+pub fn final_name(name: &OsStr) -> Option<&OsStr> {
+    let name = name.as_bytes();
+    let ends = [&b".pgbackrest.tmp"[..], b".tmp", b".partial"];
+    let end = ends.iter().find_map(|end| name.strip_suffix(*end));
+    let own = match end {
+        Some(own) => own,
+        None if looks_like_mkstemp(name) || looks_like_a_new_link(name) => {
+            let dot = name.iter().rposition(|&b| b == b'.')?;
+            &name[1..dot]
+        }
+        None => return None,
+    };
+    (!own.is_empty() && own != b"." && own != b"..").then(|| OsStr::from_bytes(own))
+}
+
 /// `.NAME.PID`: the name under which rsync makes a symbolic link that replaces something.
 fn looks_like_a_new_link(name: &[u8]) -> bool {
     let Some(rest) = name.strip_prefix(b".") else { return false };
@@ -125,6 +141,22 @@ mod tests {
             assert_eq!(names.matches_link(OsStr::new(name)), temporary, "{name}");
         }
         assert!(!names.matches(OsStr::new(".x.3465"), false));
+    }
+
+    #[test]
+    fn the_final_name_is_read_from_those_that_hold_it() {
+        for (name, expected) in [
+            (".data.bin.Ab3dE9", Some("data.bin")),
+            (".x.3465", Some("x")),
+            ("index.7.tmp", Some("index.7")),
+            ("photo.jpg.partial", Some("photo.jpg")),
+            ("backup.info.pgbackrest.tmp", Some("backup.info")),
+            ("3f2a-tmp-123456", None),
+            ("..tmp", None),
+            (".tmp", None),
+        ] {
+            assert_eq!(final_name(OsStr::new(name)), expected.map(OsStr::new), "{name}");
+        }
     }
 
     #[test]

@@ -12,19 +12,21 @@ use std::time::Instant;
 use super::attributes::{Attributes, Defaults, Shape};
 use super::entry::Permissions;
 use super::failure::Failure;
-use super::ino::Ino;
+use super::ino::{Ino, Numbers};
 use super::moment::Moment;
 use super::name::{self, NameRefused};
 use super::node::{Body, File, Folder, Node};
 use super::path::RemotePath;
 use super::policy::Names;
 use super::siblings::Siblings;
+use super::temporary;
+use super::xattrs::Xattrs;
 
 /// All nodes of a mount.
 #[derive(Debug)]
 pub struct Tree {
     nodes: HashMap<Ino, Node>,
-    next: u64,
+    numbers: Numbers,
     root: RemotePath,
     /// Attributes of what has none stored.
     pub defaults: Defaults,
@@ -41,6 +43,7 @@ impl Tree {
             name: OsString::new(),
             remote: String::new(),
             attributes: defaults.new_entry(Shape::Folder, now),
+            xattrs: Xattrs::default(),
             attributes_owed: false,
             permissions: Permissions::ALL,
             foreign: BTreeMap::new(),
@@ -49,7 +52,8 @@ impl Tree {
             lookups: 1,
             body: Body::Folder(folder),
         };
-        Self { nodes: HashMap::from([(Ino::ROOT, node)]), next: 2, root, defaults, names: Names::default() }
+        let (nodes, numbers) = (HashMap::from([(Ino::ROOT, node)]), Numbers::default());
+        Self { nodes, numbers, root, defaults, names: Names::default() }
     }
 
     /// The node, or ESTALE: the kernel may still know a number that we have forgotten.
@@ -230,18 +234,26 @@ impl Tree {
         attributes: Attributes,
         body: Body,
     ) -> Result<Ino, Failure> {
-        let ino = Ino(self.next);
+        // What goes by a temporary name is numbered by the name that it will have, as far as that shows.
+        let path = match &body {
+            Body::File(File { temporary: true, .. }) => temporary::final_name(&name)
+                .and_then(|name| name::to_remote(name).ok())
+                .map(|name| self.path(folder).unwrap_or_default().join(&name)),
+            _ => None,
+        };
+        let path = path.unwrap_or_else(|| self.path(folder).unwrap_or_default().join(&remote));
+        let ino = self.numbers.choose(&path, |ino| self.nodes.contains_key(&ino));
         let parent = self.folder_mut(folder)?;
         parent.entries.insert(name.clone(), ino);
         if let Some(siblings) = &mut parent.siblings {
             siblings.insert(&remote, ino);
         }
-        self.next += 1;
         let node = Node {
             parent: Some(folder),
             name,
             remote,
             attributes,
+            xattrs: Xattrs::default(),
             attributes_owed: false,
             permissions: Permissions::ALL,
             foreign: BTreeMap::new(),
@@ -319,6 +331,7 @@ impl Tree {
         if ino == Ino::ROOT || node.parent.is_some() || held {
             return None;
         }
+        self.numbers.give_back(ino);
         self.nodes.remove(&ino)
     }
 }

@@ -152,6 +152,8 @@ fn rules(options: &Options) -> Rules {
         verify: options.verify,
         metadata: options.metadata,
         names: options.names,
+        hard_links: options.hard_links,
+        symlinks: options.symlinks,
         dir_ttl: options.dir_ttl,
         temporary: TemporaryNames::with(options.temporary_names.iter().cloned()),
         temporary_hold: options.temporary_hold,

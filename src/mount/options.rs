@@ -7,7 +7,7 @@ use std::time::Duration;
 use url::Url;
 
 use crate::model::path::RemotePath;
-use crate::model::policy::{Close, Metadata, Names, Verify};
+use crate::model::policy::{Close, HardLinks, Metadata, Names, Symlinks, Verify};
 use crate::remote::Credentials;
 
 /// Everything that decides what a mount does.
@@ -49,6 +49,10 @@ pub struct Options {
     pub metadata: Metadata,
     /// What becomes of names that Files.com does not store as they are.
     pub names: Names,
+    /// What becomes of link(2).
+    pub hard_links: HardLinks,
+    /// What becomes of symbolic links that lead out of the mount.
+    pub symlinks: Symlinks,
     /// How long a listing is believed.
     pub dir_ttl: Duration,
     /// Patterns of temporary names beyond the built-in ones.

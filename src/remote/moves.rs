@@ -1,4 +1,4 @@
-//! Renames, which may go on at the service after the call was answered.
+//! Renames and copies, which may go on at the service after the call was answered.
 
 use std::time::Duration;
 
@@ -50,10 +50,44 @@ impl Client {
         }
     }
 
+    /// Copies a file to a name that is free, and waits until the service has done it. After a lost answer the
+    /// destination is looked at: whoever calls compares it with the source in any case. Times and metadata of
+    /// the copy may be others.
+    ///
+    /// # Errors
+    /// As of [`Self::rename`].
+    pub async fn copy(&self, from: &RemotePath, to: &RemotePath) -> Result<(), Error> {
+        let end = Instant::now() + self.0.options.network_timeout;
+        let mut tries = 0;
+        loop {
+            tries += 1;
+            let parameters = json!({ "destination": to.as_str(), "overwrite": false });
+            let call = Call::post("copy", "/file_actions/copy", parameters).path(from).only_once();
+            let outcome = match self.call(call).await {
+                Ok(answer) => self.wait("copy", &answer).await,
+                Err(error) => Err(error),
+            };
+            let error = match outcome {
+                Err(error) if error.kind() == ErrorKind::OutcomeUnknown => error,
+                // What a second attempt meets when the first one was carried out after all.
+                Err(error) if tries > 1 && error.kind() == ErrorKind::Exists => error,
+                settled => return settled,
+            };
+            if matches!(self.stat(to).await, Ok(Some(_))) {
+                return Ok(());
+            }
+            let wait = retry::pause(tries, rand::random());
+            if error.kind() != ErrorKind::OutcomeUnknown || Instant::now() + wait >= end {
+                return Err(error);
+            }
+            sleep(wait).await;
+        }
+    }
+
     async fn move_once(&self, from: &RemotePath, to: &RemotePath, overwrite: bool) -> Result<(), Error> {
         let parameters = json!({ "destination": to.as_str(), "overwrite": overwrite });
         let call = Call::post("move", "/file_actions/move", parameters).path(from).only_once();
-        self.wait(&self.call(call).await?).await
+        self.wait("move", &self.call(call).await?).await
     }
 
     /// Is the source gone and the destination there?
@@ -63,11 +97,11 @@ impl Client {
 
     /// Waits until the service has done what `answer` says it has begun. Every item it moves counts
     /// as progress; without any it is given up, its outcome unknown.
-    async fn wait(&self, answer: &Answer) -> Result<(), Error> {
+    async fn wait(&self, what: &str, answer: &Answer) -> Result<(), Error> {
         let asked = &answer.asked;
         let unknown = |error: Error| error.with(|d| d.kind = ErrorKind::OutcomeUnknown);
         let started = read(answer)?;
-        if let Some(settled) = started.settled(asked) {
+        if let Some(settled) = started.settled(what, asked) {
             return settled;
         }
         let Some(id) = started.id else {
@@ -83,7 +117,7 @@ impl Client {
             let call = Call::get("migration", format!("/file_migrations/{id}"));
             // A key may be barred from seeing it; what became of it can still be seen at its ends.
             let now = read(&self.call(call).await.map_err(unknown)?)?;
-            if let Some(settled) = now.settled(asked) {
+            if let Some(settled) = now.settled(what, asked) {
                 return settled;
             }
             if now != before {
@@ -101,7 +135,7 @@ impl Client {
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
-/// How far a move, which the service calls a migration, has come.
+/// How far a move or copy, which the service calls a migration, has come.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Migration {
     id: Option<u64>,
@@ -116,11 +150,11 @@ impl Migration {
     }
 
     /// How it ended. Words that are not known mean that it goes on.
-    fn settled(&self, asked: &str) -> Option<Result<(), Error>> {
+    fn settled(&self, what: &str, asked: &str) -> Option<Result<(), Error>> {
         match self.status.as_str() {
             "failed" | "cancelled" | "canceled" => {
                 let why = self.failure.as_deref().unwrap_or("no reason given");
-                let happened = format!("the service ended the move as {}: {why}", self.status);
+                let happened = format!("the service ended the {what} as {}: {why}", self.status);
                 Some(Err(Error::new(ErrorKind::Refused, asked, happened)))
             }
             _ => self.is_done().then_some(Ok(())),

@@ -90,6 +90,22 @@ impl Client {
     }
 }
 
+/// Bytes of what the service counts in.
+const GIGABYTE: f64 = 1e9;
+
+impl Client {
+    /// `GET /site/usage`: bytes that the site holds, as counted once a day.
+    ///
+    /// # Errors
+    /// [`super::ErrorKind::Permission`] for whoever is no administrator.
+    pub async fn usage(&self) -> Result<Option<u64>, Error> {
+        let answer = self.call(Call::get("usage", "/site/usage")).await?;
+        let gigabytes = read(&answer, |fields| fields.quantity("current_storage"))?;
+        // A float that is too large becomes the largest number.
+        Ok(gigabytes.map(|gigabytes| (gigabytes * GIGABYTE).round() as u64))
+    }
+}
+
 fn read<T>(answer: &Answer, read: impl FnOnce(Fields<'_>) -> Result<T, Misread>) -> Result<T, Error> {
     let value = answer.json()?;
     Fields::of(&value, "answer").and_then(read).map_err(|misread| misread.error(&answer.asked))

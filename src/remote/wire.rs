@@ -67,6 +67,14 @@ impl<'a> Fields<'a> {
         })
     }
 
+    /// A number that is not negative, also when it is spelled as a text.
+    pub fn quantity(&self, name: &str) -> Result<Option<f64>, Misread> {
+        self.read(name, "a number", |value| match value {
+            Value::String(digits) => digits.parse().ok().filter(|number: &f64| *number >= 0.0),
+            other => other.as_f64().filter(|number| *number >= 0.0),
+        })
+    }
+
     pub fn truth(&self, name: &str) -> Result<Option<bool>, Misread> {
         self.read(name, "true or false", Value::as_bool)
     }

@@ -17,7 +17,7 @@ use filescomfs::local::store::Store;
 use filescomfs::model::attributes::Defaults;
 use filescomfs::model::ino::Ino;
 use filescomfs::model::path::RemotePath;
-use filescomfs::model::policy::{Close, Metadata, Names, Verify};
+use filescomfs::model::policy::{Close, HardLinks, Metadata, Names, Symlinks, Verify};
 use filescomfs::model::temporary::TemporaryNames;
 use filescomfs::remote::{Client, ClientOptions, Credentials, Secret};
 
@@ -381,6 +381,8 @@ pub fn without_kernel(stage: &Stage, cache_size: u64) -> Arc<Filesystem> {
         verify: Verify::Auto,
         metadata: Metadata::Full,
         names: Names::Encode,
+        hard_links: HardLinks::Refuse,
+        symlinks: Symlinks::Keep,
         dir_ttl: Duration::from_secs(60),
         temporary: TemporaryNames::with([]),
         temporary_hold: Duration::from_secs(60),

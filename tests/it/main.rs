@@ -4,14 +4,18 @@
 //! these tests: a skip would hide what they are for.
 
 mod alone;
+mod attributes;
 mod awkward;
 mod backups;
 mod broken_disk;
+mod calls;
 mod close;
 mod comparison;
 mod crash;
 mod failures;
+mod faithful;
 mod faults;
+mod hard_links;
 mod held;
 mod hostile;
 mod journaled;

@@ -226,3 +226,40 @@ fn symbolic_links_come_back_from_another_mount() {
     assert_eq!(errno(refused), libc::EPERM, "without metadata a link could not be told from a file");
     mount.umount();
 }
+
+#[test]
+fn with_symlinks_inside_nobody_is_led_out_of_the_mount() {
+    use std::os::unix::fs::symlink;
+    let mut stage = Stage::new();
+    let mount = stage.mount(&[]);
+    fs::create_dir_all(mount.path("d/e")).unwrap();
+    fs::write(mount.path("f"), "x").unwrap();
+    fs::write(stage.path("secret"), "of this machine").unwrap();
+    // Others put them there: a mount that keeps them stands for another client.
+    for (name, target) in [
+        ("d/up", "../f"),
+        ("d/e/up", "../../f"),
+        ("out", "../secret"),
+        ("d/out", "../../secret"),
+        ("top", "d/.."),
+        ("absolute", "/etc/passwd"),
+    ] {
+        symlink(target, mount.path(name)).unwrap();
+    }
+    assert_eq!(fs::read(mount.path("out")).unwrap(), b"of this machine");
+    mount.umount();
+    let mount = stage.mount(&["--symlinks", "inside"]);
+    for name in ["d/up", "d/e/up"] {
+        assert_eq!(fs::read(mount.path(name)).unwrap(), b"x", "{name}");
+    }
+    for name in ["out", "d/out", "top", "absolute"] {
+        assert_eq!(errno(fs::read_link(mount.path(name))), libc::EPERM, "{name}");
+        assert_eq!(errno(fs::metadata(mount.path(name))), libc::EPERM, "{name}");
+        assert!(fs::symlink_metadata(mount.path(name)).unwrap().is_symlink());
+    }
+    assert_eq!(errno(symlink("/etc", mount.path("new"))), libc::EPERM);
+    symlink("d/up", mount.path("new")).unwrap();
+    fs::rename(mount.path("d/e/up"), mount.path("higher")).unwrap();
+    assert_eq!(errno(fs::read_link(mount.path("higher"))), libc::EPERM, "it leads outside from there");
+    mount.umount();
+}

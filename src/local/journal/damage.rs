@@ -23,7 +23,8 @@ fn owed(id: u64) -> Fact {
     let mtime = Moment { seconds: 1_700_000_000 + id as i64, nanos: 7 };
     let attributes = Attributes { mode: 0o640, uid: 1000, gid: 100, mtime, ctime: mtime };
     let path = at(&format!("backups/folder/file {id}"));
-    Fact::Owed(Owed { id: ContentId(id), path, size: 100 + id, attributes, is_link: id.is_multiple_of(5) })
+    let (xattrs, is_link) = (Default::default(), id.is_multiple_of(5));
+    Fact::Owed(Owed { id: ContentId(id), path, size: 100 + id, attributes, xattrs, is_link })
 }
 
 /// What happens in a journal, transaction by transaction.

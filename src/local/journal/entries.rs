@@ -4,7 +4,7 @@ use rusqlite::types::Value;
 use rusqlite::{Connection, Transaction};
 
 use super::fact::{EntryDebt, OwedEntry};
-use super::owed::{attributes, path};
+use super::owed::{attributes, path, xattrs};
 use super::rows;
 use crate::model::attributes::Attributes;
 use crate::model::path::RemotePath;
@@ -12,7 +12,7 @@ use crate::model::path::RemotePath;
 pub(super) const TABLE: &str = "CREATE TABLE entries (
     path TEXT PRIMARY KEY, folder INTEGER NOT NULL,
     mode INTEGER NOT NULL, uid INTEGER NOT NULL, gid INTEGER NOT NULL,
-    seconds INTEGER NOT NULL, nanos INTEGER NOT NULL,
+    seconds INTEGER NOT NULL, nanos INTEGER NOT NULL, xattrs TEXT NOT NULL,
     sum INTEGER NOT NULL
 ) STRICT;";
 
@@ -27,6 +27,7 @@ pub(super) fn insert(to: &Transaction<'_>, entry: &OwedEntry) -> rusqlite::Resul
         Value::Integer(gid.into()),
         Value::Integer(mtime.seconds),
         Value::Integer(mtime.nanos.into()),
+        Value::Text(entry.xattrs.to_text()),
     ];
     rows::write(to, "entries", values)
 }
@@ -42,7 +43,8 @@ pub(super) fn read(connection: &Connection) -> rusqlite::Result<Vec<OwedEntry>> 
     let rows = query.query_map([], |row| {
         rows::check("entries", row)?;
         let what = if row.get(1)? { EntryDebt::Folder } else { EntryDebt::Attributes };
-        Ok(OwedEntry { path: path(row, 0)?, what, attributes: attributes(row, 2)? })
+        let (attributes, xattrs) = (attributes(row, 2)?, xattrs(row, 7)?);
+        Ok(OwedEntry { path: path(row, 0)?, what, attributes, xattrs })
     })?;
     rows.collect()
 }

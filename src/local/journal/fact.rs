@@ -9,6 +9,7 @@ use crate::model::ino::ContentId;
 use crate::model::path::RemotePath;
 use crate::model::proof::PartEvidence;
 use crate::model::resume::Begun;
+use crate::model::xattrs::Xattrs;
 
 /// A file that is whole in the spool and owed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,6 +22,8 @@ pub struct Owed {
     pub size: u64,
     /// Mode, owner, times.
     pub attributes: Attributes,
+    /// Extended attributes.
+    pub xattrs: Xattrs,
     /// The bytes are the target of a symbolic link.
     pub is_link: bool,
 }
@@ -34,6 +37,8 @@ pub struct OwedEntry {
     pub what: EntryDebt,
     /// Mode, owner, times.
     pub attributes: Attributes,
+    /// Extended attributes.
+    pub xattrs: Xattrs,
 }
 
 /// What is owed of an entry without bytes.

@@ -38,7 +38,7 @@ use super::reserve::Reserve;
 use crate::model::failure::Failure;
 
 /// Version of the tables; kept in SQLite's `user_version`.
-const VERSION: i64 = 3;
+const VERSION: i64 = 4;
 
 /// The way to the one thread that writes.
 #[derive(Debug)]
@@ -153,6 +153,7 @@ fn create(connection: &Connection) -> rusqlite::Result<()> {
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
+    use std::ffi::OsStr;
 
     use super::*;
     use crate::model::attributes::Attributes;
@@ -163,6 +164,12 @@ mod tests {
     use crate::model::path::RemotePath;
     use crate::model::proof::{Fingerprint, PartEvidence};
     use crate::model::resume::Begun;
+    use crate::model::xattrs::{Expects, Xattrs};
+
+    fn xattrs() -> Xattrs {
+        let (name, value) = (OsStr::new("user.of bytes"), [0, 255, b' ']);
+        Xattrs::default().with(name, &value, Expects::Nothing, 0).unwrap()
+    }
 
     fn owed(id: u64, path: &str) -> Owed {
         let mtime = Moment { seconds: -5, nanos: 7 };
@@ -173,6 +180,7 @@ mod tests {
             size: 10,
             attributes,
             is_link: true,
+            xattrs: xattrs(),
         }
     }
 
@@ -212,7 +220,12 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("journal.sqlite");
         let at = |text| RemotePath::parse(text).unwrap();
-        let entry = |path, what| OwedEntry { path: at(path), what, attributes: owed(1, "x").attributes };
+        let entry = |path, what| OwedEntry {
+            path: at(path),
+            what,
+            attributes: owed(1, "x").attributes,
+            xattrs: xattrs(),
+        };
         let entries = [entry("d", EntryDebt::Folder), entry("d/e", EntryDebt::Attributes)];
         let created = Some(Moment { seconds: 7, nanos: 8 });
         let version = Fingerprint { size: 5, created, changed: None, md5: Some(Md5::of(b"x")), crc32: None };
@@ -222,6 +235,7 @@ mod tests {
             (3, Step::RemoveFolder(at("g"))),
             (4, Step::Move { from: at("a"), to: at("b"), overwrite: false }),
             (5, Step::Move { from: at("b"), to: at("c"), overwrite: true }),
+            (6, Step::Copy { from: at("c"), to: at("e"), version }),
         ];
         let place = Place { site: "https://mysite.files.com".into(), folder: at("backups") };
         let (journal, _) = Journal::open(&path).unwrap();

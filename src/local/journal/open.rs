@@ -18,7 +18,7 @@ pub enum OpenError {
     #[error("it is damaged: {0}")]
     Damaged(String),
     /// Another version of this program wrote it.
-    #[error("it is of version {0}, and this program knows version {VERSION}: use the newer program")]
+    #[error("it is of version {0}, and this program knows version {VERSION}: use the program that wrote it")]
     Version(i64),
     /// The disk or SQLite refused; it may be whole.
     #[error(transparent)]
@@ -54,7 +54,7 @@ pub(super) fn open(path: &Path) -> Result<(Connection, Facts), OpenError> {
     // What turns out to be damaged stays as it is: SQLite would tidy up behind us.
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
     let version: i64 = connection.query_row("PRAGMA user_version", [], |row| row.get(0))?;
-    if !(0..=VERSION).contains(&version) {
+    if version != 0 && version != VERSION {
         return Err(OpenError::Version(version));
     }
     let verdict: String = connection.query_row("PRAGMA integrity_check(1)", [], |row| row.get(0))?;

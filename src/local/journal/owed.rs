@@ -9,11 +9,13 @@ use crate::model::attributes::Attributes;
 use crate::model::ino::ContentId;
 use crate::model::moment::Moment;
 use crate::model::path::RemotePath;
+use crate::model::xattrs::Xattrs;
 
 pub(super) const TABLE: &str = "CREATE TABLE owed (
     id INTEGER PRIMARY KEY, path TEXT NOT NULL, size INTEGER NOT NULL,
     mode INTEGER NOT NULL, uid INTEGER NOT NULL, gid INTEGER NOT NULL,
     seconds INTEGER NOT NULL, nanos INTEGER NOT NULL, link INTEGER NOT NULL,
+    xattrs TEXT NOT NULL,
     sum INTEGER NOT NULL
 ) STRICT;";
 
@@ -29,6 +31,7 @@ pub(super) fn insert(to: &Transaction<'_>, owed: &Owed) -> rusqlite::Result<()> 
         Value::Integer(mtime.seconds),
         Value::Integer(mtime.nanos.into()),
         Value::Integer(owed.is_link.into()),
+        Value::Text(owed.xattrs.to_text()),
     ];
     rows::write(to, "owed", values)
 }
@@ -42,21 +45,28 @@ pub(super) fn read(connection: &Connection) -> rusqlite::Result<Vec<Owed>> {
     let mut query = connection.prepare("SELECT * FROM owed ORDER BY id")?;
     let rows = query.query_map([], |row| {
         rows::check("owed", row)?;
-        let owed = (row.get::<_, i64>(0)?, row.get::<_, i64>(2)?, attributes(row, 3)?, row.get(8)?);
-        Ok((path(row, 1)?, owed))
+        Ok(Owed {
+            id: ContentId(row.get::<_, i64>(0)? as u64),
+            path: path(row, 1)?,
+            size: row.get::<_, i64>(2)? as u64,
+            attributes: attributes(row, 3)?,
+            is_link: row.get(8)?,
+            xattrs: xattrs(row, 9)?,
+        })
     })?;
-    let mut owed = Vec::new();
-    for row in rows {
-        let (path, (id, size, attributes, is_link)) = row?;
-        owed.push(Owed { id: ContentId(id as u64), path, size: size as u64, attributes, is_link });
-    }
-    Ok(owed)
+    rows.collect()
 }
 
 /// A path, or an error: a fact whose path is none must not be skipped in silence.
 pub(super) fn path(row: &Row<'_>, at: usize) -> rusqlite::Result<RemotePath> {
     let text: String = row.get(at)?;
     RemotePath::parse(&text).ok_or_else(|| rows::misread(at, format!("{text:?} is no path")))
+}
+
+/// Extended attributes, as one text.
+pub(super) fn xattrs(row: &Row<'_>, at: usize) -> rusqlite::Result<Xattrs> {
+    let text: String = row.get(at)?;
+    Xattrs::from_text(&text).ok_or_else(|| rows::misread(at, format!("{text:?} are no extended attributes")))
 }
 
 /// Mode, owner, group, and the time in two columns.

@@ -24,6 +24,7 @@ pub(super) fn insert(to: &Transaction<'_>, number: u64, step: &Step) -> rusqlite
         Step::RemoveFolder(path) => ("rmdir", path, None, None),
         Step::Move { from, to, overwrite: false } => ("move", from, Some(to), None),
         Step::Move { from, to, overwrite: true } => ("replace", from, Some(to), None),
+        Step::Copy { from, to, version } => ("copy", from, Some(to), Some(version)),
     };
     let created = version.and_then(|version| version.created);
     let text = |path: &RemotePath| Value::Text(path.as_str().to_owned());
@@ -58,6 +59,7 @@ pub(super) fn read(connection: &Connection) -> rusqlite::Result<Vec<(u64, Step)>
             "rmdir" => Step::RemoveFolder(from),
             "move" => Step::Move { from, to: path(row, 3)?, overwrite: false },
             "replace" => Step::Move { from, to: path(row, 3)?, overwrite: true },
+            "copy" => Step::Copy { from, to: path(row, 3)?, version: version(row)? },
             _ => return Err(misread(1, format!("{what:?} is no step"))),
         };
         Ok((number as u64, step))

@@ -7,7 +7,7 @@ use bytes::Bytes;
 
 use super::super::{Client, Completion, Credentials, ErrorKind, Secret};
 use super::*;
-use crate::emulator::{Effect, Emulator, Fault, Settings, User};
+use crate::emulator::{Effect, Emulator, Fault, Key, PermissionSet, Settings, User};
 use crate::model::digest::{ETag, Md5};
 use crate::model::entry::{Entry, Kind};
 use crate::model::moment::Moment;
@@ -136,4 +136,14 @@ async fn the_key_and_the_site_describe_themselves() {
     assert!(client.api_key().await.unwrap().permission_set.is_some());
     assert_eq!(client.site().await.unwrap().checksums.md5, Some(false));
     assert!(client.clock_skew().is_some_and(|seconds| seconds.abs() < 5));
+}
+
+#[tokio::test]
+async fn the_usage_of_the_site_is_told_to_those_who_may_know() {
+    let (client, emulator) = emulated(Settings::default());
+    upload(&client, "a", &[Bytes::from(vec![7; 4096])]).await;
+    assert_eq!(client.usage().await.unwrap(), Some(4096));
+    let key = Key { key: KEY.into(), permission_set: PermissionSet::FilesOnly, ..Key::default() };
+    emulator.change(|settings| settings.keys = vec![key]);
+    assert_eq!(client.usage().await.unwrap_err().kind(), ErrorKind::Permission);
 }

@@ -1,0 +1,142 @@
+//! Copies that Files.com makes of its own files, and their proof.
+
+use std::time::{Duration, Instant};
+
+use super::Filesystem;
+use super::core::{Core, Digests};
+use super::job::Trouble;
+use super::prove::{CURIOSITY, PATIENCE};
+use crate::model::attributes::on_the_wire;
+use crate::model::copied::{ETags, Original};
+use crate::model::entry::Entry;
+use crate::model::failure::Failure;
+use crate::model::ino::Ino;
+use crate::model::path::RemotePath;
+use crate::model::policy::Verify;
+use crate::model::proof::{Basis, Fingerprint};
+use crate::model::receipt::Receipt;
+
+/// A copy that was made and compared.
+#[derive(Debug)]
+pub(super) struct Copied {
+    /// As Files.com describes it.
+    entry: Entry,
+    /// What the proof rests on.
+    basis: Basis,
+}
+
+impl Filesystem {
+    /// Copies a file on Files.com to a name that is free, and proves that the copy holds what the source
+    /// held. `doubtful`: it may have been made already.
+    pub(super) async fn copy_there(
+        &self,
+        from: &RemotePath,
+        to: &RemotePath,
+        original: &Original,
+        doubtful: bool,
+    ) -> Result<Copied, Trouble> {
+        let there = if doubtful { self.remote.stat(to).await? } else { None };
+        match there {
+            Some(there) if original.compare(&there, &ETags::default()).is_err() => {
+                return Err(Trouble::Refused(Failure::new(
+                    libc::EEXIST,
+                    format!("somebody else has put something at {to}; rename or delete it there, then retry"),
+                )));
+            }
+            Some(_) => {}
+            None => self.remote.copy(from, to).await?,
+        }
+        let copy = self.remote.stat(to).await?.ok_or_else(|| {
+            Trouble::Lost(Failure::new(libc::EIO, format!("{to} vanished right after it was made")))
+        })?;
+        match self.prove_copy(from, to, original, copy).await {
+            Err(Trouble::Mismatch(failure)) => {
+                tracing::warn!("{to} is not what {from} is: {failure}; the copy is deleted again");
+                self.remote.delete(to).await?;
+                Err(Trouble::Mismatch(failure))
+            }
+            proven => proven,
+        }
+    }
+
+    async fn prove_copy(
+        &self,
+        from: &RemotePath,
+        to: &RemotePath,
+        original: &Original,
+        mut copy: Entry,
+    ) -> Result<Copied, Trouble> {
+        let strict = self.rules.verify == Verify::Strict;
+        let patience = match self.core().habits.digests {
+            _ if strict => self.rules.network_timeout,
+            _ if original.md5.is_none() => Duration::ZERO,
+            Digests::Stated => PATIENCE,
+            Digests::Unknown => CURIOSITY,
+            Digests::Absent => Duration::ZERO,
+        };
+        let mut etags = ETags::default();
+        let mut basis = original.compare(&copy, &etags)?;
+        if basis != Some(Basis::FileMd5)
+            && let Some(later) = self.await_digest(to, &copy, patience).await?
+        {
+            copy = later;
+            basis = original.compare(&copy, &etags)?;
+        }
+        if strict && basis != Some(Basis::FileMd5) {
+            return Err(Trouble::Later(Failure::new(
+                libc::EIO,
+                "Files.com does not state the MD5 of both files, which verify=strict asks for",
+            )));
+        }
+        if basis.is_none_or(Basis::is_weak) {
+            etags.source = self.remote.object_etag(from).await?;
+            etags.copy = self.remote.object_etag(to).await?;
+            basis = original.compare(&copy, &etags)?;
+        }
+        let basis = basis.unwrap_or(Basis::Size);
+        let mut core = self.core();
+        core.counts.verified += 1;
+        core.meter.note(Instant::now(), 0, 1);
+        if basis.is_weak() {
+            core.counts.weak += 1;
+            tracing::warn!(
+                "{to} is only weakly verified as a copy, by its {}; turn on Data Governance, File Integrity, \
+                 MD5 in the site's settings",
+                basis.name()
+            );
+        }
+        Ok(Copied { entry: copy, basis })
+    }
+
+    /// Files.com has made a copy of `original`: the tree knows it as the version that it is, with a receipt, and
+    /// what it has of attributes.
+    pub(super) fn copy_arrived(&self, core: &mut Core, ino: Ino, original: &Fingerprint, copied: &Copied) {
+        let entry = &copied.entry;
+        if let (Some(path), Some(md5)) = (core.tree.path(ino), original.md5) {
+            self.receipts.give(Receipt {
+                path,
+                size: entry.size,
+                md5,
+                there: entry.md5.filter(|_| copied.basis == Basis::FileMd5),
+                basis: copied.basis,
+                created: entry.created,
+                changed: entry.changed,
+                uploaded: super::now(),
+            });
+        }
+        let Ok(node) = core.tree.node_mut(ino) else { return };
+        node.touched = Some(Instant::now());
+        node.permissions = entry.permissions;
+        let mtime = on_the_wire(node.attributes.mtime);
+        if let Some(file) = node.file_mut()
+            && file.published.is_some_and(|known| known.is_same_version(original))
+        {
+            file.published = Some(entry.fingerprint());
+            file.proven = file.proven.or(original.md5).filter(|_| !copied.basis.is_weak());
+        }
+        let wanted = core.tree.node(ino).map(|node| self.metadata(core, node));
+        if entry.provided == Some(mtime) && wanted.is_ok_and(|wanted| wanted == entry.metadata) {
+            self.attributes_arrived(core, ino);
+        }
+    }
+}

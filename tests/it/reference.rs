@@ -396,6 +396,10 @@ impl<'a> Pair<'a> {
 
 /// Something that goes away by itself.
 fn misfortune(stage: &Stage, dice: &mut Dice) {
+    // Three that meet one upload are more than goes away by itself.
+    if stage.site.waiting_faults().len() > 1 {
+        return;
+    }
     let kind =
         dice.pick(&["begin_upload", "part", "complete", "move", "delete", "mkdir", "list", "stat", "patch"]);
     let fault = match dice.below(6) {

@@ -213,6 +213,7 @@ impl Filesystem {
             };
             decided.push(Decided { path: thing.path, outcome, message });
         }
+        self.kernel_is_told().await;
         self.outcomes.notify_waiters();
         Ok(decided)
     }

@@ -51,7 +51,7 @@ use std::ffi::OsString;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
-use tokio::sync::{Notify, RwLock, Semaphore, mpsc, watch};
+use tokio::sync::{Notify, RwLock, Semaphore, mpsc, oneshot, watch};
 
 pub use self::attributes::{Attr, Change};
 pub use self::held::{Decided, HeldThing, Kind, Verdict};
@@ -86,6 +86,9 @@ const PART_MEMORY: usize = 256;
 /// Changes of names that are made on Files.com at the same time.
 const STEPS: usize = 16;
 
+/// How long anybody waits until the kernel was told of something.
+const KERNEL_PATIENCE: Duration = Duration::from_secs(5);
+
 /// What the kernel should forget.
 #[derive(Debug)]
 pub enum Stale {
@@ -93,6 +96,8 @@ pub enum Stale {
     Name(Ino, OsString),
     /// Attributes and bytes of a file or folder are others.
     Inode(Ino),
+    /// Somebody waits until the kernel was told of all that came before.
+    Until(oneshot::Sender<()>),
 }
 
 /// A mounted folder of Files.com, without the kernel.
@@ -225,6 +230,15 @@ impl Filesystem {
             store.remove(id);
             space.changed();
         });
+    }
+
+    /// Waits until the kernel knows what changed: whoever made a decision looks at what came of it. Not
+    /// for ever: the kernel may be waiting for a request of ours.
+    pub async fn kernel_is_told(&self) {
+        let (told, is_told) = oneshot::channel();
+        if self.stale.send(Stale::Until(told)).is_ok() {
+            let _ = tokio::time::timeout(KERNEL_PATIENCE, is_told).await;
+        }
     }
 
     /// Tells kernel and disk what a listing changed.

@@ -13,10 +13,11 @@ pub fn tell_kernel(notifier: Notifier, mut stale: UnboundedReceiver<Stale>) -> s
     std::thread::Builder::new().name("forget".into()).spawn(move || {
         while let Some(stale) = stale.blocking_recv() {
             // ENOENT: the kernel did not know it. Nothing else matters either: its knowledge ages.
-            let _ = match stale {
-                Stale::Name(folder, name) => notifier.inval_entry(INodeNo(folder.0), &name),
-                Stale::Inode(ino) => notifier.inval_inode(INodeNo(ino.0), 0, 0),
-            };
+            match stale {
+                Stale::Name(folder, name) => drop(notifier.inval_entry(INodeNo(folder.0), &name)),
+                Stale::Inode(ino) => drop(notifier.inval_inode(INodeNo(ino.0), 0, 0)),
+                Stale::Until(told) => drop(told.send(())),
+            }
         }
     })?;
     Ok(())

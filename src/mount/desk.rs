@@ -94,7 +94,9 @@ impl Desk {
                 Err(failure) => Err(failure),
             }),
             Request::Refresh { path } => {
-                told(Scope::parse(&path).map(|scope| json!({ "folders": self.fs.refresh(&scope) })))
+                let folders = Scope::parse(&path).map(|scope| self.fs.refresh(&scope));
+                self.fs.kernel_is_told().await;
+                told(folders.map(|folders| json!({ "folders": folders })))
             }
             Request::Stop => {
                 self.ending.send_replace(Some(FAREWELL));

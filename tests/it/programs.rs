@@ -1,4 +1,4 @@
-//! Programs that are not backup tools, as people use them on a mount: git and SQLite.
+//! Programs of all kinds, as people use them on a mount: git, SQLite, rdiff-backup.
 
 use std::fs;
 use std::path::Path;
@@ -6,7 +6,7 @@ use std::process::Command;
 
 use rusqlite::Connection;
 
-use crate::stage::{Stage, noise, run};
+use crate::stage::{Stage, noise, plant_tree, run};
 
 fn git(folder: &Path, arguments: &[&str]) -> String {
     let output = run(Command::new("git")
@@ -115,4 +115,34 @@ fn an_sqlite_database_is_kept_through_commits_and_rollbacks() {
         sum(&Connection::open(stage.path("again.db")).unwrap())
     );
     mount.umount();
+}
+
+/// It probes what the filesystem can do before it begins: links, locks, names, owners, ACLs.
+#[test]
+fn rdiff_backup_finds_out_what_the_mount_can_do_and_backs_up() {
+    for close in ["verified", "journaled"] {
+        let mut stage = Stage::new();
+        let source = stage.path("source");
+        plant_tree(&source);
+        std::os::unix::fs::symlink("docs", source.join("link")).unwrap();
+        let mount = stage.mount(&["--close", close]);
+        let rdiff = |mount: &Path, arguments: &[&Path]| {
+            let mut command = Command::new("rdiff-backup");
+            run(command.args(arguments).current_dir(mount))
+        };
+        rdiff(&mount.point, &[Path::new("backup"), &source, Path::new("repository")]);
+        fs::write(source.join("docs/file 1.dat"), "another version").unwrap();
+        // It tells increments apart by the second.
+        let first = std::time::SystemTime::now();
+        crate::stage::wait_until("a second is over", || first.elapsed().unwrap().as_millis() > 1100);
+        rdiff(&mount.point, &[Path::new("backup"), &source, Path::new("repository")]);
+        mount.umount();
+        let fresh = stage.mount(&[]);
+        rdiff(&fresh.point, &[Path::new("verify"), Path::new("repository")]);
+        let back = stage.path("back");
+        rdiff(&fresh.point, &[Path::new("restore"), Path::new("repository"), &back]);
+        // It restores no times of links.
+        run(Command::new("diff").args(["-r", "--no-dereference"]).args([&source, &back]));
+        fresh.umount();
+    }
 }

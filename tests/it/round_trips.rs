@@ -222,3 +222,27 @@ fn random_writes_with_gaps_are_zeros_in_between() {
     assert!(stage.stored("sparse").unwrap() == expected);
     mount.umount();
 }
+
+#[test]
+fn two_processes_write_different_files_at_once() {
+    let mut stage = Stage::with(|site| site.storage_latency_ms = 50);
+    let source = stage.path("source");
+    fs::create_dir(&source).unwrap();
+    for name in ["left", "right"] {
+        fs::write(source.join(name), noise(name.len() as u64, 6 << 20)).unwrap();
+    }
+    let mount = stage.mount(&[]);
+    let copies = ["left", "right"].map(|name| {
+        let mut dd = Command::new("dd");
+        dd.arg(format!("if={}", source.join(name).display()));
+        dd.arg(format!("of={}", mount.path(name).display()));
+        dd.args(["bs=64k", "status=none"]).spawn().unwrap()
+    });
+    for mut copy in copies {
+        assert!(copy.wait().unwrap().success());
+    }
+    for name in ["left", "right"] {
+        assert!(stage.stored(name).unwrap() == fs::read(source.join(name)).unwrap(), "{name}");
+    }
+    mount.umount();
+}

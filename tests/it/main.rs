@@ -20,6 +20,7 @@ mod misfortune;
 mod names;
 mod offline;
 mod outages;
+mod power;
 mod races;
 mod reading;
 mod recover;

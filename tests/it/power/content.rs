@@ -111,7 +111,9 @@ impl Change {
     /// The pages that it touches, of a file that has those of `before`.
     fn pages(&self, before: &Pages) -> Vec<u64> {
         match self {
-            Self::Write { offset, bytes } => pieces(*offset, bytes.len()).map(|(number, ..)| number).collect(),
+            Self::Write { offset, bytes } => {
+                pieces(*offset, bytes.len()).map(|(number, ..)| number).collect()
+            }
             Self::Size(size) => before.pages.range(size / PAGE as u64..).map(|(number, _)| *number).collect(),
         }
     }
@@ -138,7 +140,8 @@ impl Change {
 
 impl Pages {
     fn cut(&mut self, size: u64) {
-        if size < self.size || self.pages.last_key_value().is_some_and(|(last, _)| last * PAGE as u64 >= size) {
+        if size < self.size || self.pages.last_key_value().is_some_and(|(last, _)| last * PAGE as u64 >= size)
+        {
             self.pages.split_off(&size.div_ceil(PAGE as u64));
         }
         // Nothing is ever behind the end.
@@ -194,7 +197,9 @@ mod tests {
             assert_eq!(content.size(), 2 * PAGE as u64);
             let bytes = content.read(0, 2 * PAGE);
             let (first, second) = bytes.split_at(PAGE);
-            assert!(first.iter().all(|byte| *byte == first[0]) && second.iter().all(|byte| *byte == second[0]));
+            assert!(
+                first.iter().all(|byte| *byte == first[0]) && second.iter().all(|byte| *byte == second[0])
+            );
             seen.insert((first[0], second[0]));
         }
         assert_eq!(seen, BTreeSet::from([(1, 1), (1, 2), (2, 1), (2, 2)]));

@@ -145,6 +145,9 @@ impl Filesystem {
         let local = name::from_remote(&name).ok_or(Failure::plain(libc::EINVAL))?;
         let known = core.tree.child(at, &local);
         let published = known.and_then(|ino| core.tree.file(ino).ok()?.published);
+        // A fact of its own, that must go when these bytes take their attributes along.
+        let attributes_owed =
+            known.is_some_and(|ino| core.tree.node(ino).is_ok_and(|node| node.attributes_owed));
         if let Some(old) = known {
             core.tree.detach(old);
             core.tree.reap(old);
@@ -160,6 +163,7 @@ impl Filesystem {
         let ino = core.tree.insert(at, local, name, owed.attributes, Body::File(file))?;
         let node = core.tree.node_mut(ino)?;
         node.touched = Some(Instant::now());
+        node.attributes_owed = attributes_owed;
         node.link = owed.is_link.then_some(Link::InContent);
         drop(core);
         self.schedule(Errand::Publish(ino), Duration::ZERO);

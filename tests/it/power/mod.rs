@@ -16,6 +16,7 @@
 mod content;
 mod disk;
 mod door;
+mod full;
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};

@@ -8,7 +8,7 @@ use super::{Close, Filesystem};
 use crate::local::failpoint;
 use crate::local::journal::Fact;
 use crate::model::failure::Failure;
-use crate::model::ino::Ino;
+use crate::model::ino::{ContentId, Ino};
 
 impl Filesystem {
     /// close(2): answers when Files.com holds the bytes, proven, or why it does not. A temporary name
@@ -137,13 +137,14 @@ impl Filesystem {
         };
         loop {
             let Some((owed, synced)) = sealed(&self.core()) else { return Ok(()) };
+            if let Some(failure) = self.core().dropped(ino) {
+                // Asked again, the disk would answer for what it has dropped.
+                return Err(failure);
+            }
             failpoint::reach("close.sealed");
             let (store, id) = (self.store.clone(), owed.id);
             if let Err(failure) = super::on_disk(move || store.sync(id)).await {
-                if matches!(failure.errno, libc::EIO | libc::ENOSPC | libc::EDQUOT) {
-                    self.journal.distrust(&failure);
-                }
-                return Err(failure);
+                return Err(self.not_synced(id, failure));
             }
             failpoint::reach("close.synced");
             let older = {
@@ -171,6 +172,25 @@ impl Filesystem {
                 self.store.remove(older);
             }
             return Ok(());
+        }
+    }
+
+    /// What a disk that does not sync means: without room, it harms the one file; else nothing can be promised.
+    fn not_synced(&self, id: ContentId, failure: Failure) -> Failure {
+        match failure.errno {
+            libc::ENOSPC | libc::EDQUOT => {
+                let why = format!(
+                    "the local disk had no room for these bytes ({failure}); free some space, and write the file again"
+                );
+                let failure = Failure::new(libc::ENOSPC, why);
+                self.core().dropped.insert(id, failure.clone());
+                failure
+            }
+            libc::EIO => {
+                self.journal.distrust(&failure);
+                failure
+            }
+            _ => failure,
         }
     }
 }

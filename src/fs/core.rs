@@ -102,6 +102,9 @@ pub(crate) struct Core {
     pub cached: Cached,
     /// Folders whose subfolders somebody may be walking through.
     pub walks: LruCache<Ino, Walk>,
+    /// Bytes that the disk found no room for when they were synced, and why. It may have dropped them: they are
+    /// neither promised nor published, and only newer bytes in another file of the spool mend that.
+    pub dropped: HashMap<ContentId, Failure>,
 }
 
 impl Core {
@@ -126,7 +129,13 @@ impl Core {
             meter: Meter::default(),
             cached: Cached::default(),
             walks: LruCache::new(WALKS),
+            dropped: HashMap::new(),
         }
+    }
+
+    /// Why the bytes of `ino` cannot be believed, where the disk may have dropped some.
+    pub fn dropped(&self, ino: Ino) -> Option<Failure> {
+        self.dropped.get(&self.tree.file(ino).ok()?.local.id()?).cloned()
     }
 
     /// May the listing of `folder` still be believed? A folder that is only here needs none; one whose

@@ -83,8 +83,15 @@ impl Filesystem {
             file.size = 0;
             let old = std::mem::replace(&mut file.local, Local::Spooled(id));
             file.content.end_write(writing);
+            let noted = file.noted;
+            // What the disk had no room for is not the file any more.
+            if old.id().is_some_and(|old| core.dropped.remove(&old).is_some())
+                && let Ok(file) = core.tree.file_mut(ino)
+            {
+                file.failure = None;
+            }
             // What was acknowledged stays until something newer is durable: a crash must not leave nothing.
-            old.id().filter(|old| file.noted != Some(*old))
+            old.id().filter(|old| noted != Some(*old))
         };
         if let Some(old) = old {
             self.drop_content(old);

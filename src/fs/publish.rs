@@ -47,6 +47,11 @@ impl Filesystem {
         let (mut mismatches, mut restarts, mut chases) = (0, 0, 0);
         let failure = loop {
             let Some(job) = self.begin(ino, asked) else { return Ok(()) };
+            let dropped = self.core().dropped(ino);
+            if let Some(failure) = dropped {
+                self.core().uploading.remove(&ino);
+                break (failure, true);
+            }
             let outcome = match self.has_seen_folder(ino).await {
                 Ok(()) => self.attempt(&job).await,
                 Err(trouble) => Err(trouble),
@@ -141,6 +146,7 @@ impl Filesystem {
     pub(super) fn is_current(&self, job: &Job) -> bool {
         let core = self.core();
         core.may_publish(job.ino)
+            && core.dropped(job.ino).is_none()
             && core
                 .tree
                 .file(job.ino)

@@ -27,9 +27,24 @@ pub fn sync_names(folder: &Path) -> io::Result<()> {
 /// Makes a folder for its owner alone, with the folders above it, durably.
 pub fn make_private_folder(folder: &Path) -> io::Result<()> {
     use std::os::unix::fs::DirBuilderExt;
+    let above = match folder.parent() {
+        Some(above) if above.as_os_str().is_empty() => Path::new("."),
+        Some(above) => above,
+        None => return Ok(()),
+    };
     if folder.is_dir() {
-        return Ok(());
+        // A process that died in here may have made it and not synced its name. A folder above that is not
+        // ours, and that we may not read, was there before.
+        return match sync_names(above) {
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Ok(()),
+            other => other,
+        };
     }
-    fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
-    folder.parent().map_or(Ok(()), sync_names)
+    make_private_folder(above)?;
+    match fs::DirBuilder::new().mode(0o700).create(folder) {
+        // Somebody else was faster.
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists && folder.is_dir() => {}
+        other => other?,
+    }
+    sync_names(above)
 }

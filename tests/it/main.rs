@@ -26,6 +26,7 @@ mod names;
 mod offline;
 mod outages;
 mod posix_table;
+mod power;
 mod programs;
 mod races;
 mod reading;

@@ -78,6 +78,34 @@ fn a_crashed_mount_is_looked_at_copied_out_and_taken_up_by_the_next() {
 }
 
 #[test]
+fn attributes_that_travelled_with_owed_bytes_are_not_owed_any_more() {
+    let mut stage = Stage::new();
+    stage.site.put(&format!("{FOLDER}/f"), b"old");
+    for kind in ["patch", "begin_upload"] {
+        stage.site.inject(Fault { times: 0, ..Fault::on(kind, Effect::Stall) });
+    }
+    let mount = stage.mount_with_state("state", &["--close", "journaled"]);
+    let path = mount.path("f");
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
+    fs::write(&path, "new").unwrap();
+    mount.kill();
+    let plan = || -> Value {
+        serde_json::from_slice(&recover(&stage, "state", &["--plan", "--json"]).stdout).unwrap()
+    };
+    let before = plan();
+    assert_eq!(
+        (&before["owed"][0]["path"], &before["entries"][0]["path"]),
+        (&"/backups/f".into(), &"/backups/f".into())
+    );
+
+    stage.site.clear_faults();
+    stage.mount_at("again", "state", &[]).umount();
+    assert_eq!(stage.stored("f").unwrap(), b"new");
+    let after = plan();
+    assert_eq!((&after["owed"], &after["entries"]), (&Value::Array(vec![]), &Value::Array(vec![])));
+}
+
+#[test]
 fn a_folder_that_is_no_state_folder_is_left_alone() {
     let stage = Stage::new();
     fs::create_dir_all(stage.path("other/state")).unwrap();

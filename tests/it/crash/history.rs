@@ -15,6 +15,7 @@ use super::daemon::{Daemon, ask};
 use super::program::{Ended, Program, look};
 use super::step::{History, Kill, Life, Step};
 use super::world::{Node, Sight, World};
+use crate::power::{Losses, Supply};
 use crate::stage::{FOLDER, PATIENCE, Stage, is_running, kill, told};
 
 const STATE: &str = "state";
@@ -47,19 +48,28 @@ struct Stand<'a> {
     world: World,
     transcript: Vec<String>,
     report: Report,
+    /// With it, each life ends with a loss of power.
+    supply: Option<Supply>,
 }
 
-/// Carries a history out.
+/// Carries a history out. Where there are losses of power, each life ends with one.
 ///
 /// # Errors
 /// The first broken promise.
-pub fn run(history: &History, options: &[&str]) -> Result<Report, Violation> {
+pub fn run(history: &History, options: &[&str], losses: Option<Losses>) -> Result<Report, Violation> {
     let stage = Stage::in_memory(|site| (site.checksum_delay_ms, site.log_length) = (0, 100));
     let (world, report) = (World::default(), Report::default());
-    let mut stand = Stand { stage, options, world, transcript: Vec::new(), report };
+    let supply = losses.map(|losses| Supply::of(losses, &stage));
+    let mut stand = Stand { stage, options, world, transcript: Vec::new(), report, supply };
     let outcome = history.lives.iter().enumerate().try_for_each(|(n, life)| {
         stand.transcript.push(format!("life {}: {}", n + 1, life.kill));
-        stand.live(life)
+        stand.live(life)?;
+        if let Some(supply) = &mut stand.supply {
+            supply.fail();
+            stand.world.power_failed();
+            stand.note("the power failed");
+        }
+        Ok(())
     });
     match outcome.and_then(|()| stand.judge()) {
         Ok(()) => Ok(stand.report),
@@ -72,13 +82,17 @@ impl Stand<'_> {
         self.transcript.push(format!("  {}", what.into()));
     }
 
+    fn state(&self) -> &'static str {
+        if self.supply.is_some() { Supply::STATE } else { STATE }
+    }
+
     /// One daemon, from its start to its death.
     fn live(&mut self, life: &Life) -> Result<(), String> {
         let orders = match &life.kill {
             Kill::At { point, nth } => vec![("FILESCOMFS_FAIL_AT", format!("{point}:{nth}"))],
             _ => Vec::new(),
         };
-        let mut daemon = Daemon::start(&self.stage, "mnt", STATE, self.options, &orders);
+        let mut daemon = Daemon::start(&self.stage, "mnt", self.state(), self.options, &orders);
         self.report.kills += 1;
         let killer = match life.kill {
             Kill::Starting { micros } => Some(kill_in(daemon.pid(), micros)),
@@ -243,7 +257,7 @@ impl Stand<'_> {
     /// nothing.
     fn judge(&mut self) -> Result<(), String> {
         self.transcript.push("the end".to_owned());
-        let mut daemon = Daemon::start(&self.stage, "mnt", STATE, self.options, &[]);
+        let mut daemon = Daemon::start(&self.stage, "mnt", self.state(), self.options, &[]);
         let judged = self.send_everything(&mut daemon).and_then(|()| daemon.complained());
         judged.map_err(|why| format!("{why}\nlog:\n{}", daemon.told()))?;
         self.umount(daemon)?;
@@ -336,12 +350,17 @@ fn kill_in(pid: i32, micros: u64) -> std::thread::JoinHandle<()> {
 }
 
 /// A shorter history that breaks a promise too: steps and lives are left out as long as it does.
-pub fn shortened(mut history: History, options: &[&str], attempts: usize) -> Option<(History, Violation)> {
+pub fn shortened(
+    mut history: History,
+    options: &[&str],
+    losses: Option<Losses>,
+    attempts: usize,
+) -> Option<(History, Violation)> {
     let mut found = None;
     let (start, mut left) = (Instant::now(), attempts);
     let mut try_it = |candidate: &History| -> Option<Violation> {
         left = left.checked_sub(1)?;
-        (start.elapsed() < LONGEST_SHORTENING).then(|| run(candidate, options).err())?
+        (start.elapsed() < LONGEST_SHORTENING).then(|| run(candidate, options, losses).err())?
     };
     // Whole lives first, then halves of what they do, then single steps.
     let mut n = 0;

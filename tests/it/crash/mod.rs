@@ -26,9 +26,9 @@
 //! it. `FILESCOMFS_CRASH_SEED=N` repeats a history, `FILESCOMFS_CRASH_HISTORIES=N` makes the run longer.
 
 pub mod daemon;
-mod history;
+pub mod history;
 mod program;
-mod step;
+pub mod step;
 mod tour;
 mod world;
 
@@ -39,23 +39,26 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use history::{Violation, run, shortened};
 use step::History;
 
+use crate::power::Losses;
+
 /// Histories of each close mode in an ordinary run.
 const HISTORIES: usize = 4;
 /// Lives of each.
 const LIVES: usize = 10;
 /// Histories at the same time: most of the time of each is spent waiting for the disk.
-const AT_ONCE: usize = 3;
+pub const AT_ONCE: usize = 3;
 /// How often a history that failed is tried in a shorter form.
 const SHORTENINGS: usize = 60;
 
-fn number(variable: &str) -> Option<u64> {
+pub fn number(variable: &str) -> Option<u64> {
     std::env::var(variable).ok()?.parse().ok()
 }
 
 /// Tells a broken promise so that it can be repeated, understood and mended.
-fn tell(
+pub fn tell(
     repeat: &str,
     options: &[&str],
+    losses: Option<Losses>,
     history: History,
     violation: &Violation,
     shortenings: usize,
@@ -65,7 +68,7 @@ fn tell(
         violation.transcript.join("\n"),
         violation.what
     );
-    match shortened(history, options, shortenings) {
+    match shortened(history, options, losses, shortenings) {
         Some((shorter, violation)) => {
             let transcript = violation.transcript.join("\n");
             told += &format!("\n\nshorter:\n{shorter}\n{transcript}\n\nBROKEN: {}", violation.what);
@@ -97,7 +100,7 @@ fn campaign(options: &[&str]) {
                     let (seed, first) = (base.wrapping_add(n as u64), first + n * 6);
                     let history = History::of(seed, LIVES, first);
                     let start = std::time::Instant::now();
-                    match run(&history, options) {
+                    match run(&history, options, None) {
                         Ok(report) => {
                             eprintln!(
                                 "history {n} of {count}: {} kills in {:?}",
@@ -119,7 +122,7 @@ fn campaign(options: &[&str]) {
     });
     if let Some((seed, first, history, violation)) = broken.into_inner().unwrap() {
         let repeat = format!("FILESCOMFS_CRASH_SEED={seed} FILESCOMFS_CRASH_FIRST={first}");
-        panic!("{}", tell(&repeat, options, history, &violation, SHORTENINGS));
+        panic!("{}", tell(&repeat, options, None, history, &violation, SHORTENINGS));
     }
     let died_at = died_at.into_inner().unwrap();
     eprintln!("{} kills, {} of them at fail points of their own", kills.into_inner(), died_at.len());

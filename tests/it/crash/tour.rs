@@ -99,10 +99,10 @@ fn a_daemon_dies_at_every_fail_point_and_nothing_is_lost() {
                 while let Some(((point, nth), options)) = tasks.get(next.fetch_add(1, Ordering::Relaxed)) {
                     let kill = Kill::At { point, nth: *nth };
                     let history = History { lives: vec![before(), Life { steps: work(), kill }] };
-                    match run(&history, options) {
+                    match run(&history, options, None) {
                         Ok(report) => died_at.lock().unwrap().extend(report.died_at),
                         Err(violation) => {
-                            broken.lock().unwrap().push(tell(point, options, history, &violation, 0));
+                            broken.lock().unwrap().push(tell(point, options, None, history, &violation, 0));
                         }
                     }
                 }
@@ -121,8 +121,8 @@ fn a_daemon_dies_between_the_parts_of_a_large_file() {
     for nth in 1..=3 {
         let steps = vec![Step::Write { path: "large".into(), bytes: bytes(33 << 20) }, Step::Sync];
         let history = History { lives: vec![Life { steps, kill: Kill::At { point: "publish.part", nth } }] };
-        if let Err(violation) = run(&history, &["--close", "journaled"]) {
-            panic!("{}", tell("publish.part", &[], history, &violation, 0));
+        if let Err(violation) = run(&history, &["--close", "journaled"], None) {
+            panic!("{}", tell("publish.part", &[], None, history, &violation, 0));
         }
     }
 }

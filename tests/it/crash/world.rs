@@ -83,8 +83,9 @@ impl File {
         self.owed = true;
     }
 
-    fn allows(&self, seen: &Seen) -> Result<(), String> {
+    fn allows(&self, seen: &Seen, power_failed: bool) -> Result<(), String> {
         let fits = self.versions.iter().any(|version| version.fits(seen));
+        let fits = fits || (power_failed && self.is_mixture(seen));
         if !fits {
             return Err(format!("{} was found; allowed: {}", told(seen), self.told()));
         }
@@ -96,6 +97,17 @@ impl File {
             return Err(format!("time {time} was found; allowed: {:?}", self.times));
         }
         Ok(())
+    }
+
+    /// Is each byte that of one version or another? The disk knows no order of what was not synced.
+    fn is_mixture(&self, seen: &Seen) -> bool {
+        let Seen::File { bytes: found, .. } = seen else { return false };
+        let versions: Vec<Vec<u8>> = self.versions.iter().filter_map(Version::bytes).collect();
+        let lengths = versions.iter().map(Vec::len);
+        let (Some(least), Some(most)) = (lengths.clone().min(), lengths.max()) else { return false };
+        let byte = |version: &Vec<u8>, at| version.get(at).copied().unwrap_or(0);
+        (least..=most).contains(&found.len())
+            && found.iter().enumerate().all(|(at, found)| versions.iter().any(|v| byte(v, at) == *found))
     }
 
     fn told(&self) -> String {
@@ -115,6 +127,16 @@ impl Version {
             }
             (Self::Link(target), Seen::Link(found)) => target == found,
             _ => false,
+        }
+    }
+
+    /// The bytes when all of it has happened.
+    fn bytes(&self) -> Option<Vec<u8>> {
+        match self {
+            Self::Nothing => Some(Vec::new()),
+            Self::Bytes(bytes) => Some(bytes.to_vec()),
+            Self::Torn { old, offset, bytes } => Some(overlay(old, *offset, bytes)),
+            Self::Link(_) => None,
         }
     }
 
@@ -177,12 +199,14 @@ pub struct World {
     /// The newest is last; more than one only after a call in flight.
     names: Vec<Names>,
     files: Vec<File>,
+    /// Nobody knows which of the bytes that were never synced are on the disk.
+    power_failed: bool,
 }
 
 /// Nothing at all.
 impl Default for World {
     fn default() -> Self {
-        Self { names: vec![Names::new()], files: Vec::new() }
+        Self { names: vec![Names::new()], files: Vec::new(), power_failed: false }
     }
 }
 
@@ -382,6 +406,12 @@ impl World {
         }
     }
 
+    /// The crash was one of the whole machine: what was written and not acknowledged is there, or not, or some
+    /// of it is.
+    pub fn power_failed(&mut self) {
+        self.power_failed = true;
+    }
+
     /// Was what is there allowed? Then this is what is there from now on, and the bytes that were written,
     /// never acknowledged, and are not under their names are told: they must be set aside somewhere.
     pub fn found(&self, sight: &Sight) -> Result<(Self, Unpublished), String> {
@@ -410,7 +440,8 @@ impl World {
                     }
                 }
                 (Node::File(id), Some(seen)) => {
-                    wrong.extend(self.files[*id].allows(seen).err().map(|why| format!("{path}: {why}")));
+                    let allowed = self.files[*id].allows(seen, self.power_failed);
+                    wrong.extend(allowed.err().map(|why| format!("{path}: {why}")));
                 }
             }
         }
@@ -448,7 +479,7 @@ impl World {
             let Node::File(id) = node else { continue };
             let file = &self.files[*id];
             let is_there = matches!(sight.get(path), Some(Seen::File { bytes, .. }) if *bytes == *file.now);
-            if !is_there && !file.is_link && !file.unsure && !file.now.is_empty() {
+            if !is_there && !self.power_failed && !file.is_link && !file.unsure && !file.now.is_empty() {
                 unpublished.push((path.clone(), file.now.clone()));
             }
         }
@@ -522,6 +553,23 @@ mod tests {
         world.write(id, 0, b"bytes");
         let (_, unpublished) = world.found(&sight([])).unwrap();
         assert_eq!(unpublished, [("f".to_owned(), Rc::new(b"bytes".to_vec()))]);
+    }
+
+    #[test]
+    fn a_power_cut_may_mix_what_was_not_acknowledged_and_nothing_else() {
+        let (mut world, id) = two_versions();
+        world.write(id, 0, b"OLD");
+        assert!(world.found(&sight([("f", file(b"OlD and"))])).is_err(), "the power has not failed");
+        world.power_failed();
+        for allowed in [&b"old"[..], b"OLD", b"OlD and", b"old\0\0\0\0 new"] {
+            let (after, _) = world.found(&sight([("f", file(allowed))])).expect("it is allowed");
+            assert!(after.found(&sight([("f", file(b"oLD"))])).is_err(), "it is what is there now");
+        }
+        for wrong in [&b""[..], b"ol", b"axe", b"old and new!"] {
+            assert!(world.found(&sight([("f", file(wrong))])).is_err(), "{wrong:?}");
+        }
+        world.synced(id);
+        assert!(world.found(&sight([("f", file(b"old and new"))])).is_err(), "older than fsync");
     }
 
     #[test]

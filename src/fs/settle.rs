@@ -1,0 +1,152 @@
+//! How a publication ends: the debt is settled, or kept.
+
+use std::collections::BTreeMap;
+use std::time::Instant;
+
+use super::core::{Core, Errand};
+use super::job::Job;
+use super::{Filesystem, on_disk};
+use crate::local::failpoint;
+use crate::local::journal::Fact;
+use crate::model::attributes::{Attributes, is_ours};
+use crate::model::entry::Entry;
+use crate::model::failure::Failure;
+use crate::model::ino::Ino;
+use crate::model::node::{Body, Local};
+use crate::model::proof::Verified;
+use crate::model::readahead::ReadAhead;
+use crate::model::receipt::Receipt;
+
+impl Filesystem {
+    /// The file is proven: its bytes may go to the cache, its fact may go from the journal.
+    pub(super) async fn settle(&self, job: &Job, proof: &Verified, entry: Entry, sent: Attributes) {
+        let (settled, older) = {
+            let mut core = self.core();
+            core.counts.verified += 1;
+            core.meter.note(Instant::now(), 0, 1);
+            if proof.basis().is_weak() {
+                core.counts.weak += 1;
+            }
+            self.learn(&mut core, job.ino, &entry, sent);
+            // Under today's name, and before anybody can rename it again.
+            if let Some(path) = core.tree.path(job.ino) {
+                self.receipts.give(Receipt::of(path, proof, &entry, super::now()));
+            }
+            let Ok(node) = core.tree.node_mut(job.ino) else { return };
+            node.touched = Some(Instant::now());
+            node.permissions = entry.permissions;
+            let Body::File(file) = &mut node.body else { return };
+            file.published = Some(entry.fingerprint());
+            file.proven = (!proof.basis().is_weak()).then_some(proof.digest().md5);
+            let settled = file.content.verified(job.revision);
+            let mut older = None;
+            if settled {
+                older = file.noted.take().filter(|older| *older != job.id);
+                file.failure = None;
+                file.owed_since = None;
+                file.local = Local::Cached(job.id, ReadAhead::whole(job.size));
+                core.queue.forget(Errand::Publish(job.ino));
+            }
+            (settled, older)
+        };
+        tracing::debug!("{} is verified by {}", job.path, proof.basis().name());
+        if !settled {
+            return;
+        }
+        let (store, id, taken) = (self.store.clone(), job.id, self.store.taken(job.id));
+        if matches!(on_disk(move || store.to_cache(id)).await, Ok(true)) {
+            // Counted once it is there: until then it takes room in the spool.
+            let mut core = self.core();
+            if core.tree.file(job.ino).is_ok_and(|file| file.local.id() == Some(job.id)) {
+                core.cached.note(job.ino, taken);
+            }
+        } else {
+            // Another disk: it is cheaper to fetch it again when somebody wants it.
+            let mut core = self.core();
+            core.cached.remove(job.ino);
+            if let Ok(file) = core.tree.file_mut(job.ino)
+                && file.local.id() == Some(job.id)
+            {
+                file.local = Local::Nowhere;
+                drop(core);
+                self.drop_content(job.id);
+            }
+        }
+        failpoint::reach("publish.cached");
+        self.journal.note(Fact::Settled(job.id));
+        failpoint::reach("publish.settled");
+        self.settled(job.id);
+        older.into_iter().for_each(|older| self.drop_content(older));
+        self.make_room();
+        self.space.progressed();
+    }
+
+    /// What the completed entity shows of the site's habits, and which attributes must still be sent.
+    fn learn(&self, core: &mut Core, ino: Ino, entry: &Entry, sent: Attributes) {
+        if entry.provided.is_none() && core.habits.keeps_mtime {
+            core.habits.keeps_mtime = false;
+            tracing::warn!(
+                "this site does not keep modification times by itself, they go into the metadata; other clients \
+                 see them only with 'use provided modified at' turned on in the site's settings"
+            );
+        }
+        let wanted = match core.tree.node(ino) {
+            Ok(node) => self.metadata(core, node),
+            Err(_) => return,
+        };
+        let ours = |metadata: &BTreeMap<String, String>| {
+            metadata
+                .clone()
+                .into_iter()
+                .filter(|(key, value)| is_ours(key, value))
+                .collect::<BTreeMap<_, _>>()
+        };
+        let metadata_arrived = ours(&wanted) == ours(&entry.metadata);
+        if !metadata_arrived && entry.metadata.is_empty() && core.habits.takes_metadata_at_completion {
+            core.habits.takes_metadata_at_completion = false;
+            tracing::info!("this site does not take metadata with an upload; each file costs one more call");
+        }
+        let Ok(node) = core.tree.node(ino) else { return };
+        if metadata_arrived && node.attributes == sent {
+            self.attributes_arrived(core, ino);
+            return;
+        }
+        if let Ok(node) = core.tree.node_mut(ino) {
+            node.attributes_owed = true;
+        }
+        self.journal.note_all(self.entry_fact(core, ino).map(Fact::Entry).into_iter().collect());
+        core.queue.schedule(Errand::Attributes(ino), Instant::now());
+        self.errands.notify_one();
+    }
+
+    /// Publication failed: the debt is kept durably, told at the next close, and tried again unless it
+    /// was refused for good.
+    pub(super) async fn give_up(&self, ino: Ino, (failure, refused): (Failure, bool)) -> Result<(), Failure> {
+        let path = {
+            let mut core = self.core();
+            let path = core.tree.path(ino);
+            if let Ok(file) = core.tree.file_mut(ino) {
+                file.failure = Some(failure.clone());
+                if let (true, Some(revision)) = (refused, file.content.owed()) {
+                    file.content.refused(revision);
+                }
+            }
+            match refused {
+                true => core.queue.forget(Errand::Publish(ino)),
+                false => core.queue.failed(Errand::Publish(ino), Instant::now()),
+            }
+            path
+        };
+        self.errands.notify_one();
+        self.space.changed();
+        let next = match refused {
+            true => "it is kept here until it is written, closed or deleted again",
+            false => "it is kept here and tried again",
+        };
+        if let Some(path) = path {
+            tracing::error!("{path} is not on Files.com: {failure}; {next}");
+        }
+        self.make_durable(ino).await?;
+        Err(failure)
+    }
+}

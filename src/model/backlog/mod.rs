@@ -1,0 +1,259 @@
+//! Changes of names that this mount has made and Files.com has not: folders made, deletes, renames.
+//!
+//! The tree shows the end of the backlog, Files.com its beginning. Steps that touch no common path may be
+//! taken side by side; of two where one touches the other's path, or a path above or below it, the
+//! earlier one goes first. What is sent to a path waits for the steps that touch it in the same way. Paths
+//! are common when Files.com would take them for one: `readme` is not uploaded before the delete of
+//! `README` was made.
+//!
+//! A path of the tree is not the path under which Files.com has the entry as long as a rename waits:
+//! [`Backlog::origin`] leads back.
+
+mod place;
+mod replay;
+mod step;
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use self::place::Place;
+pub use self::replay::{Origin, Seen};
+pub use self::step::{Pending, Standing, Step};
+use super::failure::Failure;
+use super::path::RemotePath;
+
+/// All steps that were not taken yet, by number.
+#[derive(Debug, Default)]
+pub struct Backlog {
+    pending: BTreeMap<u64, Pending>,
+    next: u64,
+    /// Counts the steps that ended: an answer about names is good if this is what it was before.
+    ended: u64,
+    /// Numbers of the steps that touch exactly this path.
+    at: HashMap<Place, BTreeSet<u64>>,
+    /// Numbers of the steps that touch something below this path.
+    below: HashMap<Place, BTreeSet<u64>>,
+}
+
+impl Backlog {
+    /// A number that no step has, for one that is taken at once.
+    pub fn number(&mut self) -> u64 {
+        self.next += 1;
+        self.next
+    }
+
+    /// Adds a step behind all others and returns its number.
+    pub fn push(&mut self, step: Step) -> u64 {
+        let number = self.number();
+        self.put(number, step, false);
+        number
+    }
+
+    /// Adds a step that an earlier mount left, perhaps taken already.
+    pub fn restore(&mut self, number: u64, step: Step) {
+        self.next = self.next.max(number);
+        self.put(number, step, true);
+    }
+
+    fn put(&mut self, number: u64, step: Step, doubtful: bool) {
+        let places: Vec<Place> = step.paths().flat_map(Place::of).collect();
+        let earlier: BTreeSet<u64> = places.iter().flat_map(|place| self.touching(place)).collect();
+        for before in &earlier {
+            if let Some(pending) = self.pending.get_mut(before) {
+                pending.followers.push(number);
+            }
+        }
+        for place in places {
+            for above in place.above() {
+                self.below.entry(above).or_default().insert(number);
+            }
+            self.at.entry(place).or_default().insert(number);
+        }
+        let (standing, blockers, followers) = (Standing::Waiting, earlier.len(), Vec::new());
+        self.pending.insert(number, Pending { step, standing, doubtful, blockers, followers });
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.pending.len()
+    }
+
+    /// Is Files.com where the tree is, as far as names go?
+    pub fn is_empty(&self) -> bool {
+        self.pending.is_empty()
+    }
+
+    /// A number that changes whenever a step ends.
+    pub fn ended(&self) -> u64 {
+        self.ended
+    }
+
+    /// The steps in order.
+    pub fn iter(&self) -> impl Iterator<Item = (u64, &Pending)> {
+        self.pending.iter().map(|(number, pending)| (*number, pending))
+    }
+
+    /// The step of this number, if it was not taken yet.
+    pub fn get(&self, number: u64) -> Option<&Pending> {
+        self.pending.get(&number)
+    }
+
+    /// The steps that touch a place, or one above or below it; some of them twice.
+    fn touching(&self, place: &Place) -> impl Iterator<Item = u64> {
+        let own = self.at.get(place).into_iter().chain(self.below.get(place));
+        let above = place.above().filter_map(|place| self.at.get(&place));
+        own.chain(above).flatten().copied()
+    }
+
+    /// The last step that touches `path`, or a path above or below it: whatever is done to the path
+    /// waits for it.
+    pub fn last_at(&self, path: &RemotePath) -> Option<u64> {
+        if self.is_empty() {
+            return None;
+        }
+        Place::of(path).iter().flat_map(|place| self.touching(place)).max()
+    }
+
+    /// Will a step soon change something at `path` or below it? One that waits for a person will not.
+    pub fn changes_within(&self, path: &RemotePath) -> bool {
+        if self.is_empty() {
+            return false;
+        }
+        let is_held = |number: &u64| {
+            self.pending.get(number).is_some_and(|step| matches!(step.standing, Standing::Held(_)))
+        };
+        let places = Place::of(path);
+        let mut numbers = places
+            .iter()
+            .flat_map(|place| self.at.get(place).into_iter().chain(self.below.get(place)))
+            .flatten();
+        numbers.any(|number| !is_held(number))
+    }
+
+    /// May this step be begun? Not while an earlier one touches its paths, nor twice.
+    pub fn is_ready(&self, number: u64) -> bool {
+        let Some(pending) = self.pending.get(&number) else { return false };
+        let standing = matches!(pending.standing, Standing::Waiting | Standing::Failed(_));
+        standing && pending.blockers == 0
+    }
+
+    /// This step and all that were planned upon it, the last first: without it they mean nothing.
+    pub fn built_upon(&self, number: u64) -> Vec<u64> {
+        let mut found = BTreeSet::new();
+        let mut next = vec![number];
+        while let Some(number) = next.pop() {
+            if let Some(pending) = self.pending.get(&number)
+                && found.insert(number)
+            {
+                next.extend(&pending.followers);
+            }
+        }
+        found.into_iter().rev().collect()
+    }
+
+    /// How many steps are being taken at this moment.
+    pub fn under_way(&self) -> usize {
+        self.pending.values().filter(|pending| pending.standing == Standing::Running).count()
+    }
+
+    /// How many of these steps are.
+    pub fn under_way_among(&self, steps: &BTreeSet<u64>) -> usize {
+        let running =
+            |number: &&u64| self.get(**number).is_some_and(|step| step.standing == Standing::Running);
+        steps.iter().filter(running).count()
+    }
+
+    /// The steps that wait for a person, or for a step that does.
+    pub fn stuck(&self) -> BTreeSet<u64> {
+        let mut held: BTreeSet<u64> = BTreeSet::new();
+        for (number, pending) in &self.pending {
+            if held.contains(number) || matches!(pending.standing, Standing::Held(_)) {
+                held.insert(*number);
+                held.extend(&pending.followers);
+            }
+        }
+        held
+    }
+
+    /// These steps, and all that must be taken before them.
+    pub fn leading_to(&self, mut steps: BTreeSet<u64>) -> BTreeSet<u64> {
+        for (number, pending) in self.pending.iter().rev() {
+            if pending.followers.iter().any(|follower| steps.contains(follower)) {
+                steps.insert(*number);
+            }
+        }
+        steps
+    }
+
+    /// The steps that may be begun now.
+    pub fn ready(&self) -> Vec<u64> {
+        self.pending.keys().copied().filter(|number| self.is_ready(*number)).collect()
+    }
+
+    /// Takes up a step that may be begun: what to do, and whether it may have been done already.
+    pub fn begin(&mut self, number: u64) -> Option<(Step, bool)> {
+        if !self.is_ready(number) {
+            return None;
+        }
+        let pending = self.pending.get_mut(&number)?;
+        pending.standing = Standing::Running;
+        Some((pending.step.clone(), pending.doubtful))
+    }
+
+    /// A step that was begun failed; `held` when it is not to be tried again.
+    pub fn failed(&mut self, number: u64, failure: Failure, held: bool) {
+        if let Some(pending) = self.pending.get_mut(&number) {
+            pending.doubtful = true;
+            pending.standing = if held { Standing::Held(failure) } else { Standing::Failed(failure) };
+        }
+    }
+
+    /// A held step is to be tried again.
+    pub fn release(&mut self, number: u64) {
+        if let Some(pending) = self.pending.get_mut(&number)
+            && matches!(pending.standing, Standing::Held(_))
+        {
+            pending.standing = Standing::Waiting;
+        }
+    }
+
+    /// The step was taken, or is given up. Returns those that may be begun now.
+    pub fn remove(&mut self, number: u64) -> Vec<u64> {
+        let Some(Pending { step, followers, .. }) = self.pending.remove(&number) else { return Vec::new() };
+        self.ended += 1;
+        for place in step.paths().flat_map(Place::of) {
+            take(&mut self.at, &place, number);
+            place.above().for_each(|above| take(&mut self.below, &above, number));
+        }
+        for follower in &followers {
+            if let Some(pending) = self.pending.get_mut(follower) {
+                pending.blockers -= 1;
+            }
+        }
+        followers.into_iter().filter(|follower| self.is_ready(*follower)).collect()
+    }
+
+    /// The number of the step that makes this folder, if Files.com was not asked yet and nothing else
+    /// waits there: making and deleting it are one and the same as nothing.
+    pub fn unmade(&self, folder: &RemotePath) -> Option<u64> {
+        let places = Place::of(folder);
+        let numbers: BTreeSet<u64> =
+            places.iter().filter_map(|place| self.at.get(place)).flatten().copied().collect();
+        let number = *numbers.first().filter(|_| numbers.len() == 1)?;
+        let pending = self.pending.get(&number)?;
+        let untouched = pending.standing == Standing::Waiting && !pending.doubtful;
+        let makes = matches!(&pending.step, Step::Make(path) if path == folder);
+        let empty = places.iter().all(|place| !self.below.contains_key(place));
+        (makes && untouched && empty).then_some(number)
+    }
+}
+
+fn take(from: &mut HashMap<Place, BTreeSet<u64>>, place: &Place, number: u64) {
+    if let Some(numbers) = from.get_mut(place) {
+        numbers.remove(&number);
+        if numbers.is_empty() {
+            from.remove(place);
+        }
+    }
+}

@@ -1,0 +1,209 @@
+use proptest::prelude::*;
+
+use super::*;
+use crate::model::entry::{Entry, Kind, Permissions};
+use crate::model::proof::Fingerprint;
+
+fn at(text: &str) -> RemotePath {
+    RemotePath::parse(text).unwrap()
+}
+
+fn delete(path: &str) -> Step {
+    let version = Fingerprint { size: 1, created: None, changed: None, md5: None, crc32: None };
+    Step::Delete { path: at(path), version }
+}
+
+fn rename(from: &str, to: &str) -> Step {
+    Step::Move { from: at(from), to: at(to), overwrite: false }
+}
+
+#[test]
+fn a_folder_is_deleted_after_what_was_in_it_and_strangers_do_not_wait() {
+    let mut backlog = Backlog::default();
+    let inside = [backlog.push(delete("d/a")), backlog.push(delete("d/b"))];
+    let folder = backlog.push(Step::RemoveFolder(at("d")));
+    let other = backlog.push(delete("dd"));
+    assert_eq!(backlog.ready(), [inside[0], inside[1], other]);
+    assert!(backlog.begin(inside[0]).is_some() && backlog.begin(inside[0]).is_none());
+    backlog.remove(inside[0]);
+    assert!(!backlog.is_ready(folder));
+    backlog.failed(inside[1], Failure::plain(libc::EIO), false);
+    assert_eq!(backlog.ready(), [inside[1], other]);
+    backlog.remove(inside[1]);
+    assert_eq!(backlog.ready(), [folder, other]);
+}
+
+#[test]
+fn names_that_files_com_takes_for_one_are_one_place() {
+    let mut backlog = Backlog::default();
+    let first = backlog.push(delete("Docs/README"));
+    assert_eq!(backlog.last_at(&at("docs/readme")), Some(first));
+    assert_eq!(backlog.last_at(&at("DÓCS")), Some(first));
+    let second = backlog.push(rename("docs", "other"));
+    assert!(!backlog.is_ready(second));
+}
+
+#[test]
+fn what_was_made_and_deleted_again_is_nothing() {
+    let mut backlog = Backlog::default();
+    let made = backlog.push(Step::Make(at("lock")));
+    assert_eq!((backlog.unmade(&at("lock")), backlog.unmade(&at("other"))), (Some(made), None));
+    let inside = backlog.push(Step::Make(at("lock/in")));
+    assert_eq!(backlog.unmade(&at("lock")), None, "something in it goes first");
+    assert_eq!(backlog.unmade(&at("lock/in")), Some(inside));
+    backlog.remove(inside);
+    backlog.begin(made);
+    assert_eq!(backlog.unmade(&at("lock")), None, "Files.com was asked");
+}
+
+#[test]
+fn a_folder_is_looked_for_wherever_a_move_may_have_brought_it() {
+    let mut backlog = Backlog::default();
+    let first = backlog.push(rename("a", "b"));
+    let second = backlog.push(rename("b", "c"));
+    assert_eq!(backlog.origin(&at("c/x")), Origin::There(at("a/x")));
+    let places = [(first + 1, at("b/x")), (second + 1, at("c/x"))];
+    assert_eq!(backlog.later_places(&at("c/x")), places);
+    assert_eq!(backlog.later_places(&at("d")), []);
+    let listed = vec![Entry::folder("kept".into()), Entry::folder("moved".into())];
+    backlog.push(rename("c/x/moved", "elsewhere"));
+    let seen = backlog.replay_from(second + 1, at("c/x"), listed);
+    assert_eq!(seen.iter().map(Seen::name).collect::<Vec<_>>(), ["kept"]);
+}
+
+#[test]
+fn a_path_leads_back_through_the_renames_that_wait() {
+    let mut backlog = Backlog::default();
+    backlog.push(rename("a", "b"));
+    backlog.push(Step::Make(at("new")));
+    let last = backlog.push(rename("b/x", "c"));
+    let there = |path| Origin::There(at(path));
+    assert_eq!(backlog.origin(&at("c/f")), there("a/x/f"));
+    assert_eq!(backlog.origin(&at("b/y")), there("a/y"));
+    assert_eq!(backlog.origin(&at("bb")), there("bb"));
+    assert_eq!(backlog.origin(&at("new/f")), Origin::MadeBy(2, at("new/f")));
+    backlog.remove(last);
+    assert_eq!(backlog.origin(&at("c")), there("c"));
+}
+
+#[test]
+fn a_listing_is_led_through_the_steps() {
+    let entry = |name: &str| Entry {
+        name: name.to_owned(),
+        kind: Kind::File,
+        size: 1,
+        created: None,
+        changed: None,
+        provided: None,
+        md5: None,
+        crc32: None,
+        permissions: Permissions::ALL,
+        metadata: Default::default(),
+    };
+    let mut backlog = Backlog::default();
+    for step in [
+        delete("old/gone"),
+        rename("old/a", "old/b"),
+        Step::Make(at("old/new")),
+        rename("old", "d"),
+        rename("other/x", "d/x"),
+        rename("d/b", "d/c"),
+        Step::Make(at("made")),
+        rename("d/away", "made/away"),
+    ] {
+        backlog.push(step);
+    }
+    let origin = backlog.origin(&at("d"));
+    assert_eq!(origin, Origin::There(at("old")));
+    let listed = ["gone", "a", "stays", "away"].map(entry).to_vec();
+    let seen = backlog.replay(origin.clone(), listed);
+    let listing = ["c", "stays"].map(|name| Seen::Listed(entry(name)));
+    let elsewhere = |from, name: &str| Seen::Elsewhere { from: at(from), name: name.into(), listed: None };
+    let others = [Seen::Made("new".into()), elsewhere("other/x", "x")];
+    assert!(seen.len() == 4 && listing.iter().chain(&others).all(|entry| seen.contains(entry)), "{seen:?}");
+    // The first two were taken while the question was under way.
+    let seen = backlog.replay(origin, ["b", "x"].map(entry).to_vec());
+    let moved = Seen::Elsewhere { from: at("other/x"), name: "x".into(), listed: Some(entry("x")) };
+    assert!(seen.len() == 3 && seen.contains(&Seen::Listed(entry("c"))) && seen.contains(&moved), "{seen:?}");
+    let made = backlog.replay(backlog.origin(&at("made")), Vec::new());
+    assert_eq!(made, [elsewhere("old/away", "away")]);
+}
+
+#[test]
+fn what_is_held_is_not_begun_until_a_person_says_so() {
+    let mut backlog = Backlog::default();
+    let step = backlog.push(delete("f"));
+    backlog.begin(step);
+    backlog.failed(step, Failure::plain(libc::EACCES), true);
+    assert_eq!((backlog.ready(), backlog.last_at(&at("f"))), (vec![], Some(step)));
+    assert!(!backlog.changes_within(&RemotePath::ROOT));
+    let after = backlog.push(rename("g", "f"));
+    let last = backlog.push(delete("g/x"));
+    assert_eq!(backlog.built_upon(step), [last, after, step]);
+    backlog.remove(last);
+    backlog.remove(after);
+    backlog.release(step);
+    assert!(backlog.changes_within(&RemotePath::ROOT) && !backlog.changes_within(&at("g")));
+    assert_eq!(backlog.begin(step).map(|(_, doubtful)| doubtful), Some(true));
+}
+
+fn copy(from: &str, to: &str) -> Step {
+    let version = Fingerprint { size: 1, created: None, changed: None, md5: None, crc32: None };
+    Step::Copy { from: at(from), to: at(to), version }
+}
+
+#[test]
+fn until_a_copy_is_made_its_bytes_are_at_the_source() {
+    let mut backlog = Backlog::default();
+    backlog.push(rename("old", "new"));
+    let number = backlog.push(copy("new/f", "d/g"));
+    backlog.push(rename("d", "e"));
+    assert_eq!(backlog.origin(&at("e/g")), Origin::There(at("old/f")));
+    assert_eq!(backlog.origin(&at("new/f")), Origin::There(at("old/f")), "which stays");
+    assert_eq!(backlog.destiny(number, &at("d/g")), at("e/g"));
+    assert!(!backlog.is_ready(number), "the rename of the source goes first");
+}
+
+#[test]
+fn a_copy_is_seen_in_its_folder_before_and_after_it_is_made() {
+    let mut backlog = Backlog::default();
+    backlog.push(copy("d/f", "d/g"));
+    backlog.push(copy("x/f", "d/h"));
+    let file = |name: &str| Entry { kind: Kind::File, ..Entry::folder(name.to_owned()) };
+    let seen = backlog.replay(Origin::There(at("d")), vec![file("f")]);
+    let elsewhere = Seen::Elsewhere { from: at("x/f"), name: "h".into(), listed: None };
+    assert_eq!(seen, [Seen::Listed(file("f")), Seen::Listed(file("g")), elsewhere]);
+    let listed = vec![file("f"), file("g"), file("h")];
+    let after = backlog.replay(Origin::There(at("d")), listed.clone());
+    assert_eq!(after, listed.into_iter().map(Seen::Listed).collect::<Vec<_>>());
+}
+
+proptest! {
+    /// The index answers what a look at all steps would, and a step is ready when no earlier one is
+    /// in its way.
+    #[test]
+    fn the_index_agrees_with_a_walk(
+        paths in prop::collection::vec(("[ab](/[ab]){0,2}", "[ab](/[ab]){0,2}", any::<bool>()), 1..12),
+        taken in prop::collection::vec(any::<prop::sample::Index>(), 0..6),
+        question in "[ab](/[ab]){0,3}",
+    ) {
+        let mut backlog = Backlog::default();
+        for (from, to, is_move) in &paths {
+            backlog.push(if *is_move { rename(from, to) } else { delete(from) });
+        }
+        for index in taken {
+            backlog.remove(index.index(paths.len()) as u64 + 1);
+        }
+        let question = at(&question);
+        let relates = |path: &RemotePath| path.below(&question).is_some() || question.below(path).is_some();
+        let walked = backlog.iter().filter(|(_, pending)| pending.step.paths().any(relates)).last();
+        for (number, pending) in backlog.iter() {
+            let touches = |path: &RemotePath| {
+                let relates = |other: &RemotePath| path.below(other).or(other.below(path)).is_some();
+                backlog.iter().any(|(other, step)| other < number && step.step.paths().any(relates))
+            };
+            prop_assert_eq!(backlog.is_ready(number), !pending.step.paths().any(touches));
+        }
+        prop_assert_eq!(backlog.last_at(&question), walked.map(|(number, _)| number));
+    }
+}

@@ -276,7 +276,16 @@ impl Filesystem {
         if !self.core().tree.folder(parent).is_ok_and(|folder| folder.published) {
             return Ok((Verdict::Discarded, None));
         }
-        let shown = self.list_anew(parent).await;
+        let mut folder = parent;
+        let shown = loop {
+            let shown = self.list_anew(folder).await;
+            let above = self.core().tree.node(folder).ok().and_then(|node| node.parent);
+            match (&shown, above) {
+                // The bytes were all that kept the folder here: the one above tells.
+                (Err(failure), Some(above)) if failure.errno == libc::ENOENT => folder = above,
+                _ => break shown,
+            }
+        };
         let later =
             |failure| format!("what Files.com has shows when its folder can be listed again: {failure}");
         Ok((Verdict::Discarded, shown.err().map(later)))

@@ -96,6 +96,12 @@ impl Filesystem {
 
     /// What could not be taken up before is tried again. An error when something still waits.
     pub(super) async fn take_up_rest(&self) -> Result<(), Failure> {
+        if !*self.reach.borrow() {
+            // Nothing would be found, and a line in the log for each says nothing new. `try_again` comes
+            // when Files.com can be reached.
+            let last = self.core().untaken.last().map(|(_, failure)| failure.clone());
+            return last.map_or(Ok(()), Err);
+        }
         let rest = std::mem::take(&mut self.core().untaken);
         for (fact, _) in rest {
             self.take_up_or_keep(fact).await;
@@ -179,7 +185,9 @@ impl Filesystem {
             Self::owe_attributes(&mut core, Ino::ROOT, &entry)?;
             return Ok(());
         }
+        let was_reachable = *self.reach.borrow();
         let (at, name) = self.way_to(&entry.path).await?;
+        let is_seen = was_reachable && *self.reach.borrow();
         let mut core = self.core();
         let local = name::from_remote(&name).ok_or(Failure::plain(libc::EINVAL))?;
         match (core.tree.child(at, &local), entry.what) {
@@ -191,6 +199,10 @@ impl Filesystem {
                 node.touched = Some(Instant::now());
                 node.xattrs = entry.xattrs;
                 core.queue.schedule(Errand::Publish(ino), Instant::now());
+            }
+            // A mount that began offline knows no listing: what does not show is not gone.
+            (None, EntryDebt::Attributes) if !is_seen => {
+                return Err(Failure::new(libc::EAGAIN, "Files.com cannot be reached to look for it"));
             }
             (None, EntryDebt::Attributes) => {
                 tracing::warn!("{} is gone, so its attributes are not sent", entry.path);

@@ -12,7 +12,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(300);
 #[derive(Debug)]
 pub struct Queue<K> {
     due: HashMap<K, Due>,
-    /// The same in the order of time: what is due is found without a look at the rest.
+    /// The same in the order of time, less what is taken: what is due is found without a look at the rest.
     order: BTreeSet<(Instant, K)>,
 }
 
@@ -32,11 +32,11 @@ impl<K> Default for Queue<K> {
 
 impl<K: Copy + Hash + Ord> Queue<K> {
     fn put(&mut self, key: K, due: Due) {
-        self.order.insert((due.at, key));
-        if let Some(old) = self.due.insert(key, due)
-            && old.at != due.at
-        {
+        if let Some(old) = self.due.insert(key, due) {
             self.order.remove(&(old.at, key));
+        }
+        if !due.taken {
+            self.order.insert((due.at, key));
         }
     }
 
@@ -99,19 +99,19 @@ impl<K: Copy + Hash + Ord> Queue<K> {
         }
     }
 
-    /// What is due by `now`. It stays planned (with its failures) and is pushed back until its
-    /// outcome is told, so that nobody picks it up twice.
+    /// What is due by `now`. Its failures are remembered, and until its outcome is told nobody picks it up
+    /// again, however long it takes: whoever did would only wait for the first one.
     pub fn take_due(&mut self, now: Instant) -> Vec<K> {
         let ready: Vec<K> = self.order.iter().take_while(|(at, _)| *at <= now).map(|(_, key)| *key).collect();
         for key in &ready {
             if let Some(due) = self.due.get(key).copied() {
-                self.put(*key, Due { at: now + LONGEST_PAUSE, taken: true, ..due });
+                self.put(*key, Due { taken: true, ..due });
             }
         }
         ready
     }
 
-    /// When to look again.
+    /// When to look again. What is being carried out is not waited for.
     pub fn next(&self) -> Option<Instant> {
         self.order.first().map(|(at, _)| *at)
     }
@@ -145,6 +145,20 @@ mod tests {
         let mut due = queue.take_due(now);
         due.sort_unstable();
         assert_eq!(due, ["held back", "new"]);
+    }
+
+    #[test]
+    fn what_takes_longer_than_the_longest_pause_is_not_picked_up_twice() {
+        let now = Instant::now();
+        let mut queue = Queue::default();
+        queue.schedule("large", now);
+        assert_eq!(queue.take_due(now), ["large"]);
+        assert_eq!(queue.next(), None, "what is under way is told as if it were tried again");
+        queue.hurry("large", now);
+        let much_later = now + 10 * LONGEST_PAUSE;
+        assert!(queue.take_due(much_later).is_empty(), "picked up twice");
+        queue.undone("large", much_later);
+        assert_eq!(queue.take_due(much_later + FIRST_PAUSE), ["large"]);
     }
 
     #[test]

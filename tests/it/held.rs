@@ -107,3 +107,27 @@ fn what_is_given_up_shows_what_files_com_has_and_does_not_come_back() {
         assert_eq!(stage.stored("d/new").unwrap(), b"again");
     }
 }
+
+#[test]
+fn a_folder_that_is_given_up_with_all_in_it_is_not_shown_any_more() {
+    let mut stage = Stage::new();
+    let mount = stage.mount(&["--close", "journaled"]);
+    let refused = || Effect::Error {
+        kind: "not-authorized/insufficient-permission-for-params".into(),
+        status: None,
+        retry_after: None,
+    };
+    for kind in ["mkdir", "begin_upload"] {
+        stage.site.inject(Fault { times: 0, ..Fault::on(kind, refused()) });
+    }
+    fs::create_dir(mount.path("d")).unwrap();
+    fs::write(mount.path("d/new"), "not wanted").unwrap();
+    let is_held =
+        |path: &str| mount.status()["held"].as_array().unwrap().iter().any(|held| held["path"] == path);
+    wait_until("the folder is held", || is_held("/backups/d"));
+    said(&held(&stage, &mount, &["discard", "--yes", "d"]), 0);
+    wait_until("the file is held", || is_held("/backups/d/new"));
+    said(&held(&stage, &mount, &["discard", "--yes", "d/new"]), 0);
+    assert!(!mount.path("d").exists(), "shown, and neither here nor on Files.com");
+    mount.umount();
+}

@@ -2,6 +2,7 @@
 //! everything arrives by itself once Files.com can be reached again.
 
 use std::fs;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::time::{Duration, Instant};
 
 use filescomfs::emulator::{Effect, Fault};
@@ -110,6 +111,34 @@ fn a_mount_starts_offline_where_the_folder_was_mounted_before() {
         assert_eq!(fs::read_to_string(fresh.path(name)).unwrap(), bytes, "{name}");
     }
     assert_eq!(fs::read(fresh.path("made/inside")).unwrap(), b"inside");
+    fresh.umount();
+}
+
+#[test]
+fn attributes_that_an_earlier_mount_owes_wait_until_a_mount_that_starts_offline_can_look() {
+    let mut stage = Stage::new();
+    stage.site.put(&format!("{FOLDER}/dir/old"), b"of others");
+    let mount = stage.mount_with_state("state", &OPTIONS);
+    assert!(mount.path("dir/old").exists());
+    cut_off(&stage);
+    fs::create_dir(mount.path("made")).unwrap();
+    let modes = [("dir/old", 0o600), ("dir", 0o700), ("made", 0o711)];
+    for (name, mode) in modes {
+        fs::set_permissions(mount.path(name), fs::Permissions::from_mode(mode)).unwrap();
+    }
+    mount.kill();
+
+    let mount = stage.mount_with_state("state", &[&OPTIONS[..], &["--offline-start"]].concat());
+    assert!(!is_reachable(&mount));
+    assert!(mount.status()["owed"]["attributes"].as_u64().unwrap() >= 3, "{}", mount.status());
+    stage.site.clear_faults();
+    wait_until("everything arrives", || mount.status()["owed"]["attributes"] == 0);
+    assert!(!mount.log().contains("is gone"), "{}", mount.log());
+    mount.umount();
+    let fresh = stage.mount(&[]);
+    for (name, mode) in modes {
+        assert_eq!(fs::metadata(fresh.path(name)).unwrap().mode() & 0o777, mode, "{name}");
+    }
     fresh.umount();
 }
 

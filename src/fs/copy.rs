@@ -129,7 +129,11 @@ impl Filesystem {
         node.permissions = entry.permissions;
         let mtime = on_the_wire(node.attributes.mtime);
         if let Some(file) = node.file_mut()
-            && file.published.is_some_and(|known| known.is_same_version(original))
+            && file.published.is_some_and(|known| {
+                // After a crash, what the mount knows may be the version of a copy that the original was.
+                let is_clean = !file.content.is_owed() && known.size == entry.size;
+                known.is_same_version(original) || is_clean
+            })
         {
             file.published = Some(entry.fingerprint());
             file.proven = file.proven.or(original.md5).filter(|_| !copied.basis.is_weak());

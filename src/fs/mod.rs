@@ -12,6 +12,7 @@
 mod ahead;
 mod attributes;
 mod background;
+mod begins;
 mod cached;
 mod close;
 mod complete;
@@ -64,6 +65,7 @@ pub use self::rules::Rules;
 pub use self::scope::Scope;
 pub use self::status::{OwedFile, Remainder};
 
+use self::begins::Begins;
 use self::core::{Core, Errand};
 use self::space::Space;
 use self::turns::Turns;
@@ -127,6 +129,8 @@ pub struct Filesystem {
     /// An errand ended, well or not.
     outcomes: Notify,
     memory: Arc<Semaphore>,
+    /// Uploads that are being begun.
+    begins: Begins,
     /// The limit of the local disk.
     space: Arc<Space>,
     /// Publications in the background: whoever waits for an answer finds room beside them.
@@ -173,6 +177,7 @@ impl Filesystem {
             errands: Notify::new(),
             outcomes: Notify::new(),
             memory: Arc::new(Semaphore::new(PART_MEMORY)),
+            begins: Begins::default(),
             space: Arc::default(),
             background,
             stepping: Semaphore::new(STEPS),

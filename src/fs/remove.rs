@@ -170,6 +170,7 @@ impl Filesystem {
     /// Deletes an empty folder and waits until it is gone: a new one of that name would be refused
     /// before.
     pub(super) async fn delete_folder(&self, path: &RemotePath) -> Result<(), Failure> {
+        self.nothing_begins_below(path).await;
         self.remote.delete(path).await.map_err(|error| told_aloud(&error))?;
         let (deadline, mut pause) = (Instant::now() + FOLDER_GOES, Duration::from_millis(20));
         while self.remote.stat(path).await.map_err(|error| told_aloud(&error))?.is_some() {

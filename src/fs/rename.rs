@@ -131,6 +131,7 @@ impl Filesystem {
         overwrite: bool,
         clear: bool,
     ) -> Result<Vec<Fact>, Failure> {
+        self.nothing_begins_below(from).await;
         let before = {
             let core = self.core();
             let subtree = core.tree.subtree(source);

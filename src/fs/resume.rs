@@ -64,7 +64,9 @@ impl Filesystem {
             }
             self.abandon_upload(job.id);
         }
+        let begin = self.may_begin(job).await?;
         let upload = self.remote.begin_upload(&job.path, job.size).await?;
+        drop(begin);
         failpoint::reach("publish.begun");
         let parts = match upload.parallel_parts {
             true => Parts::of(job.size),

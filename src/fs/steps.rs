@@ -195,6 +195,7 @@ impl Filesystem {
         overwrite: bool,
         doubtful: bool,
     ) -> Result<(), Trouble> {
+        self.nothing_begins_below(from).await;
         if doubtful && self.remote.stat(from).await?.is_none() {
             return self.moved_already(from, to).await;
         }

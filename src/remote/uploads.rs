@@ -125,7 +125,8 @@ impl Client {
         reference: &UploadRef,
         number: u32,
     ) -> Result<PartSlot, Error> {
-        let parameters = json!({ "mkdir_parents": true, "ref": reference.0, "part": number });
+        // The first part made the folders; one that was removed since must not come back.
+        let parameters = json!({ "ref": reference.0, "part": number });
         let answer = self.call(begin(path, parameters)).await?;
         let value = answer.json()?;
         let fields = first_part(&value).map_err(|misread| misread.error(&answer.asked))?;

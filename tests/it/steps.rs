@@ -223,3 +223,23 @@ fn a_truncated_file_is_the_old_one_until_the_new_one_is_durable() {
         "a spool file is left behind"
     );
 }
+
+#[test]
+fn a_folder_that_was_removed_is_not_made_again_by_an_upload_that_was_being_begun() {
+    for close in ["verified", "journaled"] {
+        let mut stage = Stage::new();
+        let mount = stage.mount(&["--close", close]);
+        fs::create_dir(mount.path("d")).unwrap();
+        sync(&stage, &mount);
+        stage.site.inject(Fault::on("begin_upload", Effect::Delay { ms: 1000 }));
+        let path = mount.path("d/f");
+        let writer = std::thread::spawn(move || fs::write(path, "x"));
+        wait_until("it is being begun", || !mount.status()["uploading"].as_array().unwrap().is_empty());
+        fs::remove_file(mount.path("d/f")).unwrap();
+        fs::remove_dir(mount.path("d")).unwrap();
+        let _ = writer.join().unwrap();
+        sync(&stage, &mount);
+        assert!(!stage.site.folders().contains(&format!("{FOLDER}/d")), "{close}: the folder is there again");
+        mount.umount();
+    }
+}

@@ -1,0 +1,74 @@
+//! Uploads that are being begun: the request makes folders that are missing, so a folder is not removed or
+//! renamed on Files.com while one is under way below it. It would be there again.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::Notify;
+
+use super::Filesystem;
+use super::job::{Job, Trouble};
+use crate::model::path::RemotePath;
+
+/// The paths of uploads that are being begun.
+#[derive(Debug, Default)]
+pub(super) struct Begins {
+    paths: Mutex<Vec<RemotePath>>,
+    ended: Notify,
+}
+
+impl Begins {
+    fn paths(&self) -> MutexGuard<'_, Vec<RemotePath>> {
+        self.paths.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Lives as long as the request.
+pub(super) struct Begin<'a> {
+    begins: &'a Begins,
+    path: RemotePath,
+}
+
+impl Drop for Begin<'_> {
+    fn drop(&mut self) {
+        let mut paths = self.begins.paths();
+        if let Some(place) = paths.iter().position(|path| *path == self.path) {
+            paths.swap_remove(place);
+        }
+        drop(paths);
+        self.begins.ended.notify_waiters();
+    }
+}
+
+impl Filesystem {
+    /// An upload of `job` may be begun: the file is still wanted, under this path.
+    pub(super) async fn may_begin(&self, job: &Job) -> Result<Begin<'_>, Trouble> {
+        // Whoever removes or renames a folder at this moment is waited for.
+        let _shape = self.shape.read().await;
+        if !self.is_current(job) {
+            return Err(Trouble::Overtaken);
+        }
+        let core = self.core();
+        if core.tree.path(job.ino).as_ref() != Some(&job.path) {
+            return Err(Trouble::Overtaken);
+        }
+        if core.backlog.last_at(&job.path).is_some() {
+            return Err(Trouble::Behind);
+        }
+        self.begins.paths().push(job.path.clone());
+        Ok(Begin { begins: &self.begins, path: job.path.clone() })
+    }
+
+    /// Waits until no upload is being begun below `folder`. None begins meanwhile: what is in the folder was
+    /// removed here, or moves with it.
+    pub(super) async fn nothing_begins_below(&self, folder: &RemotePath) {
+        loop {
+            let ended = self.begins.ended.notified();
+            tokio::pin!(ended);
+            ended.as_mut().enable();
+            if !self.begins.paths().iter().any(|path| path.below(folder).is_some()) {
+                return;
+            }
+            ended.await;
+        }
+    }
+}

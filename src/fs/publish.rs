@@ -160,7 +160,13 @@ impl Filesystem {
                 ),
             )));
         }
-        let proof = self.prove(&path, &parcel.sent, &entry).await?;
+        let proof = match self.prove(&path, &parcel.sent, &entry).await {
+            // Renamed or replaced here while its proof was awaited: nobody else took it away.
+            Err(Trouble::Lost(_)) if self.core().tree.path(job.ino).as_ref() != Some(&path) => {
+                return Err(Trouble::Overtaken);
+            }
+            proven => proven?,
+        };
         failpoint::reach("publish.proven");
         self.settle(job, &proof, entry, attributes).await;
         Ok(())

@@ -172,7 +172,8 @@ fn signed_urls_that_ran_out_are_asked_for_again() {
     unnoticed(&stage, &mount, Fault::on("fetch", Effect::ExpireUrl), "down");
     assert_eq!(stage.requests("download"), 2, "a fresh URL for the same file");
     // They run out by themselves, too, while a file is being read.
-    let bytes = noise(4, 12 << 20);
+    // Far more than is fetched ahead of the first bytes.
+    let bytes = noise(4, 64 << 20);
     stage.site.put(&format!("{FOLDER}/large"), &bytes);
     wait_until("the file is seen", || mount.path("large").exists());
     let mut file = File::open(mount.path("large")).unwrap();

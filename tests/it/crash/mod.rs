@@ -26,11 +26,13 @@
 //! it. `FILESCOMFS_CRASH_SEED=N` repeats a history, `FILESCOMFS_CRASH_HISTORIES=N` makes the run longer.
 
 pub mod daemon;
+mod file;
 pub mod history;
 mod program;
 pub mod step;
 mod tour;
 mod world;
+mod world_tests;
 
 use std::collections::BTreeSet;
 use std::sync::Mutex;
@@ -78,17 +80,19 @@ pub fn tell(
     told
 }
 
-/// Histories over all fail points.
-fn campaign(options: &[&str]) {
-    let repeated = number("FILESCOMFS_CRASH_SEED");
-    let count = number("FILESCOMFS_CRASH_HISTORIES").map_or(HISTORIES, |count| count as usize);
-    let count = if repeated.is_some() { 1 } else { count };
-    let first = number("FILESCOMFS_CRASH_FIRST").unwrap_or(0) as usize;
+/// The first seed and the number of histories of a campaign: `seed` names the variable that repeats one of
+/// them, `count` the one that asks for more.
+pub fn seeds(seed: &str, count: &str, usual: usize) -> (u64, usize) {
+    let repeated = number(seed);
+    let count = number(count).map_or(usual, |count| count as usize);
     let base = repeated.unwrap_or_else(|| std::time::UNIX_EPOCH.elapsed().unwrap().as_nanos() as u64 >> 8);
-    eprintln!("FILESCOMFS_CRASH_SEED from {base}");
-    let next = AtomicUsize::new(0);
-    let (died_at, kills) = (Mutex::new(BTreeSet::new()), AtomicUsize::new(0));
-    let broken = Mutex::new(None);
+    eprintln!("{seed} from {base}");
+    (base, if repeated.is_some() { 1 } else { count })
+}
+
+/// Tries out `count` things, some at once, until one is broken: that one is handed back.
+pub fn first_broken<B: Send>(count: usize, one: impl Fn(usize) -> Result<(), B> + Sync) -> Option<B> {
+    let (next, broken) = (AtomicUsize::new(0), Mutex::new(None));
     std::thread::scope(|scope| {
         for _ in 0..AT_ONCE.min(count) {
             scope.spawn(|| {
@@ -97,30 +101,40 @@ fn campaign(options: &[&str]) {
                     if n >= count || broken.lock().unwrap().is_some() {
                         return;
                     }
-                    let (seed, first) = (base.wrapping_add(n as u64), first + n * 6);
-                    let history = History::of(seed, LIVES, first);
-                    let start = std::time::Instant::now();
-                    match run(&history, options, None) {
-                        Ok(report) => {
-                            eprintln!(
-                                "history {n} of {count}: {} kills in {:?}",
-                                report.kills,
-                                start.elapsed()
-                            );
-                            died_at.lock().unwrap().extend(report.died_at);
-                            kills.fetch_add(report.kills, Ordering::Relaxed);
-                        }
-                        Err(violation) => {
-                            eprintln!("history {n} is broken: {}", violation.what);
-                            broken.lock().unwrap().get_or_insert((seed, first, history, violation));
-                            return;
-                        }
+                    if let Err(what) = one(n) {
+                        broken.lock().unwrap().get_or_insert(what);
+                        return;
                     }
                 }
             });
         }
     });
-    if let Some((seed, first, history, violation)) = broken.into_inner().unwrap() {
+    broken.into_inner().unwrap()
+}
+
+/// Histories over all fail points.
+fn campaign(options: &[&str]) {
+    let (base, count) = seeds("FILESCOMFS_CRASH_SEED", "FILESCOMFS_CRASH_HISTORIES", HISTORIES);
+    let first = number("FILESCOMFS_CRASH_FIRST").unwrap_or(0) as usize;
+    let (died_at, kills) = (Mutex::new(BTreeSet::new()), AtomicUsize::new(0));
+    let broken = first_broken(count, |n| {
+        let (seed, first) = (base.wrapping_add(n as u64), first + n * 6);
+        let history = History::of(seed, LIVES, first);
+        let start = std::time::Instant::now();
+        match run(&history, options, None) {
+            Ok(report) => {
+                eprintln!("history {n} of {count}: {} kills in {:?}", report.kills, start.elapsed());
+                died_at.lock().unwrap().extend(report.died_at);
+                kills.fetch_add(report.kills, Ordering::Relaxed);
+                Ok(())
+            }
+            Err(violation) => {
+                eprintln!("history {n} is broken: {}", violation.what);
+                Err((seed, first, history, violation))
+            }
+        }
+    });
+    if let Some((seed, first, history, violation)) = broken {
         let repeat = format!("FILESCOMFS_CRASH_SEED={seed} FILESCOMFS_CRASH_FIRST={first}");
         panic!("{}", tell(&repeat, options, None, history, &violation, SHORTENINGS));
     }

@@ -27,7 +27,7 @@ use door::{Plugged, Shared};
 
 use crate::crash::history::run;
 use crate::crash::step::{Bytes, History, Kill, Life, Step};
-use crate::crash::{AT_ONCE, number, tell};
+use crate::crash::{first_broken, number, seeds, tell};
 use crate::reference::Dice;
 use crate::stage::Stage;
 
@@ -85,38 +85,25 @@ impl Supply {
 
 /// Histories that end each life with a loss of power.
 fn campaign(options: &[&str]) {
-    let repeated = number("FILESCOMFS_POWER_SEED");
-    let count = number("FILESCOMFS_POWER_HISTORIES").map_or(HISTORIES, |count| count as usize);
-    let count = if repeated.is_some() { 1 } else { count };
+    let (base, count) = seeds("FILESCOMFS_POWER_SEED", "FILESCOMFS_POWER_HISTORIES", HISTORIES);
     let first = number("FILESCOMFS_CRASH_FIRST").unwrap_or(0) as usize;
-    let base = repeated.unwrap_or_else(|| std::time::UNIX_EPOCH.elapsed().unwrap().as_nanos() as u64 >> 8);
-    eprintln!("FILESCOMFS_POWER_SEED from {base}");
-    let (next, cuts) = (AtomicUsize::new(0), AtomicUsize::new(0));
-    let broken = Mutex::new(None);
-    std::thread::scope(|scope| {
-        for _ in 0..AT_ONCE.min(count) {
-            scope.spawn(|| {
-                loop {
-                    let n = next.fetch_add(1, Ordering::Relaxed);
-                    if n >= count || broken.lock().unwrap().is_some() {
-                        return;
-                    }
-                    let (seed, first) = (base.wrapping_add(n as u64), first + n * LIVES);
-                    let history = History::of(seed, LIVES, first);
-                    let losses = Losses { seed, defect: None };
-                    match run(&history, options, Some(losses)) {
-                        Ok(report) => drop(cuts.fetch_add(report.kills, Ordering::Relaxed)),
-                        Err(violation) => {
-                            eprintln!("history {n} is broken: {}", violation.what);
-                            broken.lock().unwrap().get_or_insert((losses, first, history, violation));
-                            return;
-                        }
-                    }
-                }
-            });
+    let cuts = AtomicUsize::new(0);
+    let broken = first_broken(count, |n| {
+        let (seed, first) = (base.wrapping_add(n as u64), first + n * LIVES);
+        let history = History::of(seed, LIVES, first);
+        let losses = Losses { seed, defect: None };
+        match run(&history, options, Some(losses)) {
+            Ok(report) => {
+                cuts.fetch_add(report.kills, Ordering::Relaxed);
+                Ok(())
+            }
+            Err(violation) => {
+                eprintln!("history {n} is broken: {}", violation.what);
+                Err((losses, first, history, violation))
+            }
         }
     });
-    if let Some((losses, first, history, violation)) = broken.into_inner().unwrap() {
+    if let Some((losses, first, history, violation)) = broken {
         let repeat = format!("FILESCOMFS_POWER_SEED={} FILESCOMFS_CRASH_FIRST={first}", losses.seed);
         panic!("{}", tell(&repeat, options, Some(losses), history, &violation, SHORTENINGS));
     }

@@ -46,6 +46,7 @@ impl Filesystem {
         maker: Maker,
         exclusive: bool,
     ) -> Result<(Attr, u64), Failure> {
+        self.may_change()?;
         self.list(parent).await?;
         let id = self.store.create()?;
         let made = self.core_create(parent, name, maker, exclusive, id);
@@ -85,6 +86,7 @@ impl Filesystem {
     /// Makes a folder; answers when Files.com has it, or with `close=journaled` when it is planned
     /// durably. One with a temporary name stays here until it is renamed.
     pub async fn mkdir(&self, parent: Ino, name: &OsStr, maker: Maker) -> Result<Attr, Failure> {
+        self.may_change()?;
         self.list(parent).await?;
         let temporary = self.rules.temporary.matches(name, false);
         let look = |core: &mut Core| {

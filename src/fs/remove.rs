@@ -22,6 +22,7 @@ const FOLDER_GOES: Duration = Duration::from_secs(30);
 impl Filesystem {
     /// unlink(2). Whoever has the file open goes on with it; what was owed of it is not sent any more.
     pub async fn unlink(&self, parent: Ino, name: &OsStr) -> Result<(), Failure> {
+        self.may_change()?;
         self.list(parent).await?;
         let ino = self.core().tree.child(parent, name).ok_or(Failure::plain(libc::ENOENT))?;
         self.keep_for_readers(ino).await?;
@@ -129,6 +130,7 @@ impl Filesystem {
 
     /// rmdir(2).
     pub async fn rmdir(&self, parent: Ino, name: &OsStr) -> Result<(), Failure> {
+        self.may_change()?;
         self.list(parent).await?;
         let ino = self.core().tree.child(parent, name).ok_or(Failure::plain(libc::ENOENT))?;
         self.list(ino).await?;

@@ -36,6 +36,7 @@ impl Filesystem {
         (new_folder, new_name): (Ino, &OsStr),
         no_replace: bool,
     ) -> Result<(), Failure> {
+        self.may_change()?;
         self.list(folder).await?;
         self.list(new_folder).await?;
         let target = self.core().tree.child(new_folder, new_name);

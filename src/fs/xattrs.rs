@@ -38,11 +38,13 @@ impl Filesystem {
     /// setxattr(2). What Files.com cannot keep whole is refused. True when the caller has to wait for
     /// [`Self::facts_are_durable`].
     pub fn set_xattr(&self, ino: Ino, name: &OsStr, value: &[u8], expects: Expects) -> Result<bool, Failure> {
+        self.may_change()?;
         self.change_xattrs(ino, |xattrs, others| xattrs.with(name, value, expects, others))
     }
 
     /// removexattr(2); else as [`Self::set_xattr`].
     pub fn remove_xattr(&self, ino: Ino, name: &OsStr) -> Result<bool, Failure> {
+        self.may_change()?;
         self.change_xattrs(ino, |xattrs, _| xattrs.without(name))
     }
 

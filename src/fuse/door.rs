@@ -1,4 +1,4 @@
-//! One method for each request of the kernel.
+//! One method for each request of the kernel: all of one trait, so all in one place.
 
 use std::collections::HashMap;
 use std::ffi::OsStr;
@@ -10,15 +10,16 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
 
 use fuser::{
-    AccessFlags, BsdFileFlags, CopyFileRangeFlags, Errno, FileHandle, FopenFlags, Generation, INodeNo,
-    InitFlags, IoctlFlags, KernelConfig, LockOwner, OpenFlags, RenameFlags, ReplyAttr, ReplyCreate,
-    ReplyData, ReplyDirectory, ReplyDirectoryPlus, ReplyEmpty, ReplyEntry, ReplyIoctl, ReplyLseek, ReplyOpen,
+    AccessFlags, BsdFileFlags, CopyFileRangeFlags, Errno, FileHandle, FopenFlags, INodeNo, InitFlags,
+    IoctlFlags, KernelConfig, LockOwner, OpenFlags, RenameFlags, ReplyAttr, ReplyCreate, ReplyData,
+    ReplyDirectory, ReplyDirectoryPlus, ReplyEmpty, ReplyEntry, ReplyIoctl, ReplyLseek, ReplyOpen,
     ReplyStatfs, ReplyWrite, ReplyXattr, Request, TimeOrNow, WriteFlags,
 };
 use tokio::runtime::Handle;
 
 use super::convert::{attr, errno, ino, kind, moment};
-use crate::fs::{Attr, Change, DirEntry, Filesystem, Maker};
+use super::reply::{GENERATION, attributes, data, empty, entry, written, xattr};
+use crate::fs::{Change, DirEntry, Filesystem, Maker};
 use crate::model::failure::Failure;
 use crate::model::name::LONGEST_NAME;
 use crate::model::xattrs::{Expects, RESERVED};
@@ -30,7 +31,6 @@ const MAX_BACKGROUND: u16 = 64;
 /// Free room where no quota is known: 1 PiB in blocks of 4 KiB.
 const BLOCKS: u64 = 1 << 38;
 const BLOCK_SIZE: u32 = 4096;
-const GENERATION: Generation = Generation(0);
 
 /// Takes requests, converts them, replies.
 pub struct Door {
@@ -64,52 +64,8 @@ impl Door {
     }
 }
 
-fn xattr(reply: ReplyXattr, size: u32, outcome: Result<Vec<u8>, Failure>) {
-    match (outcome, size) {
-        (Ok(value), 0) => reply.size(value.len() as u32),
-        (Ok(value), room) if (room as usize) < value.len() => reply.error(Errno::ERANGE),
-        (Ok(value), _) => reply.data(&value),
-        (Err(failure), _) => reply.error(errno(&failure)),
-    }
-}
-
 fn maker(request: &Request, mode: u32) -> Maker {
     Maker { mode: (mode & 0o7777) as u16, uid: request.uid(), gid: request.gid(), pid: request.pid() }
-}
-
-fn entry(reply: ReplyEntry, outcome: Result<Attr, Failure>) {
-    match outcome {
-        Ok(found) => reply.entry(&found.ttl, &attr(&found), GENERATION),
-        Err(failure) => reply.error(errno(&failure)),
-    }
-}
-
-fn empty(reply: ReplyEmpty, outcome: Result<(), Failure>) {
-    match outcome {
-        Ok(()) => reply.ok(),
-        Err(failure) => reply.error(errno(&failure)),
-    }
-}
-
-fn written(reply: ReplyWrite, outcome: Result<u32, Failure>) {
-    match outcome {
-        Ok(count) => reply.written(count),
-        Err(failure) => reply.error(errno(&failure)),
-    }
-}
-
-fn attributes(reply: ReplyAttr, outcome: Result<Attr, Failure>) {
-    match outcome {
-        Ok(found) => reply.attr(&found.ttl, &attr(&found)),
-        Err(failure) => reply.error(errno(&failure)),
-    }
-}
-
-fn data(reply: ReplyData, outcome: Result<Vec<u8>, Failure>) {
-    match outcome {
-        Ok(bytes) => reply.data(&bytes),
-        Err(failure) => reply.error(errno(&failure)),
-    }
 }
 
 impl fuser::Filesystem for Door {
@@ -172,9 +128,6 @@ impl fuser::Filesystem for Door {
         _: Option<BsdFileFlags>,
         reply: ReplyAttr,
     ) {
-        if let Err(failure) = self.fs.may_change() {
-            return reply.error(errno(&failure));
-        }
         let node = ino(node);
         let change =
             Change { mode: mode.map(|mode| (mode & 0o7777) as u16), uid, gid, mtime: mtime.map(moment) };
@@ -209,9 +162,6 @@ impl fuser::Filesystem for Door {
         _: u32,
         reply: ReplyEntry,
     ) {
-        if let Err(failure) = self.fs.may_change() {
-            return reply.error(errno(&failure));
-        }
         if mode & libc::S_IFMT != libc::S_IFREG {
             // Devices, pipes and sockets have no place on Files.com.
             return reply.error(Errno::EPERM);
@@ -230,33 +180,21 @@ impl fuser::Filesystem for Door {
     }
 
     fn mkdir(&self, request: &Request, parent: INodeNo, name: &OsStr, mode: u32, _: u32, reply: ReplyEntry) {
-        if let Err(failure) = self.fs.may_change() {
-            return reply.error(errno(&failure));
-        }
         let (parent, name, maker) = (ino(parent), name.to_owned(), maker(request, mode));
         self.later(move |fs| async move { entry(reply, fs.mkdir(parent, &name, maker).await) });
     }
 
     fn unlink(&self, _: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEmpty) {
-        if let Err(failure) = self.fs.may_change() {
-            return reply.error(errno(&failure));
-        }
         let (parent, name) = (ino(parent), name.to_owned());
         self.later(move |fs| async move { empty(reply, fs.unlink(parent, &name).await) });
     }
 
     fn rmdir(&self, _: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEmpty) {
-        if let Err(failure) = self.fs.may_change() {
-            return reply.error(errno(&failure));
-        }
         let (parent, name) = (ino(parent), name.to_owned());
         self.later(move |fs| async move { empty(reply, fs.rmdir(parent, &name).await) });
     }
 
     fn symlink(&self, request: &Request, parent: INodeNo, name: &OsStr, target: &Path, reply: ReplyEntry) {
-        if let Err(failure) = self.fs.may_change() {
-            return reply.error(errno(&failure));
-        }
         let (parent, name, maker) = (ino(parent), name.to_owned(), maker(request, 0o777));
         let target = target.as_os_str().to_owned();
         self.later(move |fs| async move { entry(reply, fs.symlink(parent, &name, &target, maker).await) });
@@ -270,9 +208,6 @@ impl fuser::Filesystem for Door {
     }
 
     fn link(&self, _: &Request, node: INodeNo, parent: INodeNo, name: &OsStr, reply: ReplyEntry) {
-        if let Err(failure) = self.fs.may_change() {
-            return reply.error(errno(&failure));
-        }
         let (node, parent, name) = (ino(node), ino(parent), name.to_owned());
         self.later(move |fs| async move { entry(reply, fs.link(node, parent, &name).await) });
     }
@@ -287,9 +222,6 @@ impl fuser::Filesystem for Door {
         flags: RenameFlags,
         reply: ReplyEmpty,
     ) {
-        if let Err(failure) = self.fs.may_change() {
-            return reply.error(errno(&failure));
-        }
         let no_replace = match flags.bits() {
             0 => false,
             libc::RENAME_NOREPLACE => true,
@@ -304,9 +236,6 @@ impl fuser::Filesystem for Door {
     fn open(&self, request: &Request, node: INodeNo, flags: OpenFlags, reply: ReplyOpen) {
         let writable = flags.0 & libc::O_ACCMODE != libc::O_RDONLY;
         let truncate = flags.0 & libc::O_TRUNC != 0;
-        if writable && let Err(failure) = self.fs.may_change() {
-            return reply.error(errno(&failure));
-        }
         match self.fs.open_with_pages(ino(node), writable, truncate, request.pid()) {
             // What others change is invalidated explicitly: the pages stay good from open to open.
             Ok((handle, true)) => reply.opened(FileHandle(handle), FopenFlags::FOPEN_KEEP_CACHE),
@@ -325,9 +254,6 @@ impl fuser::Filesystem for Door {
         flags: i32,
         reply: ReplyCreate,
     ) {
-        if let Err(failure) = self.fs.may_change() {
-            return reply.error(errno(&failure));
-        }
         let (parent, name, maker) = (ino(parent), name.to_owned(), maker(request, mode));
         let exclusive = flags & libc::O_EXCL != 0;
         self.later(move |fs| async move {
@@ -374,9 +300,6 @@ impl fuser::Filesystem for Door {
         _: Option<LockOwner>,
         reply: ReplyWrite,
     ) {
-        if let Err(failure) = self.fs.may_change() {
-            return reply.error(errno(&failure));
-        }
         let node = ino(node);
         if flags.contains(WriteFlags::FUSE_WRITE_KILL_SUIDGID) {
             self.fs.drop_privilege(node);
@@ -520,9 +443,6 @@ impl fuser::Filesystem for Door {
         _: u32,
         reply: ReplyEmpty,
     ) {
-        if let Err(failure) = self.fs.may_change() {
-            return reply.error(errno(&failure));
-        }
         let expects = match flags {
             0 => Expects::Nothing,
             libc::XATTR_CREATE => Expects::Absence,
@@ -533,9 +453,6 @@ impl fuser::Filesystem for Door {
     }
 
     fn removexattr(&self, _: &Request, node: INodeNo, name: &OsStr, reply: ReplyEmpty) {
-        if let Err(failure) = self.fs.may_change() {
-            return reply.error(errno(&failure));
-        }
         self.when_durable(reply, self.fs.remove_xattr(ino(node), name));
     }
 
@@ -551,9 +468,6 @@ impl fuser::Filesystem for Door {
     ) {
         if mode != 0 {
             return reply.error(Errno::EOPNOTSUPP);
-        }
-        if let Err(failure) = self.fs.may_change() {
-            return reply.error(errno(&failure));
         }
         let (node, end) = (ino(node), offset.saturating_add(length));
         self.later(move |fs| async move { empty(reply, fs.extend(node, end).await) });

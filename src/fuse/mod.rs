@@ -8,6 +8,7 @@ mod convert;
 mod door;
 mod enter;
 mod forget;
+mod reply;
 
 pub use door::Door;
 pub use enter::{Entrance, enter};

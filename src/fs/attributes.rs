@@ -91,6 +91,7 @@ impl Filesystem {
     /// [`Self::facts_are_durable`]. Not so while a close or a rename is still to come, which takes them
     /// along.
     pub fn change(&self, ino: Ino, change: Change) -> Result<(Attr, bool), Failure> {
+        self.may_change()?;
         let mut core = self.core();
         let node = core.tree.node(ino)?;
         let attributes = change.apply(node.attributes, node.shape(), now());

@@ -1,7 +1,6 @@
 //! What happens without a caller: temporary names after their hold, failed uploads after a pause,
 //! attributes after they were merged; and the end, when everything is due at once.
 
-use std::collections::BTreeSet;
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -13,7 +12,6 @@ use super::scope::{Scope, Within};
 use super::status::Remainder;
 use super::{Close, Filesystem};
 use crate::local::failpoint;
-use crate::model::content::State;
 use crate::model::failure::Failure;
 use crate::model::ino::Ino;
 
@@ -107,16 +105,14 @@ impl Filesystem {
     pub(super) async fn publish_now(&self, ino: Ino) -> Result<(), Failure> {
         let is_folder = {
             let mut core = self.core();
-            let is_open = core.has_writer(ino);
+            if core.is_in_use(ino) {
+                return Ok(());
+            }
             let Ok(node) = core.tree.node_mut(ino) else { return Ok(()) };
             if node.parent.is_none() {
                 return Ok(());
             }
             if let Some(file) = node.file_mut() {
-                if file.is_being_written() || (file.temporary && is_open) {
-                    // Half a file would be published over a whole one: its last close publishes, or plans.
-                    return Ok(());
-                }
                 file.temporary = false;
             }
             node.is_folder()
@@ -200,10 +196,7 @@ impl Filesystem {
         };
         let files = core
             .owed()
-            .filter(|(_, file)| match file.content.state() {
-                State::Held(_) => false,
-                _ => !file.is_being_written(),
-            })
+            .filter(|(ino, _)| core.is_sendable(*ino))
             .map(|(ino, _)| Errand::Publish(ino))
             .filter(|errand| covers(*errand));
         let others = core.owed_otherwise().map(|ino| match core.tree.node(ino) {
@@ -223,12 +216,14 @@ impl Filesystem {
         let errands: Vec<Errand> = steps.chain(untaken).chain(others).chain(files).collect();
         let under_way = core.backlog.under_way_among(&concerned);
         let (waiting, due): (Vec<_>, Vec<_>) =
-            errands.into_iter().partition(|errand| core.blocked.contains_key(errand));
+            errands.into_iter().partition(|errand| core.waiting.step(*errand).is_some());
         let now = Instant::now();
         due.iter().for_each(|errand| core.queue.hurry(*errand, now));
         // What waits for a step that was refused waits for a person.
-        let stuck = if waiting.is_empty() { BTreeSet::new() } else { core.backlog.stuck() };
-        let hopeful = waiting.iter().filter(|errand| !stuck.contains(&core.blocked[errand])).count();
+        let stuck = core.stuck();
+        let is_hopeful =
+            |errand: &&Errand| core.waiting.step(**errand).is_some_and(|step| !stuck.contains(&step));
+        let hopeful = waiting.iter().filter(is_hopeful).count();
         drop(core);
         self.errands.notify_one();
         due.len() + hopeful + under_way

@@ -31,22 +31,17 @@ impl Filesystem {
             let untouched = file.size == 0 && file.published.is_none();
             file.content.seal();
             file.owed_since.get_or_insert_with(Instant::now);
-            let waits = is_of_process(pid, handle.process);
-            file.closed |= waits;
-            (!core.may_publish(ino), waits, untouched)
+            (!core.may_publish(ino), is_of_process(pid, handle.process), untouched)
         };
         if !waits {
             // The last close of all, or the opener's own, publishes.
             return self.make_durable(ino).await;
         }
-        if held_back {
-            return self.hold_back(ino).await;
-        }
-        if untouched && self.has_a_duplicate(ino, pid) {
-            self.core().tree.file_mut(ino)?.closed = false;
+        if !held_back && untouched && self.has_a_duplicate(ino, pid) {
             return Ok(());
         }
-        self.answer(ino).await
+        self.core().tree.file_mut(ino)?.content.close();
+        if held_back { self.hold_back(ino).await } else { self.answer(ino).await }
     }
 
     /// A shell opens the target of `>`, makes it standard output, and closes the first descriptor before

@@ -3,9 +3,8 @@
 use std::time::{Duration, Instant};
 
 use super::Filesystem;
-use super::core::{Core, Digests};
+use super::core::Core;
 use super::job::Trouble;
-use super::prove::{CURIOSITY, PATIENCE};
 use crate::model::attributes::on_the_wire;
 use crate::model::copied::{ETags, Original};
 use crate::model::entry::Entry;
@@ -67,13 +66,8 @@ impl Filesystem {
         mut copy: Entry,
     ) -> Result<Copied, Trouble> {
         let strict = self.rules.verify == Verify::Strict;
-        let patience = match self.core().habits.digests {
-            _ if strict => self.rules.network_timeout,
-            _ if original.md5.is_none() => Duration::ZERO,
-            Digests::Stated => PATIENCE,
-            Digests::Unknown => CURIOSITY,
-            Digests::Absent => Duration::ZERO,
-        };
+        // There must be something to compare it with.
+        let patience = if original.md5.is_some() || strict { self.patience() } else { Duration::ZERO };
         let mut etags = ETags::default();
         let mut basis = original.compare(&copy, &etags)?;
         if basis != Some(Basis::FileMd5)

@@ -3,7 +3,7 @@
 //! It is locked for the length of a decision and never across a wait: every journey decides here,
 //! acts without the lock, and comes back to report.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::num::NonZeroUsize;
 use std::time::{Duration, Instant};
 
@@ -13,12 +13,14 @@ use super::cached::Cached;
 use super::recover::Untaken;
 use crate::model::attributes::Attributes;
 use crate::model::backlog::Backlog;
+use crate::model::content::State;
 use crate::model::failure::Failure;
 use crate::model::ino::{ContentId, Ino};
 use crate::model::meter::Meter;
 use crate::model::node::{Body, File, Local};
 use crate::model::queue::Queue;
 use crate::model::tree::Tree;
+use crate::model::waiting::Waiting;
 use crate::model::walk::Walk;
 
 /// Walks that are followed at the same time: one for each level of a tree, for several walkers.
@@ -89,10 +91,8 @@ pub(crate) struct Core {
     pub queue: Queue<Errand>,
     /// Changes of names that Files.com must still make.
     pub backlog: Backlog,
-    /// What waits for a step to be taken, by the number of the step.
-    pub waiting: HashMap<u64, Vec<Errand>>,
-    /// The same, by errand.
-    pub blocked: HashMap<Errand, u64>,
+    /// What waits for a step to be taken.
+    pub waiting: Waiting<Errand>,
     /// What an earlier mount left and could not be put back into the tree, and why not.
     pub untaken: Vec<(Untaken, Failure)>,
     pub habits: Habits,
@@ -115,8 +115,7 @@ impl Core {
             next_handle: 1,
             queue: Queue::default(),
             backlog: Backlog::default(),
-            waiting: HashMap::new(),
-            blocked: HashMap::new(),
+            waiting: Waiting::default(),
             untaken: Vec::new(),
             habits: Habits {
                 digests: Digests::Unknown,
@@ -173,6 +172,27 @@ impl Core {
     pub fn has_writer(&self, ino: Ino) -> bool {
         let is_open = self.tree.file(ino).is_ok_and(|file| file.handles > 0);
         is_open && self.handles.values().any(|handle| handle.ino == ino && handle.writable)
+    }
+
+    /// Is somebody still at the file, who will publish it, or plan it, with a close? Half a file would be
+    /// published over a whole one.
+    pub fn is_in_use(&self, ino: Ino) -> bool {
+        let file = self.tree.file(ino);
+        file.is_ok_and(|file| file.is_being_written() || file.temporary && self.has_writer(ino))
+    }
+
+    /// Is `ino` owed, and not kept from being sent by a writer or a refusal?
+    pub fn is_sendable(&self, ino: Ino) -> bool {
+        let Ok(node) = self.tree.node(ino) else { return false };
+        // A folder that is only here: what is in it follows.
+        let Some(file) = node.file() else { return node.parent.is_some() };
+        let is_held = matches!(file.content.state(), State::Held(_));
+        node.parent.is_some() && file.content.is_owed() && !is_held && !self.is_in_use(ino)
+    }
+
+    /// Steps that wait for a person, where anything waits for steps.
+    pub fn stuck(&self) -> BTreeSet<u64> {
+        if self.waiting.is_empty() { BTreeSet::new() } else { self.backlog.stuck() }
     }
 
     /// Has Files.com this folder, and all those above it?

@@ -5,7 +5,6 @@ use std::io;
 use std::time::Instant;
 
 use super::core::{Core, Errand};
-use super::job::Trouble;
 use super::make::{room_for, touch};
 use super::{Attr, Close, Filesystem, on_disk};
 use crate::local::journal::Fact;
@@ -40,6 +39,7 @@ impl Filesystem {
         parent: Ino,
         name: &OsStr,
     ) -> Result<Attr, Failure> {
+        self.may_change()?;
         if self.rules.hard_links == HardLinks::Refuse {
             return Err(Failure::plain(libc::EPERM));
         }
@@ -101,7 +101,7 @@ impl Filesystem {
         let original = Original::from(plan.version);
         let copied = match self.copy_there(&plan.from, &plan.to, &original, false).await {
             Ok(copied) => copied,
-            Err(trouble) => return Err(why(trouble)),
+            Err(trouble) => return Err(trouble.verdict().0),
         };
         let mut core = self.core();
         let (made, _) = self.insert_copy(&mut core, ino, parent, name, &plan)?;
@@ -201,8 +201,7 @@ impl Filesystem {
         }
         let remote = room_for(&mut core, parent, name)?;
         (file.size, file.temporary) = (size, self.rules.temporary.matches_link(name));
-        file.content.seal();
-        file.closed = true;
+        file.content.close();
         let source = core.tree.node(ino)?;
         let (attributes, xattrs): (Attributes, _) = (source.attributes, source.xattrs.clone());
         let made = core.tree.insert(parent, name.to_owned(), remote, attributes, Body::File(file))?;
@@ -223,17 +222,5 @@ fn copy_bytes(from: &std::fs::File, to: &std::fs::File) -> io::Result<u64> {
         }
         to.write_all_at(&buffer[..count], at)?;
         at += count as u64;
-    }
-}
-
-/// What a caller is told of a copy that was not made.
-fn why(trouble: Trouble) -> Failure {
-    match trouble {
-        Trouble::Mismatch(failure)
-        | Trouble::Lost(failure)
-        | Trouble::Again(failure)
-        | Trouble::Later(failure)
-        | Trouble::Refused(failure) => failure,
-        Trouble::Overtaken | Trouble::Behind => Failure::plain(libc::EBUSY),
     }
 }

@@ -56,3 +56,14 @@ impl From<Failure> for Trouble {
         Self::Later(failure)
     }
 }
+
+impl Trouble {
+    /// Why it did not happen, and whether that stays so until a person changes something.
+    pub(super) fn verdict(self) -> (Failure, bool) {
+        match self {
+            Self::Refused(failure) | Self::Mismatch(failure) => (failure, true),
+            Self::Lost(failure) | Self::Again(failure) | Self::Later(failure) => (failure, false),
+            Self::Overtaken | Self::Behind => (Failure::plain(libc::EBUSY), false),
+        }
+    }
+}

@@ -27,6 +27,7 @@ impl Filesystem {
         target: &OsStr,
         maker: Maker,
     ) -> Result<Attr, Failure> {
+        self.may_change()?;
         let attributes = {
             let core = self.core();
             let depth = core.tree.local_path(parent).map_or(0, |path| path.components().count());
@@ -120,8 +121,7 @@ impl Filesystem {
         let remote = room_for(&mut core, parent, name)?;
         let mut file = File::created(id, self.rules.temporary.matches_link(name));
         file.size = target.len() as u64;
-        file.content.seal();
-        file.closed = true;
+        file.content.close();
         let ino = core.tree.insert(parent, name.to_owned(), remote, attributes, Body::File(file))?;
         core.tree.node_mut(ino)?.link = Some(Link::To(target.to_owned()));
         touch(&mut core, parent, ino)?;

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::Filesystem;
 use super::core::Core;
 use super::scope::Scope;
-use super::standing::held;
+use super::standing::there;
 use crate::model::attributes::Shape;
 use crate::model::failure::Failure;
 use crate::model::ino::Ino;
@@ -180,7 +180,7 @@ fn is_before(path: &RemotePath, other: &RemotePath) -> bool {
 }
 
 fn judge(core: &Core, ino: Ino, receipt: Option<Receipt>) -> Found {
-    let Some(there) = held(core, ino) else { return Found::Owed };
+    let Some(there) = there(core, ino) else { return Found::Owed };
     if core.tree.node(ino).is_ok_and(|node| node.shape() == Shape::Link) {
         return Found::Link;
     }

@@ -198,7 +198,8 @@ impl Filesystem {
         let mut core = self.core();
         let folder = core.tree.folder_mut(Ino::ROOT)?;
         folder.unseen = true;
-        folder.listed = Instant::now().checked_sub(self.rules.dir_ttl);
+        folder.listed = Some(Instant::now());
+        folder.grow_stale(Instant::now(), self.rules.dir_ttl);
         Ok(())
     }
 
@@ -212,7 +213,7 @@ impl Filesystem {
     ///
     /// # Errors
     /// The same one until the mount ends.
-    pub fn may_change(&self) -> Result<(), Failure> {
+    fn may_change(&self) -> Result<(), Failure> {
         let failed = |failure| Failure::new(libc::EROFS, format!("the mount is read-only: {failure}"));
         self.journal.failure().map_or(Ok(()), |failure| Err(failed(failure)))
     }
@@ -232,6 +233,7 @@ impl Filesystem {
     /// between would find a file that is owed and has no bytes.
     fn drop_content(&self, id: ContentId) {
         self.settled(id);
+        self.core().dropped.remove(&id);
         let (store, space) = (self.store.clone(), self.space.clone());
         self.journal.note_then(Fact::Settled(id), move || {
             store.remove(id);
@@ -288,6 +290,8 @@ fn is_final(kind: ErrorKind) -> bool {
             | ReadOnly
             | Exists
             | IsFolder
+            | IntoItself
+            | CrossStorage
             | NotFolder
             | NameRefused
             | TooLong

@@ -28,6 +28,7 @@ impl Filesystem {
     /// Opens a file. `truncate` empties it first, whatever Files.com has: nothing is fetched.
     pub fn open(&self, ino: Ino, writable: bool, truncate: bool, pid: u32) -> Result<u64, Failure> {
         if writable {
+            self.may_change()?;
             // The kernel looks again at ESTALE, and finds what is there now.
             still_there(self.core().tree.file(ino)?)?;
             self.may_write(ino)?;
@@ -56,6 +57,7 @@ impl Filesystem {
 
     /// Gives a file new, empty bytes. Those who read the old ones go on with what they have.
     pub(super) fn empty(&self, ino: Ino) -> Result<(), Failure> {
+        self.may_change()?;
         let id = self.store.create()?;
         let old = {
             let mut core = self.core();
@@ -79,7 +81,6 @@ impl Filesystem {
                 }
             };
             let writing = file.content.begin_write();
-            file.closed = false;
             file.size = 0;
             let old = std::mem::replace(&mut file.local, Local::Spooled(id));
             file.content.end_write(writing);

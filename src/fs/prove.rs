@@ -15,8 +15,8 @@ use crate::model::path::RemotePath;
 use crate::model::proof::{Basis, Mismatch, Sent, Stored, Verified};
 
 /// How long a site's MD5 is awaited where it is known to come, and where it is not known.
-pub(super) const PATIENCE: Duration = Duration::from_secs(10);
-pub(super) const CURIOSITY: Duration = Duration::from_secs(2);
+const PATIENCE: Duration = Duration::from_secs(10);
+const CURIOSITY: Duration = Duration::from_secs(2);
 
 impl From<Mismatch> for Trouble {
     fn from(mismatch: Mismatch) -> Self {
@@ -39,13 +39,7 @@ impl Filesystem {
         if let Some(proof) = Verified::compare(sent, &stored)?.filter(enough) {
             return Ok(proof);
         }
-        let patience = match self.core().habits.digests {
-            _ if strict => self.rules.network_timeout,
-            Digests::Stated => PATIENCE,
-            Digests::Unknown => CURIOSITY,
-            Digests::Absent => Duration::ZERO,
-        };
-        if let Some(later) = self.await_digest(path, entry, patience).await? {
+        if let Some(later) = self.await_digest(path, entry, self.patience()).await? {
             (stored.md5, stored.crc32) = (later.md5, later.crc32);
             if let Some(proof) = Verified::compare(sent, &stored)?.filter(enough) {
                 self.core().habits.digests = Digests::Stated;
@@ -77,6 +71,16 @@ impl Filesystem {
             );
         }
         Ok(proof)
+    }
+
+    /// How long a digest of the site is worth waiting for.
+    pub(super) fn patience(&self) -> Duration {
+        match self.core().habits.digests {
+            _ if self.rules.verify == Verify::Strict => self.rules.network_timeout,
+            Digests::Stated => PATIENCE,
+            Digests::Unknown => CURIOSITY,
+            Digests::Absent => Duration::ZERO,
+        }
     }
 
     /// Asks until the site states a digest of this version, for at most `patience`.

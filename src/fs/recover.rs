@@ -162,7 +162,6 @@ impl Filesystem {
             content: Content::recovered(),
             local: Local::Spooled(owed.id),
             noted: Some(owed.id),
-            closed: true,
             published,
             ..File::created(owed.id, false)
         };

@@ -21,8 +21,7 @@ impl Filesystem {
         let (now, ttl) = (Instant::now(), self.rules.dir_ttl);
         for ino in &folders {
             let Ok(folder) = core.tree.folder_mut(*ino) else { continue };
-            // As old as can be and still known: without a network it is better than nothing.
-            folder.listed = folder.listed.and(now.checked_sub(ttl));
+            folder.grow_stale(now, ttl);
             let entries: Vec<_> = folder.entries.iter().map(|(name, ino)| (name.clone(), *ino)).collect();
             for (name, entry) in entries {
                 let _ = self.stale.send(Stale::Inode(entry));

@@ -5,7 +5,6 @@
 //! being written cannot be sent: waiting for those would be waiting for oneself, or for somebody who
 //! waits. So when nothing that could be sent is left, files that are being written go beyond the limit.
 
-use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -208,22 +207,22 @@ impl Filesystem {
     /// Is there anything, `ino` aside, that is being sent or will be without further calls?
     fn is_something_sent(&self, core: &Core, ino: Ino) -> bool {
         let other = |errand: &Errand| match errand {
-            Errand::Publish(other) => *other != ino && is_sendable(core, *other),
+            Errand::Publish(other) => *other != ino && core.is_sendable(*other),
             _ => false,
         };
-        let stuck = stuck(core);
+        let stuck = core.stuck();
         self.space.answering.load(Ordering::Relaxed) > 0
             || core.uploading.keys().any(|other| *other != ino)
             || core.queue.keys().any(other)
-            || core.blocked.iter().any(|(errand, step)| !stuck.contains(step) && other(errand))
+            || core.waiting.iter().any(|(errand, step)| !stuck.contains(&step) && other(&errand))
             || core.untaken.iter().any(|(_, failure)| !is_hopeless(failure))
     }
 
     /// Bytes that wait for a person: Files.com refused them, or a change of names before them.
     fn held(&self, core: &Core) -> u64 {
-        let stuck = stuck(core);
+        let stuck = core.stuck();
         let waits =
-            |ino: Ino| core.blocked.get(&Errand::Publish(ino)).is_some_and(|step| stuck.contains(step));
+            |ino: Ino| core.waiting.step(Errand::Publish(ino)).is_some_and(|step| stuck.contains(&step));
         let held =
             core.owed().filter(|(ino, file)| matches!(file.content.state(), State::Held(_)) || waits(*ino));
         held.filter_map(|(_, file)| file.local.id()).map(|id| self.store.taken(id)).sum()
@@ -237,7 +236,7 @@ impl Filesystem {
             .queue
             .keys()
             .filter_map(|errand| match errand {
-                Errand::Publish(other) if *other != ino && is_sendable(&core, *other) => Some(*other),
+                Errand::Publish(other) if *other != ino && core.is_sendable(*other) => Some(*other),
                 _ => None,
             })
             .collect();
@@ -304,22 +303,4 @@ impl Filesystem {
         });
         removed.await.is_ok()
     }
-}
-
-/// Steps that wait for a person.
-fn stuck(core: &Core) -> BTreeSet<u64> {
-    if core.blocked.is_empty() { BTreeSet::new() } else { core.backlog.stuck() }
-}
-
-/// Is `ino` owed, and not kept from being sent by a writer or a refusal?
-fn is_sendable(core: &Core, ino: Ino) -> bool {
-    let Ok(node) = core.tree.node(ino) else { return false };
-    // A folder that is only here: what is in it follows.
-    let Some(file) = node.file() else { return node.parent.is_some() };
-    let is_held = matches!(file.content.state(), State::Held(_));
-    node.parent.is_some()
-        && file.content.is_owed()
-        && !is_held
-        && !file.is_being_written()
-        && !(file.temporary && core.has_writer(ino))
 }

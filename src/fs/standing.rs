@@ -10,26 +10,26 @@ use crate::model::receipt::Receipt;
 
 /// What Files.com holds under a path, as far as this mount knows.
 #[derive(Debug, Clone)]
-pub(super) struct Held {
+pub(super) struct There {
     pub path: RemotePath,
     pub version: Fingerprint,
 }
 
 /// The version of `ino` that Files.com holds under the path that the tree shows; `None` while anything
 /// about bytes or names is owed.
-pub(super) fn held(core: &Core, ino: Ino) -> Option<Held> {
+pub(super) fn there(core: &Core, ino: Ino) -> Option<There> {
     let file = core.tree.file(ino).ok()?;
     let version = file.published.filter(|_| *file.content.state() == State::Clean)?;
     let path = core.tree.path(ino)?;
-    core.backlog.last_at(&path).is_none().then_some(Held { path, version })
+    core.backlog.last_at(&path).is_none().then_some(There { path, version })
 }
 
 impl Filesystem {
     /// The receipt of what Files.com holds now of `ino`, if it was proven here.
     async fn receipt_of(&self, ino: Ino) -> Option<Receipt> {
-        let there = held(&self.core(), ino)?;
-        let receipt = self.receipts.at(&there.path).await.ok()??;
-        receipt.is_of(&there.version).then_some(receipt)
+        let There { path, version } = there(&self.core(), ino)?;
+        let receipt = self.receipts.at(&path).await.ok()??;
+        receipt.is_of(&version).then_some(receipt)
     }
 
     /// Waits until the receipts of all proofs so far are in their file.
@@ -70,7 +70,7 @@ impl Filesystem {
                 State::Sealed(_) => return Some("owed"),
                 State::Held(_) => return Some("held"),
                 // A rename waits: Files.com has it under another name.
-                State::Clean if held(&core, ino).is_none() => return Some("owed"),
+                State::Clean if there(&core, ino).is_none() => return Some("owed"),
                 State::Clean => {}
             }
         }

@@ -60,7 +60,7 @@ fn waits_for(core: &Core, ino: Ino) -> String {
     if let Some(progress) = core.uploading.get(&ino) {
         return format!("is being sent: {} of {} bytes", progress.sent, progress.size);
     }
-    match core.blocked.get(&Errand::Publish(ino)).and_then(|number| core.backlog.get(*number)) {
+    match core.waiting.step(Errand::Publish(ino)).and_then(|number| core.backlog.get(number)) {
         Some(pending) => format!("waits until Files.com was told to {}", pending.step),
         None => "waits for its turn".to_owned(),
     }

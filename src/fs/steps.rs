@@ -7,7 +7,8 @@ use std::time::Instant;
 
 use super::copy::Copied;
 use super::core::{Core, Errand};
-use super::{Filesystem, is_final, job, told};
+use super::job::Trouble;
+use super::{Filesystem, told};
 use crate::local::failpoint;
 use crate::local::journal::Fact;
 use crate::model::backlog::{Origin, Standing, Step};
@@ -15,48 +16,6 @@ use crate::model::copied::Original;
 use crate::model::failure::Failure;
 use crate::model::path::RemotePath;
 use crate::remote::{self, ErrorKind};
-
-/// Why a step was not taken.
-enum Trouble {
-    /// It may work later.
-    Later(Failure),
-    /// It will not work until a person changes something.
-    Refused(Failure),
-}
-
-impl From<remote::Error> for Trouble {
-    fn from(error: remote::Error) -> Self {
-        let failure = told(&error);
-        match error.kind() {
-            kind if is_final(kind) => Self::Refused(failure),
-            ErrorKind::ParentMissing | ErrorKind::IntoItself | ErrorKind::CrossStorage => {
-                Self::Refused(failure)
-            }
-            _ => Self::Later(failure),
-        }
-    }
-}
-
-impl From<job::Trouble> for Trouble {
-    fn from(trouble: job::Trouble) -> Self {
-        match trouble {
-            // The source of a copy is gone: somebody else took it away.
-            job::Trouble::Later(failure) if failure.errno == libc::ENOENT => Self::Refused(failure),
-            // Or put something else there, which another copy would be a copy of.
-            job::Trouble::Refused(failure) | job::Trouble::Mismatch(failure) => Self::Refused(failure),
-            job::Trouble::Lost(failure) | job::Trouble::Again(failure) | job::Trouble::Later(failure) => {
-                Self::Later(failure)
-            }
-            job::Trouble::Overtaken | job::Trouble::Behind => Self::Later(Failure::plain(libc::EBUSY)),
-        }
-    }
-}
-
-impl From<Failure> for Trouble {
-    fn from(failure: Failure) -> Self {
-        Self::Later(failure)
-    }
-}
 
 impl Filesystem {
     /// Plans a step; true for the next mount once the fact is committed.
@@ -108,10 +67,7 @@ impl Filesystem {
                 noted
             }
             Err(trouble) => {
-                let (failure, held) = match trouble {
-                    Trouble::Later(failure) => (failure, false),
-                    Trouble::Refused(failure) => (failure, true),
-                };
+                let (failure, held) = trouble.verdict();
                 match held {
                     true => tracing::error!("Files.com refused to {step}: {failure}; it is kept here"),
                     false => tracing::warn!("cannot {step} on Files.com yet: {failure}; it is tried again"),
@@ -128,8 +84,7 @@ impl Filesystem {
         for ready in core.backlog.remove(number) {
             core.queue.schedule(Errand::Step(ready), now);
         }
-        for errand in core.waiting.remove(&number).unwrap_or_default() {
-            core.blocked.remove(&errand);
+        for errand in core.waiting.take(number) {
             core.queue.schedule(errand, now);
         }
         self.errands.notify_one();
@@ -140,9 +95,15 @@ impl Filesystem {
         let done: Result<(), Trouble> = match step {
             Step::Copy { from, to, version } => {
                 let original = Original::from(*version);
-                return Ok(Some(self.copy_there(from, to, &original, doubtful).await?));
+                return match self.copy_there(from, to, &original, doubtful).await {
+                    // The source is gone: somebody else took it away.
+                    Err(Trouble::Later(failure)) if failure.errno == libc::ENOENT => {
+                        Err(Trouble::Refused(failure))
+                    }
+                    copied => copied.map(Some),
+                };
             }
-            Step::Make(path) => match self.remote.create_folder(path, None).await? {
+            Step::Make(path) => match self.remote.create_folder(path, None).await.map_err(of_names)? {
                 Some(_) => Ok(()),
                 None => self.adopt(path).await,
             },
@@ -201,7 +162,7 @@ impl Filesystem {
         }
         match self.remote.rename(from, to, overwrite).await {
             Err(error) if error.kind() == ErrorKind::NotFound => self.moved_already(from, to).await,
-            other => Ok(other?),
+            other => other.map_err(of_names),
         }
     }
 
@@ -222,11 +183,7 @@ impl Filesystem {
         let Some(folder) = folder.below(&root).and_then(|rest| core.tree.find(rest)) else { return };
         if let Ok(folder) = core.tree.folder_mut(folder) {
             folder.removed.clear();
-            if let Some(listed) = &mut folder.listed
-                && let Some(long_ago) = listed.checked_sub(self.rules.dir_ttl)
-            {
-                *listed = long_ago;
-            }
+            folder.grow_stale(Instant::now(), self.rules.dir_ttl);
         }
     }
 
@@ -234,15 +191,7 @@ impl Filesystem {
     /// are taken.
     pub(super) fn is_clear(&self, core: &mut Core, path: &RemotePath, errand: Errand) -> bool {
         let Some(number) = core.backlog.last_at(path) else { return true };
-        match core.blocked.insert(errand, number) {
-            Some(before) if before == number => {}
-            before => {
-                if let Some(others) = before.and_then(|before| core.waiting.get_mut(&before)) {
-                    others.retain(|other| *other != errand);
-                }
-                core.waiting.entry(number).or_default().push(errand);
-            }
-        }
+        core.waiting.put(errand, number);
         false
     }
 
@@ -299,5 +248,13 @@ impl Filesystem {
         match core.backlog.origin(path) {
             Origin::There(path) | Origin::MadeBy(_, path) => path,
         }
+    }
+}
+
+/// What an answer to a change of names means: a folder that is missing above is not made by waiting.
+fn of_names(error: remote::Error) -> Trouble {
+    match error.kind() {
+        ErrorKind::ParentMissing => Trouble::Refused(told(&error)),
+        _ => error.into(),
     }
 }

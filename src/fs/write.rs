@@ -152,6 +152,7 @@ impl Filesystem {
         extent: &Extent,
         promise: Option<Promise<'a>>,
     ) -> Result<(ContentId, Writing, Promise<'a>), Changed> {
+        self.may_change().map_err(|failure| Changed::Done(Err(failure)))?;
         let mut core = self.core();
         let cached = core.cached.used();
         let file = core.tree.file_mut(ino).map_err(|failure| Changed::Done(Err(failure)))?;
@@ -170,7 +171,6 @@ impl Filesystem {
             Some(promise) => promise,
             None => self.store.ask(Some(id), bytes, cached).map_err(|_| Changed::Full(bytes))?,
         };
-        file.closed = false;
         Ok((id, file.content.begin_write(), promise))
     }
 

@@ -42,22 +42,25 @@ pub struct Content {
     /// Writes between begin and end.
     writing: u32,
     last: u64,
+    /// Whoever wrote the newest bytes has closed the file. An fsync, or the close of a child that inherited
+    /// the descriptor, seals bytes that are not the whole yet.
+    closed: bool,
 }
 
 impl Content {
     /// A file that Files.com holds.
     pub fn clean() -> Self {
-        Self { state: State::Clean, writing: 0, last: 0 }
+        Self { state: State::Clean, writing: 0, last: 0, closed: true }
     }
 
     /// A file that was just created here: even when empty, it is owed.
     pub fn created() -> Self {
-        Self { state: State::Dirty(Revision(1)), writing: 0, last: 1 }
+        Self { state: State::Dirty(Revision(1)), writing: 0, last: 1, closed: false }
     }
 
     /// A file that an earlier mount sealed and never saw verified.
     pub fn recovered() -> Self {
-        Self { state: State::Sealed(Revision(1)), writing: 0, last: 1 }
+        Self { state: State::Sealed(Revision(1)), writing: 0, last: 1, closed: true }
     }
 
     /// Where the newest bytes stand.
@@ -91,6 +94,7 @@ impl Content {
     }
 
     fn open_revision(&mut self) -> Revision {
+        self.closed = false;
         if let State::Dirty(revision) = self.state {
             return revision;
         }
@@ -106,6 +110,17 @@ impl Content {
         let State::Dirty(revision) = self.state else { return None };
         self.state = State::Sealed(revision);
         Some(revision)
+    }
+
+    /// The same where the writer itself closes: these bytes are the whole.
+    pub fn close(&mut self) -> Option<Revision> {
+        self.closed = true;
+        self.seal()
+    }
+
+    /// Is it owed, and not whole yet as far as its writer is concerned?
+    pub fn is_unfinished(&self) -> bool {
+        self.is_owed() && !self.closed
     }
 
     /// The revision that could be published now: sealed, or held and about to be tried again.
@@ -200,6 +215,21 @@ mod tests {
         let mut checked = 0;
         explore(&World { content: Some(Content::created()), ..World::default() }, &mut checked);
         assert!(checked > 100, "only {checked} orders ended in a proof: the test says little");
+    }
+
+    #[test]
+    fn only_the_close_of_its_writer_makes_a_file_whole() {
+        let mut content = Content::created();
+        content.seal();
+        assert!(content.is_unfinished(), "an fsync is not the end");
+        let late = content.begin_write();
+        content.close();
+        content.end_write(late);
+        assert!(content.is_unfinished(), "a write ended after the close");
+        let revision = content.close().unwrap();
+        assert!(!content.is_unfinished());
+        assert!(content.verified(revision) && !content.is_unfinished());
+        assert!(!Content::recovered().is_unfinished());
     }
 
     #[test]

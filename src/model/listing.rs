@@ -258,22 +258,15 @@ mod tests {
 
     use super::*;
     use crate::model::attributes::Defaults;
-    use crate::model::entry::Permissions;
     use crate::model::moment::Moment;
     use crate::model::path::RemotePath;
 
     fn entry(name: &str, kind: Kind, created: i64) -> Entry {
         Entry {
-            name: name.to_owned(),
             kind,
             size: if kind == Kind::File { created as u64 } else { 0 },
             created: Some(Moment::from_seconds(created)),
-            changed: None,
-            provided: None,
-            md5: None,
-            crc32: None,
-            permissions: Permissions::ALL,
-            metadata: Default::default(),
+            ..Entry::folder(name.to_owned())
         }
     }
 

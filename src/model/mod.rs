@@ -39,5 +39,6 @@ pub mod temporary;
 pub mod tree;
 #[cfg(test)]
 mod unicode_tests;
+pub mod waiting;
 pub mod walk;
 pub mod xattrs;

@@ -9,7 +9,7 @@ use proptest::prelude::*;
 
 use super::attributes::{Defaults, Shape};
 use super::comparison::Keys;
-use super::entry::{Entry, Kind, Permissions};
+use super::entry::{Entry, Kind};
 use super::ino::{ContentId, Ino};
 use super::moment::Moment;
 use super::name::from_remote;
@@ -119,16 +119,8 @@ impl Site {
 
     fn entries(&self) -> Vec<Entry> {
         let entry = |(remote, (_, kind)): (&String, &(OsString, Kind))| Entry {
-            name: remote.clone(),
             kind: *kind,
-            size: 0,
-            created: None,
-            changed: None,
-            provided: None,
-            md5: None,
-            crc32: None,
-            permissions: Permissions::ALL,
-            metadata: Default::default(),
+            ..Entry::folder(remote.clone())
         };
         self.holds.iter().map(entry).collect()
     }

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::ffi::OsString;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::attributes::{Attributes, Shape};
 use super::content::Content;
@@ -57,9 +57,6 @@ pub struct File {
     pub proven: Option<Md5>,
     /// Open descriptors.
     pub handles: u32,
-    /// Whoever wrote the newest bytes has closed the file. An fsync, or the close of a child that inherited
-    /// the descriptor, makes bytes durable that are not the whole yet.
-    pub closed: bool,
     /// It goes by a temporary name: closing it publishes nothing, the rename does.
     pub temporary: bool,
     /// Since when it is whole here and owed.
@@ -97,7 +94,6 @@ impl File {
             perhaps: None,
             proven: None,
             handles: 0,
-            closed: false,
             temporary: false,
             owed_since: None,
             failure: None,
@@ -109,7 +105,7 @@ impl File {
 
     /// Is more to come? Nobody who wrote the newest bytes has closed the file, and somebody has it open.
     pub fn is_being_written(&self) -> bool {
-        self.handles > 0 && self.content.is_owed() && !self.closed
+        self.handles > 0 && self.content.is_unfinished()
     }
 
     fn unpublished(mut self) -> Self {
@@ -134,6 +130,14 @@ pub struct Folder {
     pub unseen: bool,
     /// Files.com has it. A folder under a temporary name is only here until it is renamed.
     pub published: bool,
+}
+
+impl Folder {
+    /// What is known of it is believed no longer than until the next who asks; without a network, it is
+    /// better than nothing. `ttl` is how long a listing is believed.
+    pub fn grow_stale(&mut self, now: Instant, ttl: Duration) {
+        self.listed = self.listed.and(now.checked_sub(ttl));
+    }
 }
 
 /// File or folder.

@@ -10,7 +10,7 @@ use super::error::Error;
 use super::error_kind::ErrorKind;
 use super::transport::Answer;
 use super::wire::{self, Fields, to_api_time};
-use crate::model::entry::{Entry, Kind, Permissions};
+use crate::model::entry::{Entry, Kind};
 use crate::model::moment::Moment;
 use crate::model::path::RemotePath;
 
@@ -22,7 +22,7 @@ impl Client {
     /// Whatever is not a plain "not found" of the API.
     pub async fn stat(&self, path: &RemotePath) -> Result<Option<Entry>, Error> {
         if path.is_root() {
-            return Ok(Some(root()));
+            return Ok(Some(Entry::folder(String::new())));
         }
         let found = self.call(Call::get("stat", "/file_actions/metadata").path(path)).await;
         match found {
@@ -103,19 +103,4 @@ fn entry(answer: &Answer, path: &RemotePath, kind: Option<Kind>) -> Result<Entry
         path.name().clone_into(&mut entry.name);
     }
     Ok(entry)
-}
-
-fn root() -> Entry {
-    Entry {
-        name: String::new(),
-        kind: Kind::Folder,
-        size: 0,
-        created: None,
-        changed: None,
-        provided: None,
-        md5: None,
-        crc32: None,
-        permissions: Permissions::ALL,
-        metadata: BTreeMap::new(),
-    }
 }

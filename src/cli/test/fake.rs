@@ -11,7 +11,7 @@ use super::check::{Check, Checklist, Verdict};
 use super::service::{Refusal, Service, Uploaded};
 use crate::cli::exit_codes::ExitCode;
 use crate::model::digest::{ETag, Md5};
-use crate::model::entry::{Entry, Kind, Permissions};
+use crate::model::entry::{Entry, Kind};
 use crate::model::moment::Moment;
 use crate::model::path::RemotePath;
 use crate::remote::{ApiKey, ErrorKind, Session, Site};
@@ -43,18 +43,7 @@ impl Fake {
     }
 
     fn entry(&self, path: &RemotePath, kind: Kind, bytes: &[u8]) -> Entry {
-        Entry {
-            name: path.name().to_owned(),
-            kind,
-            size: bytes.len() as u64,
-            created: None,
-            changed: None,
-            provided: None,
-            md5: None,
-            crc32: None,
-            permissions: Permissions::ALL,
-            metadata: BTreeMap::new(),
-        }
+        Entry { kind, size: bytes.len() as u64, ..Entry::folder(path.name().to_owned()) }
     }
 }
 

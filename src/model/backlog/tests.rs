@@ -1,7 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::model::entry::{Entry, Kind, Permissions};
+use crate::model::entry::{Entry, Kind};
 use crate::model::proof::Fingerprint;
 
 fn at(text: &str) -> RemotePath {
@@ -88,18 +88,7 @@ fn a_path_leads_back_through_the_renames_that_wait() {
 
 #[test]
 fn a_listing_is_led_through_the_steps() {
-    let entry = |name: &str| Entry {
-        name: name.to_owned(),
-        kind: Kind::File,
-        size: 1,
-        created: None,
-        changed: None,
-        provided: None,
-        md5: None,
-        crc32: None,
-        permissions: Permissions::ALL,
-        metadata: Default::default(),
-    };
+    let entry = |name: &str| Entry { kind: Kind::File, size: 1, ..Entry::folder(name.to_owned()) };
     let mut backlog = Backlog::default();
     for step in [
         delete("old/gone"),

@@ -6,7 +6,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use tokio::sync::Notify;
 
 use super::Filesystem;
-use super::job::{Job, Trouble};
+use super::job::Trouble;
+use crate::model::ino::Ino;
 use crate::model::path::RemotePath;
 
 /// The paths of uploads that are being begun.
@@ -40,22 +41,27 @@ impl Drop for Begin<'_> {
 }
 
 impl Filesystem {
-    /// An upload of `job` may be begun: the file is still wanted, under this path.
-    pub(super) async fn may_begin(&self, job: &Job) -> Result<Begin<'_>, Trouble> {
+    /// An upload of `ino` may be begun: the file is still wanted, under this path.
+    pub(super) async fn may_begin(
+        &self,
+        ino: Ino,
+        path: &RemotePath,
+        is_wanted: impl Fn() -> bool,
+    ) -> Result<Begin<'_>, Trouble> {
         // Whoever removes or renames a folder at this moment is waited for.
         let _shape = self.shape.read().await;
-        if !self.is_current(job) {
+        if !is_wanted() {
             return Err(Trouble::Overtaken);
         }
         let core = self.core();
-        if core.tree.path(job.ino).as_ref() != Some(&job.path) {
+        if core.tree.path(ino).as_ref() != Some(path) {
             return Err(Trouble::Overtaken);
         }
-        if core.backlog.last_at(&job.path).is_some() {
+        if core.backlog.last_at(path).is_some() {
             return Err(Trouble::Behind);
         }
-        self.begins.paths().push(job.path.clone());
-        Ok(Begin { begins: &self.begins, path: job.path.clone() })
+        self.begins.paths().push(path.clone());
+        Ok(Begin { begins: &self.begins, path: path.clone() })
     }
 
     /// Waits until no upload is being begun below `folder`. None begins meanwhile: what is in the folder was

@@ -15,6 +15,7 @@ use crate::model::attributes::Attributes;
 use crate::model::backlog::Backlog;
 use crate::model::content::State;
 use crate::model::failure::Failure;
+use crate::model::growth::Growth;
 use crate::model::ino::{ContentId, Ino};
 use crate::model::meter::Meter;
 use crate::model::node::{Body, File, Local};
@@ -105,6 +106,8 @@ pub(crate) struct Core {
     /// Bytes that the disk found no room for when they were synced, and why. It may have dropped them: they are
     /// neither promised nor published, and only newer bytes in another file of the spool mend that.
     pub dropped: HashMap<ContentId, Failure>,
+    /// Large files that are being written, for whoever sends their parts meanwhile.
+    pub growing: HashMap<ContentId, Growth>,
 }
 
 impl Core {
@@ -129,6 +132,7 @@ impl Core {
             cached: Cached::default(),
             walks: LruCache::new(WALKS),
             dropped: HashMap::new(),
+            growing: HashMap::new(),
         }
     }
 

@@ -43,6 +43,7 @@ mod space;
 mod standing;
 mod status;
 mod steps;
+mod stream;
 mod turns;
 mod upload;
 mod usage;
@@ -68,6 +69,7 @@ pub use self::status::{OwedFile, Remainder};
 use self::begins::Begins;
 use self::core::{Core, Errand};
 use self::space::Space;
+use self::stream::Streams;
 use self::turns::Turns;
 use self::usage::Usage;
 use crate::local::journal::{Fact, Journal};
@@ -131,6 +133,8 @@ pub struct Filesystem {
     memory: Arc<Semaphore>,
     /// Uploads that are being begun.
     begins: Begins,
+    /// Files that travel while they are written.
+    streams: Streams,
     /// The limit of the local disk.
     space: Arc<Space>,
     /// Publications in the background: whoever waits for an answer finds room beside them.
@@ -178,6 +182,7 @@ impl Filesystem {
             outcomes: Notify::new(),
             memory: Arc::new(Semaphore::new(PART_MEMORY)),
             begins: Begins::default(),
+            streams: Streams::default(),
             space: Arc::default(),
             background,
             stepping: Semaphore::new(STEPS),
@@ -233,6 +238,7 @@ impl Filesystem {
     /// between would find a file that is owed and has no bytes.
     fn drop_content(&self, id: ContentId) {
         self.settled(id);
+        self.forget_stream(id);
         self.core().dropped.remove(&id);
         let (store, space) = (self.store.clone(), self.space.clone());
         self.journal.note_then(Fact::Settled(id), move || {

@@ -10,6 +10,7 @@ use std::sync::{MutexGuard, PoisonError};
 
 use super::Filesystem;
 use super::job::{Job, Trouble};
+use super::stream::Head;
 use crate::local::failpoint;
 use crate::local::journal::Fact;
 use crate::model::failure::Failure;
@@ -32,8 +33,10 @@ pub(super) struct Going {
     pub parallel: bool,
     /// Where part 1 goes, where the upload has just begun.
     pub first: Option<PartSlot>,
-    /// How far it had come before.
+    /// How far it had come before, with bytes that are read again.
     pub before: Option<Begun>,
+    /// How far it came while the file was written, where nothing has to be read again.
+    pub head: Option<Head>,
 }
 
 impl Filesystem {
@@ -48,6 +51,9 @@ impl Filesystem {
 
     /// Goes on with what was begun with these very bytes, or begins.
     pub(super) async fn go_on(&self, job: &Job, file: &File) -> Result<Going, Trouble> {
+        if let Some(going) = self.take_over(job, file).await? {
+            return Ok(going);
+        }
         let written = last_change(file)?;
         let known = self.uploads().get(&job.id).cloned();
         if let Some(begun) = known {
@@ -60,12 +66,13 @@ impl Filesystem {
                     parallel: begun.parallel,
                     first: None,
                     before: Some(begun),
+                    head: None,
                 });
             }
             self.abandon_upload(job.id);
         }
-        let begin = self.may_begin(job).await?;
-        let upload = self.remote.begin_upload(&job.path, job.size).await?;
+        let begin = self.may_begin(job.ino, &job.path, || self.is_current(job)).await?;
+        let upload = self.remote.begin_upload(&job.path, Some(job.size)).await?;
         drop(begin);
         failpoint::reach("publish.begun");
         let parts = match upload.parallel_parts {
@@ -82,11 +89,16 @@ impl Filesystem {
                 parts: BTreeMap::new(),
                 completing: None,
             };
-            self.uploads().insert(job.id, begun.clone());
-            self.journal.note(Fact::Begun(job.id, begun));
+            self.note_begun(job.id, &begun);
         }
         let (reference, parallel) = (upload.reference, upload.parallel_parts);
-        Ok(Going { reference, parts, parallel, first: Some(upload.first), before: None })
+        Ok(Going { reference, parts, parallel, first: Some(upload.first), before: None, head: None })
+    }
+
+    /// An upload of several parts was begun.
+    pub(super) fn note_begun(&self, id: ContentId, begun: &Begun) {
+        self.uploads().insert(id, begun.clone());
+        self.journal.note(Fact::Begun(id, begun.clone()));
     }
 
     /// The storage accepted a part.
@@ -147,7 +159,7 @@ fn reference(text: &str) -> UploadRef {
 }
 
 /// The last change of the bytes, by the clock of the disk.
-fn last_change(file: &File) -> Result<Moment, Failure> {
+pub(super) fn last_change(file: &File) -> Result<Moment, Failure> {
     let metadata = file.metadata()?;
     Ok(Moment { seconds: metadata.mtime(), nanos: metadata.mtime_nsec() as u32 })
 }

@@ -30,17 +30,20 @@ pub(super) struct Parcel {
     pub sent: Sent,
 }
 
+/// Parts under way.
+pub(super) type Flights = JoinSet<Result<Landed, Trouble>>;
+
 /// One part under way.
-struct Flight {
-    client: Client,
-    path: RemotePath,
-    reference: UploadRef,
-    number: u32,
-    slot: Option<PartSlot>,
-    bytes: Bytes,
+pub(super) struct Flight {
+    pub client: Client,
+    pub path: RemotePath,
+    pub reference: UploadRef,
+    pub number: u32,
+    pub slot: Option<PartSlot>,
+    pub bytes: Bytes,
     /// Its MD5, where the file is this one part and was hashed as a whole already.
-    known: Option<Md5>,
-    _memory: OwnedSemaphorePermit,
+    pub known: Option<Md5>,
+    pub _memory: OwnedSemaphorePermit,
 }
 
 impl Filesystem {
@@ -61,7 +64,10 @@ impl Filesystem {
         file: &Arc<std::fs::File>,
         going: Going,
     ) -> Result<Parcel, Trouble> {
-        let mut flights = JoinSet::new();
+        let (mut going, mut flights) = (going, JoinSet::new());
+        if let Some(head) = &mut going.head {
+            flights = std::mem::take(&mut head.flights);
+        }
         let outcome = self.send_missing(job, file, going, &mut flights).await;
         if let Err(Trouble::Later(_) | Trouble::Again(_)) = &outcome {
             // The next attempt goes on with what arrives. Each comes to its own end in time.
@@ -78,12 +84,14 @@ impl Filesystem {
         job: &Job,
         file: &Arc<std::fs::File>,
         going: Going,
-        flights: &mut JoinSet<Result<Landed, Trouble>>,
+        flights: &mut Flights,
     ) -> Result<Parcel, Trouble> {
-        let Going { reference, parts, parallel, mut first, before } = going;
-        let mut hasher = Hasher::default();
-        let mut evidence = BTreeMap::new();
-        for number in 1..=parts.count() {
+        let Going { reference, parts, parallel, mut first, before, head } = going;
+        let (done, mut hasher, mut evidence) = match head {
+            Some(head) => (head.parts, head.hasher, head.evidence),
+            None => (0, Hasher::default(), BTreeMap::new()),
+        };
+        for number in done + 1..=parts.count() {
             let range = parts.range(number);
             let memory = self.reserve(range.end - range.start).await;
             let read = read_part(file.clone(), range, hasher).await?;
@@ -138,14 +146,14 @@ impl Filesystem {
         Ok(Parcel { reference, sent: Sent { digest: hasher.finish(), parts } })
     }
 
-    fn arrived(&self, job: &Job, bytes: u64) {
+    pub(super) fn arrived(&self, job: &Job, bytes: u64) {
         if let Some(progress) = self.core().uploading.get_mut(&job.ino) {
             progress.sent += bytes;
         }
     }
 
     /// Room for a part of `bytes` bytes. A part larger than all of it takes all.
-    async fn reserve(&self, bytes: u64) -> OwnedSemaphorePermit {
+    pub(super) async fn reserve(&self, bytes: u64) -> OwnedSemaphorePermit {
         let mib = bytes.div_ceil(1 << 20).clamp(1, PART_MEMORY as u64) as u32;
         let memory = self.memory.clone();
         memory.acquire_many_owned(mib).await.expect("the semaphore is never closed")
@@ -168,14 +176,17 @@ impl Filesystem {
     }
 }
 
-struct Landed {
-    number: u32,
-    bytes: u64,
-    evidence: PartEvidence,
+/// A part that the storage accepted.
+#[derive(Debug)]
+pub(super) struct Landed {
+    pub number: u32,
+    pub bytes: u64,
+    pub evidence: PartEvidence,
 }
 
 impl Flight {
-    async fn deliver(mut self) -> Result<Landed, Trouble> {
+    /// Sends the part until the storage states the digest that left.
+    pub(super) async fn deliver(mut self) -> Result<Landed, Trouble> {
         let mut sent = self.known;
         let mut last = None;
         for _ in 0..PART_ATTEMPTS {
@@ -215,13 +226,15 @@ async fn hash(known: Option<Md5>, bytes: Bytes) -> Result<Md5, Failure> {
     }
 }
 
-struct ReadPart {
-    hasher: Hasher,
-    bytes: Bytes,
+/// One part in memory.
+pub(super) struct ReadPart {
+    /// Has seen its bytes, too.
+    pub hasher: Hasher,
+    pub bytes: Bytes,
 }
 
 /// Reads one part, and hashes it for the whole.
-async fn read_part(
+pub(super) async fn read_part(
     file: Arc<std::fs::File>,
     range: std::ops::Range<u64>,
     mut hasher: Hasher,

@@ -9,7 +9,7 @@ use crate::model::content::Writing;
 use crate::model::failure::Failure;
 use crate::model::ino::{ContentId, Ino};
 use crate::model::node::{File, Local};
-use crate::model::parts::LARGEST_FILE;
+use crate::model::parts::{LARGEST_FILE, WHOLE_UP_TO};
 use crate::model::room;
 
 /// What came of a change that was wanted.
@@ -141,6 +141,11 @@ impl Filesystem {
             // Emptied in the meantime: these bytes went into a file that is no longer this one's.
             if outcome.is_ok() && file.local.id() == Some(id) {
                 file.size = extent.size(file.size);
+                let (size, quiet) = (file.size, !file.content.is_being_changed());
+                if size >= WHOLE_UP_TO {
+                    let news = core.growing.entry(id).or_default().after_write(size, quiet);
+                    self.streams.tell(ino, id, news);
+                }
             }
         }
         Changed::Done(outcome.map_err(Failure::from))
@@ -171,7 +176,11 @@ impl Filesystem {
             Some(promise) => promise,
             None => self.store.ask(Some(id), bytes, cached).map_err(|_| Changed::Full(bytes))?,
         };
-        Ok((id, file.content.begin_write(), promise))
+        let (size, writing) = (file.size, file.content.begin_write());
+        if let Some(growth) = core.growing.get_mut(&id) {
+            growth.before_write(size, extent.offset, extent.count, extent.cuts);
+        }
+        Ok((id, writing, promise))
     }
 
     /// Brings all bytes of a file into the spool, once there is room for them.

@@ -147,7 +147,7 @@ pub struct Digest {
 }
 
 /// Computes a [`Digest`] piece by piece.
-#[derive(Clone, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Hasher {
     size: u64,
     md5: md5::Md5,

@@ -13,6 +13,7 @@ pub mod digest;
 pub mod entry;
 pub mod escape;
 pub mod failure;
+pub mod growth;
 pub mod ino;
 mod ligatures;
 pub mod listing;

@@ -61,6 +61,7 @@ pub fn run(
 
     let errands = runtime.spawn(fs.clone().run_errands());
     let touch = runtime.spawn(fs.clone().keep_in_touch());
+    let streams = runtime.spawn(fs.clone().follow_streams());
     let ending: Ending = Arc::new(watch::Sender::new(None));
     let serving = {
         let facts = Facts::of(&options, key_expires, client.clone());
@@ -96,6 +97,7 @@ pub fn run(
     }
     errands.abort();
     touch.abort();
+    streams.abort();
     signals.abort();
     serving.abort();
     runtime.shutdown_timeout(Duration::from_secs(5));

@@ -96,12 +96,16 @@ pub struct Completion {
 }
 
 impl Client {
-    /// Begins an upload of `size` bytes to `path`. Missing parent folders are made at once.
+    /// Begins an upload of `size` bytes to `path`, where that is known already. Missing parent folders are made
+    /// at once.
     ///
     /// # Errors
     /// Permissions, names, rules of the folder. May be repeated: it only opens another upload.
-    pub async fn begin_upload(&self, path: &RemotePath, size: u64) -> Result<Upload, Error> {
-        let parameters = json!({ "mkdir_parents": true, "part": 1, "size": size });
+    pub async fn begin_upload(&self, path: &RemotePath, size: Option<u64>) -> Result<Upload, Error> {
+        let mut parameters = json!({ "mkdir_parents": true, "part": 1 });
+        if let Some(size) = size {
+            parameters["size"] = size.into();
+        }
         let answer = self.call(begin(path, parameters)).await?;
         let value = answer.json()?;
         let misread = |misread: Misread| misread.error(&answer.asked);

@@ -38,5 +38,6 @@ mod semantics;
 mod stage;
 mod standing;
 mod steps;
+mod stream;
 mod twins;
 mod unknowns;

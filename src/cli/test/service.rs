@@ -88,7 +88,7 @@ impl Service for Client {
         metadata: BTreeMap<String, String>,
     ) -> Result<Uploaded, Refusal> {
         let size = bytes.len() as u64;
-        let upload = self.begin_upload(path, size).await?;
+        let upload = self.begin_upload(path, Some(size)).await?;
         let etag = self.put_part(&upload.first, bytes).await?;
         let etags = vec![(upload.first.number, etag.clone())];
         let completion =

@@ -22,7 +22,7 @@ fn emulated(settings: Settings) -> (Client, Emulator) {
 async fn upload(client: &Client, to: &str, parts: &[Bytes]) -> Entry {
     let to = path(to);
     let size = parts.iter().map(|part| part.len() as u64).sum();
-    let upload = client.begin_upload(&to, size).await.unwrap();
+    let upload = client.begin_upload(&to, Some(size)).await.unwrap();
     let mut etags = vec![(1, client.put_part(&upload.first, parts[0].clone()).await.unwrap())];
     for (number, part) in (2..).zip(&parts[1..]) {
         let slot = client.begin_part(&to, &upload.reference, number).await.unwrap();
@@ -122,7 +122,7 @@ async fn a_user_logs_in_and_a_wrong_password_is_told() {
 async fn a_url_that_ran_out_is_asked_for_again() {
     let (client, emulator) = emulated(Settings::default());
     upload(&client, "a", &[Bytes::from_static(b"x")]).await;
-    let part = client.begin_upload(&path("b"), 1).await.unwrap().first;
+    let part = client.begin_upload(&path("b"), Some(1)).await.unwrap().first;
     let opened = client.open_download(&path("a")).await.unwrap();
     emulator.change(|settings| settings.clock_offset_ms = 3_600_000);
     let error = client.put_part(&part, Bytes::from_static(b"x")).await.unwrap_err();

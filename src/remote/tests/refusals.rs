@@ -23,7 +23,7 @@ async fn part_refused(reply: Reply) -> Error {
         }
     })
     .await;
-    let slot = client.begin_upload(&path("a"), 1).await.unwrap().first;
+    let slot = client.begin_upload(&path("a"), Some(1)).await.unwrap().first;
     client.put_part(&slot, Bytes::from_static(b"x")).await.unwrap_err()
 }
 

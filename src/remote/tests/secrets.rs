@@ -77,7 +77,7 @@ async fn no_secret_is_ever_shown() {
         let network_timeout = Duration::from_millis(300);
         let options = ClientOptions { credentials, network_timeout, ..options(server.base()) };
         let client = Client::new(options.clone()).unwrap();
-        let upload = client.begin_upload(&path("a"), 1).await.unwrap();
+        let upload = client.begin_upload(&path("a"), Some(1)).await.unwrap();
         let download = client.open_download(&path("d/a")).await.unwrap();
         shown += &format!("{options:?} {client:?} {upload:?} {download:?} ");
         let errors = [

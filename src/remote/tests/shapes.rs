@@ -172,7 +172,7 @@ async fn a_part_is_the_same_part_with_what_newer_and_older_sites_say_of_it() {
     })
     .await;
     for _ in 0..3 {
-        let upload = client.begin_upload(&path("a"), 0).await.unwrap();
+        let upload = client.begin_upload(&path("a"), Some(0)).await.unwrap();
         assert_eq!(upload.reference.to_string(), "put-13456071235");
         assert_eq!((upload.parallel_parts, upload.recommended_part_size), (true, 5_242_880));
         client.put_part(&upload.first, bytes::Bytes::new()).await.unwrap();

@@ -28,7 +28,7 @@ async fn begun(puts: Vec<Reply>) -> (Client, Server, PartSlot) {
         _ => Reply::json(200, &part(request, 1)),
     })
     .await;
-    let upload = client.begin_upload(&path("a b"), 5).await.unwrap();
+    let upload = client.begin_upload(&path("a b"), Some(5)).await.unwrap();
     (client, server, upload.first)
 }
 
@@ -64,7 +64,7 @@ async fn the_start_tells_how_to_go_on() {
         false => Reply::json(200, &part(request, 2)),
     })
     .await;
-    let upload = client.begin_upload(&path("a"), 1 << 30).await.unwrap();
+    let upload = client.begin_upload(&path("a"), Some(1 << 30)).await.unwrap();
     assert_eq!((upload.parallel_parts, upload.recommended_part_size), (true, 5_242_880));
     let text = upload.reference.to_string();
     let second = client.begin_part(&path("a"), &text.parse().unwrap(), 2).await.unwrap();
@@ -90,7 +90,7 @@ async fn instructions_that_would_store_something_else_are_refused() {
             Reply::json(200, &answer)
         })
         .await;
-        let error = client.begin_upload(&path("a"), 1).await.unwrap_err();
+        let error = client.begin_upload(&path("a"), Some(1)).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Protocol, "{field}");
     }
 }
@@ -219,7 +219,7 @@ async fn a_part_that_nobody_takes_is_a_timeout() {
         _ => Reply::json(200, &part(request, 1)),
     })
     .await;
-    let slot = client.begin_upload(&path("a"), 5).await.unwrap().first;
+    let slot = client.begin_upload(&path("a"), Some(5)).await.unwrap().first;
     let error = client.put_part(&slot, Bytes::from_static(b"hello")).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Timeout, "{error}");
 }
@@ -232,7 +232,7 @@ async fn a_part_that_stalls_is_sent_again_while_there_is_time() {
         _ => Reply::json(200, &part(request, 1)),
     })
     .await;
-    let slot = client.begin_upload(&path("a"), 5).await.unwrap().first;
+    let slot = client.begin_upload(&path("a"), Some(5)).await.unwrap().first;
     client.put_part(&slot, Bytes::from_static(b"hello")).await.unwrap();
     assert_eq!(server.seen().len(), 3);
 }
@@ -248,7 +248,7 @@ async fn a_part_that_the_service_takes_only_once_is_not_sent_twice() {
         }
     })
     .await;
-    let slot = client.begin_upload(&path("a"), 5).await.unwrap().first;
+    let slot = client.begin_upload(&path("a"), Some(5)).await.unwrap().first;
     let error = client.put_part(&slot, Bytes::from_static(b"hello")).await.unwrap_err();
     assert_eq!((error.kind(), server.seen().len()), (ErrorKind::UploadLost, 2), "{error}");
 }

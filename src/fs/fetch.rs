@@ -1,19 +1,26 @@
 //! Fetching: ranges of one version of a file, into the cache.
 
+use std::fs::File;
 use std::ops::Range;
 use std::os::unix::fs::FileExt;
-use std::sync::PoisonError;
+use std::sync::{Arc, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
 
 use super::core::Core;
 use super::{Filesystem, on_disk, told};
-use crate::model::digest::{ETag, Hasher, Md5};
+use crate::model::digest::{ETag, Md5};
 use crate::model::failure::Failure;
 use crate::model::ino::{ContentId, Ino};
 use crate::model::node::Local;
-use crate::remote::{Download, ErrorKind};
+use crate::remote::{self, Body, Download, ErrorKind};
 
 /// How often one range is asked for until all its bytes came.
 const ATTEMPTS: u32 = 4;
+/// So many bytes are written in one go, unless they keep others waiting for longer than `LINGER`.
+const GATHERED: u64 = 1 << 20;
+const LINGER: Duration = Duration::from_millis(2);
 
 impl Filesystem {
     /// Fetches one range that was planned, and tells those who wait how it ended.
@@ -141,42 +148,59 @@ impl Filesystem {
         let file = self.store.file(id).map_err(Failure::from)?;
         let mut body = self.remote.fetch(download, Some(*at..end)).await?;
         let etag = body.etag.clone();
-        while let Some(bytes) = body.chunk().await? {
-            let arrived = *at..(*at + bytes.len() as u64).min(end);
-            let writing = file.clone();
-            let offset = *at;
-            let again = (file.clone(), bytes.clone());
-            let written = on_disk(move || writing.write_all_at(&bytes, offset)).await;
-            if let Err(failure) = written {
-                // The disk is fuller than the limit says: what was used longest ago makes way.
-                let (file, bytes) = again;
-                let is_full = failure.errno == libc::ENOSPC;
-                if !is_full || !self.evict_for_disk(bytes.len() as u64).await {
-                    return Err(failure.into());
-                }
-                on_disk(move || file.write_all_at(&bytes, offset)).await?;
+        loop {
+            let Gathered { pieces, bytes, broken } = gather(&mut body).await;
+            if bytes > 0 {
+                let arrived = *at..(*at + bytes).min(end);
+                self.write_arrived(&file, *at, pieces, bytes).await?;
+                let here = self.note_arrival(ino, id, arrived.clone(), etag.as_ref()).await?;
+                *at = arrived.end;
+                self.arrivals.notify_waiters();
+                self.checks.follow(id, &file, here);
             }
-            self.note_arrival(ino, id, arrived.clone(), etag.as_ref()).await?;
-            *at = arrived.end;
-            self.arrivals.notify_waiters();
+            match broken {
+                Some(error) => return Err(error.into()),
+                None if bytes == 0 => return Ok(()),
+                None => {}
+            }
         }
-        Ok(())
     }
 
-    /// Bytes are here. The last of them count only once the whole file is compared with its MD5.
+    async fn write_arrived(
+        &self,
+        file: &Arc<File>,
+        offset: u64,
+        pieces: Vec<Bytes>,
+        bytes: u64,
+    ) -> Result<(), Failure> {
+        let write = |pieces: Vec<Bytes>| {
+            let file = file.clone();
+            on_disk(move || write_pieces(&file, offset, &pieces))
+        };
+        match write(pieces.clone()).await {
+            // The disk is fuller than the limit says: what was used longest ago makes way.
+            Err(failure) if failure.errno == libc::ENOSPC && self.evict_for_disk(bytes).await => {
+                write(pieces).await
+            }
+            outcome => outcome,
+        }
+    }
+
+    /// Bytes are here. The last of them count only once the whole file is compared with its MD5. Says up to
+    /// where all bytes of the file are here.
     async fn note_arrival(
         &self,
         ino: Ino,
         id: ContentId,
         range: Range<u64>,
         etag: Option<&ETag>,
-    ) -> Result<(), Failure> {
+    ) -> Result<u64, Failure> {
         let (size, md5) = {
             let mut core = self.core();
             let file = core.tree.file(ino)?;
-            let Local::Cached(here, ahead) = &file.local else { return Ok(()) };
+            let Local::Cached(here, ahead) = &file.local else { return Ok(0) };
             if *here != id {
-                return Ok(());
+                return Ok(0);
             }
             // Noted under the same lock: of two that arrive together, one is the last.
             if ahead.is_whole() || !ahead.completes(&range) {
@@ -206,8 +230,7 @@ impl Filesystem {
         if stated.is_none() && composite.is_none() {
             return Ok(());
         }
-        let file = self.store.file(id)?;
-        let md5 = on_disk(move || hash(&file, size)).await?;
+        let md5 = self.checks.finish(id, self.store.file(id)?, size).await?;
         let differs = stated.is_some_and(|stated| stated != md5)
             || (stated.is_none() && composite.is_some_and(|etag| etag != ETag::composite(&[md5])));
         if !differs {
@@ -241,22 +264,62 @@ impl Filesystem {
     }
 }
 
-/// Counts bytes as here, if `id` is still where they belong.
-fn note_here(core: &mut Core, ino: Ino, id: ContentId, range: Range<u64>) -> Result<(), Failure> {
+/// Counts bytes as here, if `id` is still where they belong. Says up to where all are.
+fn note_here(core: &mut Core, ino: Ino, id: ContentId, range: Range<u64>) -> Result<u64, Failure> {
     if let Local::Cached(here, ahead) = &mut core.tree.file_mut(ino)?.local
         && *here == id
     {
         ahead.arrived(range);
-        let bytes = ahead.bytes_here();
+        let (bytes, end) = (ahead.bytes_here(), ahead.here_up_to());
         core.cached.note(ino, bytes);
+        return Ok(end);
     }
-    Ok(())
+    Ok(0)
+}
+
+/// Bytes that came one after the other.
+struct Gathered {
+    pieces: Vec<Bytes>,
+    bytes: u64,
+    /// What came instead of more.
+    broken: Option<remote::Error>,
+}
+
+/// What arrives at once is written at once: the disk is another thread, and every trip there costs.
+async fn gather(body: &mut Body) -> Gathered {
+    let mut gathered = Gathered { pieces: Vec::new(), bytes: 0, broken: None };
+    let mut next = body.chunk().await;
+    loop {
+        match next {
+            Ok(Some(piece)) => {
+                gathered.bytes += piece.len() as u64;
+                gathered.pieces.push(piece);
+            }
+            Ok(None) => return gathered,
+            Err(error) => return Gathered { broken: Some(error), ..gathered },
+        }
+        if gathered.bytes >= GATHERED {
+            return gathered;
+        }
+        next = match tokio::time::timeout(LINGER, body.chunk()).await {
+            Ok(next) => next,
+            Err(_) => return gathered,
+        };
+    }
+}
+
+fn write_pieces(file: &File, mut offset: u64, pieces: &[Bytes]) -> std::io::Result<()> {
+    pieces.iter().try_for_each(|piece| {
+        file.write_all_at(piece, offset)?;
+        offset += piece.len() as u64;
+        Ok(())
+    })
 }
 
 /// Why bytes did not get into the cache.
 enum Spill {
     Local(Failure),
-    Remote(crate::remote::Error),
+    Remote(remote::Error),
 }
 
 impl From<Failure> for Spill {
@@ -265,21 +328,8 @@ impl From<Failure> for Spill {
     }
 }
 
-impl From<crate::remote::Error> for Spill {
-    fn from(error: crate::remote::Error) -> Self {
+impl From<remote::Error> for Spill {
+    fn from(error: remote::Error) -> Self {
         Self::Remote(error)
     }
-}
-
-fn hash(file: &std::fs::File, size: u64) -> std::io::Result<Md5> {
-    let mut hasher = Hasher::default();
-    let mut buffer = vec![0; 1 << 20];
-    let mut at = 0;
-    while at < size {
-        let want = buffer.len().min((size - at) as usize);
-        file.read_exact_at(&mut buffer[..want], at)?;
-        hasher.update(&buffer[..want]);
-        at += want as u64;
-    }
-    Ok(hasher.finish().md5)
 }

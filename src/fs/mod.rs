@@ -14,6 +14,7 @@ mod attributes;
 mod background;
 mod begins;
 mod cached;
+mod check;
 mod close;
 mod complete;
 mod copy;
@@ -67,6 +68,7 @@ pub use self::scope::Scope;
 pub use self::status::{OwedFile, Remainder};
 
 use self::begins::Begins;
+use self::check::Checks;
 use self::core::{Core, Errand};
 use self::space::Space;
 use self::stream::Streams;
@@ -119,6 +121,8 @@ pub struct Filesystem {
     downloads: Mutex<HashMap<Ino, Download>>,
     /// Uploads of several parts that were begun and not settled.
     uploads: Mutex<HashMap<ContentId, Begun>>,
+    /// Digests of files that are being fetched.
+    checks: Checks,
     publishing: Turns,
     naming: Turns,
     listings: Turns,
@@ -172,6 +176,7 @@ impl Filesystem {
             rules,
             downloads: Mutex::default(),
             uploads: Mutex::default(),
+            checks: Checks::default(),
             publishing: Turns::default(),
             naming: Turns::default(),
             listings: Turns::default(),

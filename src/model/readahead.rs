@@ -114,6 +114,11 @@ impl ReadAhead {
         self.here.contains(&(0..self.size))
     }
 
+    /// Where the first byte is missing.
+    pub fn here_up_to(&self) -> u64 {
+        self.here.missing(&(0..self.size)).first().map_or(self.size, |gap| gap.start)
+    }
+
     /// How many bytes are here.
     pub fn bytes_here(&self) -> u64 {
         self.here.total()

@@ -127,18 +127,20 @@ impl Filesystem {
     /// What is sealed survives a power loss from here on.
     pub(super) async fn make_durable(&self, ino: Ino) -> Result<(), Failure> {
         let sealed = |core: &Core| {
-            let revision = core.tree.file(ino).ok()?.content.owed()?;
-            Some((self.sealed_fact(core, ino)?, revision))
+            let content = &core.tree.file(ino).ok()?.content;
+            let revision = content.owed()?;
+            Some((self.sealed_fact(core, ino)?, revision, content.is_synced(revision)))
         };
         loop {
-            let Some((owed, synced)) = sealed(&self.core()) else { return Ok(()) };
+            let Some((owed, synced, is_synced)) = sealed(&self.core()) else { return Ok(()) };
             if let Some(failure) = self.core().dropped(ino) {
                 // Asked again, the disk would answer for what it has dropped.
                 return Err(failure);
             }
             failpoint::reach("close.sealed");
             let (store, id) = (self.store.clone(), owed.id);
-            if let Err(failure) = super::on_disk(move || store.sync(id)).await {
+            // Not again where only the name is another one.
+            if !is_synced && let Err(failure) = super::on_disk(move || store.sync(id)).await {
                 return Err(self.not_synced(id, failure));
             }
             failpoint::reach("close.synced");
@@ -147,8 +149,10 @@ impl Filesystem {
                 // the journal must not hear of that first.
                 let mut core = self.core();
                 match sealed(&core) {
-                    Some((owed, revision)) if revision == synced && owed.id == id => {
-                        let older = core.tree.file_mut(ino)?.noted.replace(id).filter(|older| *older != id);
+                    Some((owed, revision, _)) if revision == synced && owed.id == id => {
+                        let file = core.tree.file_mut(ino)?;
+                        file.content.synced(revision);
+                        let older = file.noted.replace(id).filter(|older| *older != id);
                         let settled = older.map(Fact::Settled);
                         // What was said of its attributes before is not the newest any more.
                         let entry = self.entry_fact(&core, ino).map(Fact::Entry);

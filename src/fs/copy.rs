@@ -83,8 +83,8 @@ impl Filesystem {
             )));
         }
         if basis.is_none_or(Basis::is_weak) {
-            etags.source = self.remote.object_etag(from).await?;
-            etags.copy = self.remote.object_etag(to).await?;
+            etags.source = self.remote.object(from).await?.1;
+            etags.copy = self.remote.object(to).await?.1;
             basis = original.compare(&copy, &etags)?;
         }
         let basis = basis.unwrap_or(Basis::Size);

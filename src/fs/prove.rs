@@ -13,6 +13,7 @@ use crate::model::entry::Entry;
 use crate::model::failure::Failure;
 use crate::model::path::RemotePath;
 use crate::model::proof::{Basis, Mismatch, Sent, Stored, Verified};
+use crate::remote::ErrorKind;
 
 /// How long a site's MD5 is awaited where it is known to come, and where it is not known.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -34,8 +35,17 @@ impl Filesystem {
         entry: &Entry,
     ) -> Result<Verified, Trouble> {
         let strict = self.rules.verify == Verify::Strict;
-        let enough = |proof: &Verified| !strict || proof.basis() == Basis::FileMd5;
+        let enough = |proof: &Verified| match strict {
+            true => proof.basis() == Basis::FileMd5,
+            false => !proof.basis().is_weak(),
+        };
         let mut stored = Stored { size: entry.size, md5: entry.md5, crc32: entry.crc32, object: None };
+        // The storage knows at once which parts, in which order, it put together; the site's own digest of a large
+        // file may take seconds.
+        let are_digests = sent.parts.iter().all(|part| matches!(part.etag, ETag::Md5(_)));
+        if !strict && stored.md5.is_none() && sent.parts.len() > 1 && are_digests {
+            stored.object = self.stored_object(path, entry).await?;
+        }
         if let Some(proof) = Verified::compare(sent, &stored)?.filter(enough) {
             return Ok(proof);
         }
@@ -59,9 +69,6 @@ impl Filesystem {
                 core.habits.digests = Digests::Absent;
             }
         }
-        if sent.parts.iter().all(|part| matches!(part.etag, ETag::Md5(_))) {
-            stored.object = self.remote.object_etag(path).await?;
-        }
         let proof = Verified::by_size(sent, &stored)?;
         if proof.basis().is_weak() {
             tracing::warn!(
@@ -71,6 +78,15 @@ impl Filesystem {
             );
         }
         Ok(proof)
+    }
+
+    /// What the storage calls the object that was completed as `completed`.
+    async fn stored_object(&self, path: &RemotePath, completed: &Entry) -> Result<Option<ETag>, Trouble> {
+        match self.remote.object(path).await {
+            Ok((entry, etag)) => is_still(path, completed, &entry).map(|()| etag),
+            Err(error) if error.kind() == ErrorKind::NotFound => Err(vanished(path)),
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// How long a digest of the site is worth waiting for.
@@ -94,18 +110,8 @@ impl Filesystem {
         while Instant::now() + pause <= deadline {
             tokio::time::sleep(pause).await;
             pause = (pause * 2).min(Duration::from_secs(1));
-            let Some(entry) = self.remote.stat(path).await? else {
-                return Err(Trouble::Lost(Failure::new(
-                    libc::EIO,
-                    format!("{path} vanished right after its upload: somebody else removed it"),
-                )));
-            };
-            if entry.created != completed.created || entry.size != completed.size {
-                return Err(Trouble::Lost(Failure::new(
-                    libc::EIO,
-                    format!("{path} was replaced by somebody else right after its upload"),
-                )));
-            }
+            let entry = self.remote.stat(path).await?.ok_or_else(|| vanished(path))?;
+            is_still(path, completed, &entry)?;
             if entry.md5.is_some() {
                 return Ok(Some(entry));
             }
@@ -138,7 +144,21 @@ impl Filesystem {
         }
         let parts: Vec<_> = parcel.sent.parts.iter().map(|part| part.sent).collect();
         let is_ours = entry.md5 == Some(parcel.sent.digest.md5)
-            || self.remote.object_etag(path).await? == Some(ETag::composite(&parts));
+            || self.remote.object(path).await?.1 == Some(ETag::composite(&parts));
         Ok(is_ours.then_some(entry))
     }
+}
+
+fn vanished(path: &RemotePath) -> Trouble {
+    let why = format!("{path} vanished right after its upload: somebody else removed it");
+    Trouble::Lost(Failure::new(libc::EIO, why))
+}
+
+/// Is what is at `path` what was completed?
+fn is_still(path: &RemotePath, completed: &Entry, entry: &Entry) -> Result<(), Trouble> {
+    if entry.created == completed.created && entry.size == completed.size {
+        return Ok(());
+    }
+    let why = format!("{path} was replaced by somebody else right after its upload");
+    Err(Trouble::Lost(Failure::new(libc::EIO, why)))
 }

@@ -133,18 +133,27 @@ impl Filesystem {
         }
     }
 
-    /// The bytes are owed no more; the journal forgets the upload with them.
-    pub(super) fn settled(&self, id: ContentId) {
-        self.uploads().remove(&id);
+    /// The bytes are owed no more; the journal forgets the upload with them. True where it knew of one.
+    pub(super) fn settled(&self, id: ContentId) -> bool {
+        self.uploads().remove(&id).is_some()
     }
 
-    /// A large file is journaled while it travels, so that the next mount can go on with it. A small one
-    /// is sent before that would be done.
-    pub(super) async fn journal_while_sent(&self, job: &Job, parts: &Parts) {
-        let is_known = self.core().tree.file(job.ino).is_ok_and(|file| file.noted == Some(job.id));
-        if parts.count() == 1 || is_known {
-            return;
-        }
+    /// Is a file worth a note while it travels, so that the next mount can go on with it? A small one is sent
+    /// before that would be done.
+    pub(super) fn is_worth_a_note(&self, job: &Job, parts: &Parts) -> bool {
+        parts.count() > 1
+            && self.core().tree.file(job.ino).is_ok_and(|file| file.noted != Some(job.id))
+    }
+
+    /// Its bytes are on the local disk. May be given up at any time.
+    pub(super) async fn sync_while_sent(&self, job: &Job) {
+        let (store, id) = (self.store.clone(), job.id);
+        // Told by the journey that notes it, which syncs again.
+        let _ = super::on_disk(move || store.sync(id)).await;
+    }
+
+    /// It is noted. Quick, after the bytes were synced.
+    pub(super) async fn journal_while_sent(&self, job: &Job) {
         if let Err(failure) = self.make_durable(job.ino).await {
             tracing::warn!("{} is being sent, and could not be journaled: {failure}", job.path);
         }

@@ -20,7 +20,7 @@ use crate::model::receipt::Receipt;
 impl Filesystem {
     /// The file is proven: its bytes may go to the cache, its fact may go from the journal.
     pub(super) async fn settle(&self, job: &Job, proof: &Verified, entry: Entry, sent: Attributes) {
-        let (settled, older) = {
+        let (settled, older, was_noted) = {
             let mut core = self.core();
             core.counts.verified += 1;
             core.meter.note(Instant::now(), 0, 1);
@@ -39,15 +39,16 @@ impl Filesystem {
             file.published = Some(entry.fingerprint());
             file.proven = (!proof.basis().is_weak()).then_some(proof.digest().md5);
             let settled = file.content.verified(job.revision);
-            let mut older = None;
+            let (mut older, mut was_noted) = (None, false);
             if settled {
+                was_noted = file.noted == Some(job.id);
                 older = file.noted.take().filter(|older| *older != job.id);
                 file.failure = None;
                 file.owed_since = None;
                 file.local = Local::Cached(job.id, ReadAhead::whole(job.size));
                 core.queue.forget(Errand::Publish(job.ino));
             }
-            (settled, older)
+            (settled, older, was_noted)
         };
         tracing::debug!("{} is verified by {}", job.path, proof.basis().name());
         if !settled {
@@ -73,9 +74,11 @@ impl Filesystem {
             }
         }
         failpoint::reach("publish.cached");
-        self.journal.note(Fact::Settled(job.id));
+        // The journal forgets what it was told; most small files that a close waited for are proven before that.
+        if was_noted | self.settled(job.id) {
+            self.journal.note(Fact::Settled(job.id));
+        }
         failpoint::reach("publish.settled");
-        self.settled(job.id);
         older.into_iter().for_each(|older| self.drop_content(older));
         self.make_room();
         self.space.progressed();

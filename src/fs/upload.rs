@@ -52,10 +52,17 @@ impl Filesystem {
     pub(super) async fn send(&self, job: &Job) -> Result<Parcel, Trouble> {
         let file = self.store.file(job.id).map_err(Failure::from)?;
         let going = self.go_on(job, &file).await?;
-        let parts = going.parts.clone();
-        let (parcel, ()) =
-            tokio::join!(self.send_parts(job, &file, going), self.journal_while_sent(job, &parts));
-        parcel
+        let is_worth_a_note = self.is_worth_a_note(job, &going.parts);
+        let mut sending = std::pin::pin!(self.send_parts(job, &file, going));
+        if !is_worth_a_note {
+            return sending.await;
+        }
+        // A disk that is slower than the line is not waited for: all parts are there by then.
+        tokio::select! {
+            parcel = &mut sending => return parcel,
+            () = self.sync_while_sent(job) => {}
+        }
+        tokio::join!(sending, self.journal_while_sent(job)).0
     }
 
     async fn send_parts(

@@ -45,22 +45,24 @@ pub struct Content {
     /// Whoever wrote the newest bytes has closed the file. An fsync, or the close of a child that inherited
     /// the descriptor, seals bytes that are not the whole yet.
     closed: bool,
+    /// The newest revision that was synced to the local disk; 0 before the first.
+    synced: u64,
 }
 
 impl Content {
     /// A file that Files.com holds.
     pub fn clean() -> Self {
-        Self { state: State::Clean, writing: 0, last: 0, closed: true }
+        Self { state: State::Clean, writing: 0, last: 0, closed: true, synced: 0 }
     }
 
     /// A file that was just created here: even when empty, it is owed.
     pub fn created() -> Self {
-        Self { state: State::Dirty(Revision(1)), writing: 0, last: 1, closed: false }
+        Self { state: State::Dirty(Revision(1)), writing: 0, last: 1, closed: false, synced: 0 }
     }
 
     /// A file that an earlier mount sealed and never saw verified.
     pub fn recovered() -> Self {
-        Self { state: State::Sealed(Revision(1)), writing: 0, last: 1, closed: true }
+        Self { state: State::Sealed(Revision(1)), writing: 0, last: 1, closed: true, synced: 0 }
     }
 
     /// Where the newest bytes stand.
@@ -129,6 +131,16 @@ impl Content {
             State::Sealed(revision) | State::Held(revision) => Some(revision),
             State::Clean | State::Dirty(_) => None,
         }
+    }
+
+    /// The local disk has these bytes.
+    pub fn synced(&mut self, revision: Revision) {
+        self.synced = revision.0;
+    }
+
+    /// Does the local disk have these bytes, as far as a sync can tell?
+    pub fn is_synced(&self, revision: Revision) -> bool {
+        self.synced == revision.0
     }
 
     /// Is this still the newest, and is nobody writing? Asked before an upload is completed, and

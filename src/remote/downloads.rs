@@ -125,18 +125,18 @@ impl Client {
         })
     }
 
-    /// The storage's ETag of the file at `path`, for one API call and one byte. It waits for no
+    /// The entry of the file at `path` and the storage's ETag of it, for one API call and one byte. It waits for no
     /// transfer slot: the proof of an upload must not wait for readers.
     ///
     /// # Errors
     /// As for [`Self::open_download`] and [`Self::fetch`].
-    pub async fn object_etag(&self, path: &RemotePath) -> Result<Option<ETag>, Error> {
+    pub async fn object(&self, path: &RemotePath) -> Result<(Entry, Option<ETag>), Error> {
         let download = self.open_download(path).await?;
         // No range lies within an empty file.
         let range = (download.entry.size > 0).then_some(0..1);
         let mut body = self.fetch_holding(None, &download, range).await?;
         while body.chunk().await?.is_some() {}
-        Ok(body.etag)
+        Ok((download.entry, body.etag))
     }
 }
 

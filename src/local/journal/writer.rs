@@ -1,6 +1,7 @@
 //! The one thread that writes: everything that waits becomes one transaction.
 
 use std::sync::mpsc::Receiver;
+use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, ErrorCode, Transaction};
 use tokio::sync::oneshot;
@@ -26,17 +27,31 @@ pub(super) type Answer = oneshot::Sender<Result<(), Failure>>;
 /// What may be done once a fact is on the disk. Never done when it could not be written.
 pub(super) struct Then(pub Box<dyn FnOnce() + Send>);
 
+/// How long facts wait for company that nobody waits for: each transaction costs a sync of the disk.
+const LINGER: Duration = Duration::from_millis(20);
+
 /// Until the last sender is gone.
 pub(super) fn write(mut connection: Connection, inbox: &Receiver<Order>, reserve: &Reserve, latch: &Latch) {
     // What a full disk did not take goes first into the next transaction: facts are in order.
     let (mut facts, mut then) = (Vec::new(), Vec::new());
     while let Ok(first) = inbox.recv() {
         let mut answers = Vec::new();
-        for order in std::iter::once(first).chain(inbox.try_iter()) {
+        let mut take = |order: Order| {
             facts.extend(order.facts);
             then.extend(order.then);
             answers.extend(order.answer);
+            !answers.is_empty()
+        };
+        let deadline = Instant::now() + LINGER;
+        let mut is_urgent = take(first);
+        while !is_urgent
+            && let Ok(order) = inbox.recv_timeout(deadline.saturating_duration_since(Instant::now()))
+        {
+            is_urgent = take(order);
         }
+        inbox.try_iter().for_each(|order| {
+            take(order);
+        });
         let outcome = match latch.failure() {
             Some(failure) => Err(failure.clone()),
             None => commit(&mut connection, &facts, reserve).map_err(|error| told(&error, latch)),

@@ -149,6 +149,12 @@ impl Core {
         Ok(!known.published || now.duration_since(asked) < ttl || self.is_ahead(folder))
     }
 
+    /// Is `folder` the next that somebody walks into?
+    pub fn is_expected(&mut self, folder: Ino) -> bool {
+        let parent = self.tree.node(folder).ok().and_then(|node| node.parent);
+        parent.and_then(|parent| self.walks.get(&parent)).is_some_and(|walk| walk.expects(folder))
+    }
+
     /// Do steps wait that change the folder, or what is in it?
     fn is_ahead(&self, folder: Ino) -> bool {
         let path = self.tree.path(folder).filter(|_| !self.backlog.is_empty());

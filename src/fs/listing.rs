@@ -161,6 +161,9 @@ impl Filesystem {
     /// of the kernel when it is there.
     pub fn lookup_now(&self, parent: Ino, name: &OsStr) -> Option<Result<Attr, Failure>> {
         let mut core = self.core();
+        if core.is_expected(parent) {
+            return None;
+        }
         match core.is_fresh(parent, self.rules.dir_ttl, Instant::now()) {
             Ok(true) => Some(self.find(&mut core, parent, name)),
             Ok(false) => None,
@@ -169,7 +172,9 @@ impl Filesystem {
     }
 
     /// The same, after asking.
-    pub async fn lookup(&self, parent: Ino, name: &OsStr) -> Result<Attr, Failure> {
+    pub async fn lookup(self: &Arc<Self>, parent: Ino, name: &OsStr) -> Result<Attr, Failure> {
+        self.may_walk_by_names(parent);
+        self.look_ahead(parent);
         self.list(parent).await?;
         self.find(&mut self.core(), parent, name)
     }

@@ -89,7 +89,7 @@ use crate::model::tree::Tree;
 use crate::remote::{self, Client, Download, ErrorKind};
 
 /// Memory for parts that are on their way, in MiB.
-const PART_MEMORY: usize = 256;
+const PART_MEMORY: usize = 128;
 
 /// Changes of names that are made on Files.com at the same time.
 const STEPS: usize = 16;

@@ -141,8 +141,7 @@ impl Filesystem {
     /// Is a file worth a note while it travels, so that the next mount can go on with it? A small one is sent
     /// before that would be done.
     pub(super) fn is_worth_a_note(&self, job: &Job, parts: &Parts) -> bool {
-        parts.count() > 1
-            && self.core().tree.file(job.ino).is_ok_and(|file| file.noted != Some(job.id))
+        parts.count() > 1 && self.core().tree.file(job.ino).is_ok_and(|file| file.noted != Some(job.id))
     }
 
     /// Its bytes are on the local disk. May be given up at any time.

@@ -31,11 +31,20 @@ impl Walk {
         Self { order, next: 0, asked: 0, window: 1, last: now }
     }
 
-    /// A reader opened `folder`: which of its neighbours to list now. `ttl` is how long a listing is
+    /// Is `folder` the next, or one of those that soon follow?
+    pub fn expects(&self, folder: Ino) -> bool {
+        self.order.iter().skip(self.next).take(WIDEST).any(|ino| *ino == folder)
+    }
+
+    /// A reader opened `folder`, or looked for a name in it: which of its neighbours to list now. `ttl` is how long a listing is
     /// believed.
     pub fn read(&mut self, folder: Ino, now: Instant, ttl: Duration) -> Vec<Ino> {
         let Some(at) = self.order[self.next.min(self.order.len())..].iter().position(|ino| *ino == folder)
         else {
+            if self.next > 0 && self.order.get(self.next - 1) == Some(&folder) {
+                // It is where it was.
+                return Vec::new();
+            }
             // Again, or out of order: this is no walk, or a new one.
             if let Some(at) = self.order.iter().position(|ino| *ino == folder) {
                 (self.next, self.asked, self.window, self.last) = (at + 1, at + 1, 1, now);
@@ -83,6 +92,20 @@ mod tests {
         assert_eq!(asked[3].len(), 5);
         assert!(asked.iter().all(|ahead| ahead.len() <= WIDEST));
         let all: Vec<u64> = asked.concat();
+        assert_eq!(all, (2..100).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn who_looks_for_many_names_in_each_folder_goes_on_all_the_same() {
+        let (mut walk, now) = walk(100);
+        let mut all = Vec::new();
+        for n in 0..100 {
+            assert!(walk.expects(Ino(n)));
+            for _ in 0..3 {
+                all.extend(walk.read(Ino(n), now, TTL).into_iter().map(|ino| ino.0));
+                assert!(!walk.expects(Ino(n)));
+            }
+        }
         assert_eq!(all, (2..100).collect::<Vec<_>>());
     }
 

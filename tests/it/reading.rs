@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use filescomfs::emulator::{Effect, Fault};
 
-use crate::stage::{FOLDER, Stage, noise, run};
+use crate::stage::{FOLDER, Stage, noise, run, wait_until};
 
 const MIB: usize = 1 << 20;
 
@@ -131,6 +131,26 @@ fn a_change_in_the_middle_of_a_large_file_keeps_the_rest() {
     drop(file);
     bytes[9 * MIB..9 * MIB + 7].copy_from_slice(b"changed");
     assert!(stage.stored("f").unwrap() == bytes);
+    mount.umount();
+}
+
+#[test]
+fn who_looks_for_names_in_folder_after_folder_finds_the_next_ones_listed() {
+    let mut stage = Stage::new();
+    for n in 0..40 {
+        stage.site.put(&format!("{FOLDER}/d{n:02}/file"), b"x");
+    }
+    let mount = stage.mount(&[]);
+    stage.site.clear_requests();
+    for n in 0..3 {
+        assert!(mount.path(&format!("d{n:02}/file")).exists());
+        assert!(!mount.path(&format!("d{n:02}/another")).exists());
+    }
+    wait_until("nobody asked for those", || stage.requests("list") >= 1 + 3 + 4);
+    for n in 3..40 {
+        assert!(mount.path(&format!("d{n:02}/file")).exists());
+    }
+    assert_eq!(stage.requests("list"), 41, "each folder costs one request");
     mount.umount();
 }
 

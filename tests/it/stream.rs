@@ -75,7 +75,8 @@ fn a_header_that_is_written_last_costs_one_part_more() {
 
 #[test]
 fn a_file_that_is_cut_off_after_parts_left_arrives_as_it_is() {
-    for (len, lengthened) in [(0, 0), (5, 0), (PART, 0), (2 * PART, 0), (PART + 7, 3 * PART), (3 * PART, 40 * MIB)]
+    for (len, lengthened) in
+        [(0, 0), (5, 0), (PART, 0), (2 * PART, 0), (PART + 7, 3 * PART), (3 * PART, 40 * MIB)]
     {
         let mut stage = Stage::new();
         let mount = stage.mount(&[]);
@@ -115,7 +116,8 @@ fn what_is_deleted_or_emptied_while_it_travels_is_never_completed() {
 fn a_part_that_fails_while_the_file_is_written_is_the_business_of_its_close() {
     let mut stage = Stage::new();
     let mount = stage.mount(&[]);
-    let refusal = || Effect::Error { kind: "bad-request/invalid-path".into(), status: None, retry_after: None };
+    let refusal =
+        || Effect::Error { kind: "bad-request/invalid-path".into(), status: None, retry_after: None };
     let bytes = noise(6, 6 * PART + MIB);
     stage.site.inject(Fault::on("begin_part", refusal()).skip(2).times(1));
     let file = written(&stage, &mount, &bytes, 3);

@@ -8,7 +8,9 @@ use super::{Close, Filesystem};
 use crate::local::failpoint;
 use crate::local::journal::Fact;
 use crate::model::failure::Failure;
+use crate::model::fair::Urgency;
 use crate::model::ino::{ContentId, Ino};
+use crate::remote::no_more_urgent_than;
 
 impl Filesystem {
     /// close(2): answers when Files.com holds the bytes, proven, or why it does not. A temporary name
@@ -66,7 +68,7 @@ impl Filesystem {
     pub(super) async fn answer(&self, ino: Ino) -> Result<(), Failure> {
         let _counted = self.space.answering();
         if self.rules.close == Close::Verified {
-            return self.publish(ino, Asked::ByClose).await;
+            return no_more_urgent_than(Urgency::Close, self.publish(ino, Asked::ByClose)).await;
         }
         let durable = self.fsync(ino).await;
         self.schedule(Errand::Publish(ino), Duration::ZERO);

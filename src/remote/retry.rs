@@ -115,6 +115,16 @@ impl Patience {
         }
     }
 
+    /// So long it waited for other calls of ours: that time was none of the service's.
+    pub fn waited(&mut self, time: Duration) {
+        self.deadline += time;
+    }
+
+    /// Is no time left for an attempt that begins at `start`?
+    pub fn ends_before(&self, start: Instant) -> bool {
+        start + self.limit / 10 >= self.deadline
+    }
+
     /// Bytes moved: the time counts afresh. The number of attempts does not.
     pub fn progressed(&mut self, now: Instant) {
         self.deadline = now + self.limit;
@@ -144,7 +154,7 @@ impl Patience {
         }
         let wait = error.details().retry_after.unwrap_or_else(|| pause(tries, jitter));
         // An attempt without time would end as a timeout, and hide why the others failed.
-        if tries >= MOST_TRIES || now + wait + self.limit / 10 >= self.deadline {
+        if tries >= MOST_TRIES || self.ends_before(now + wait) {
             return Err(told(error));
         }
         self.repeated_blindly |= error.details().phase == Phase::Unanswered;

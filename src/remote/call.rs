@@ -120,9 +120,9 @@ impl Inner {
     ) -> Result<Answer, Error> {
         let asked = call.asked();
         let flow = flow_of(call.path.as_ref().map_or(&call.resource, |path| path.as_str()));
-        let mut returns = false;
+        let mut before = None;
         loop {
-            let mut slot = self.place(Lane::Calls, flow, returns, patience, &asked).await?;
+            let mut slot = self.place(Lane::Calls, flow, before.take(), patience, &asked).await?;
             slot.begins();
             let outcome = self.attempt(call, &asked, pass, patience).await;
             learn(&mut slot, &outcome, 0);
@@ -131,10 +131,10 @@ impl Inner {
             match outcome {
                 Ok(answer) => return Ok(answer),
                 Err(error) => {
+                    before = Some(error.clone());
                     let wait = patience.after(error, call.repeat, Instant::now(), rand::random())?;
                     self.counters.repeated();
                     sleep(wait).await;
-                    returns = true;
                 }
             }
         }

@@ -137,12 +137,13 @@ impl Client {
 
 impl Inner {
     /// A place in `lane`. The time in the queue is no time of the request: it waits for our own. A pause that
-    /// the service asked for and that outlasts all patience is an error at once.
+    /// the service asked for and that outlasts all patience is an error at once: that of the attempt `before`,
+    /// if this is another one.
     pub async fn place(
         &self,
         lane: Lane,
         flow: Flow,
-        returns: bool,
+        before: Option<Error>,
         patience: &mut Patience,
         asked: &str,
     ) -> Result<Slot, Error> {
@@ -150,6 +151,9 @@ impl Inner {
         if let Some(until) = self.slots.paused_until()
             && patience.ends_before(until)
         {
+            if let Some(error) = before {
+                return Err(patience.told(error));
+            }
             let seconds = until.duration_since(came).as_secs_f64();
             let happened = format!("Files.com asked for a pause that still takes {seconds:.0} s");
             return Err(Error::new(ErrorKind::RateLimited, asked, happened).with(|d| d.phase = Phase::Unsent));
@@ -159,7 +163,7 @@ impl Inner {
             Lane::Downloads => self.slots.cap(lane, self.down.transfers()),
             _ => {}
         }
-        let slot = self.slots.take(lane, flow, returns).await;
+        let slot = self.slots.take(lane, flow, before.is_some()).await;
         patience.waited(came.elapsed());
         Ok(slot)
     }

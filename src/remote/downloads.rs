@@ -79,7 +79,7 @@ impl Client {
     pub async fn fetch(&self, download: &Download, range: Option<Range<u64>>) -> Result<Body, Error> {
         let mut patience = Patience::new(Instant::now(), self.0.options.network_timeout);
         let flow = flow_of(&download.asked);
-        let slot = self.0.place(Lane::Downloads, flow, false, &mut patience, &download.asked).await?;
+        let slot = self.0.place(Lane::Downloads, flow, None, &mut patience, &download.asked).await?;
         self.fetch_holding(Some(slot), download, range).await
     }
 

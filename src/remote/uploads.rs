@@ -181,7 +181,7 @@ impl Client {
     /// where a part that the service takes only once did not arrive.
     pub async fn put_part(&self, slot: &PartSlot, body: Bytes) -> Result<ETag, Error> {
         let mut patience = Patience::new(Instant::now(), self.0.options.network_timeout);
-        let place = self.0.place(Lane::Uploads, slot.flow, false, &mut patience, &slot.asked).await?;
+        let place = self.0.place(Lane::Uploads, slot.flow, None, &mut patience, &slot.asked).await?;
         self.put_part_in(place, slot, body).await
     }
 
@@ -193,7 +193,7 @@ impl Client {
     pub async fn place_for_part(&self, path: &RemotePath) -> Result<Slot, Error> {
         let mut patience = Patience::new(Instant::now(), self.0.options.network_timeout);
         let asked = "a place among the uploads";
-        self.0.place(Lane::Uploads, flow_of(path.as_str()), false, &mut patience, asked).await
+        self.0.place(Lane::Uploads, flow_of(path.as_str()), None, &mut patience, asked).await
     }
 
     /// As [`Self::put_part`], in a place that was taken before.
@@ -203,13 +203,15 @@ impl Client {
     pub async fn put_part_in(&self, place: Slot, slot: &PartSlot, body: Bytes) -> Result<ETag, Error> {
         let inner = &self.0;
         let mut patience = Patience::new(Instant::now(), inner.options.network_timeout);
-        let mut place = Some(place);
+        let (mut place, mut before) = (Some(place), None);
         let repeat = if slot.repeatable { Repeat::Freely } else { Repeat::IfNothingHappened };
         let mut stalled = false;
         loop {
             let mut held = match place.take() {
                 Some(place) => place,
-                None => inner.place(Lane::Uploads, slot.flow, true, &mut patience, &slot.asked).await?,
+                None => {
+                    inner.place(Lane::Uploads, slot.flow, before.take(), &mut patience, &slot.asked).await?
+                }
             };
             if slot.is_expired() {
                 return Err(Error::new(ErrorKind::UrlExpired, &slot.asked, "the signed URL has run out"));
@@ -234,6 +236,7 @@ impl Client {
                         patience.progressed(moved.max(half.unwrap_or(now)));
                     }
                     stalled |= dead;
+                    before = Some(error.clone());
                     let wait = patience.after(error, repeat, now, rand::random());
                     let wait = wait.map_err(|error| match error.kind() {
                         ErrorKind::OutcomeUnknown => error.with(|d| d.kind = ErrorKind::UploadLost),

@@ -2,6 +2,7 @@
 //! networks do.
 
 mod calls;
+mod crowds;
 mod downloads;
 mod emulated;
 mod folders;

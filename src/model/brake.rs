@@ -8,8 +8,10 @@ const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
 /// Until when nothing is to be begun. The clock is the caller's.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct Brake {
+    /// No pause is longer: whoever comes is to ask before its own patience ends.
+    longest: Duration,
     until: Option<Instant>,
     /// When the last pause that nobody named began.
     since: Option<Instant>,
@@ -18,6 +20,11 @@ pub struct Brake {
 }
 
 impl Brake {
+    /// No pause so far, and none longer than `longest`; whoever asks after that may be told to wait again.
+    pub fn new(longest: Duration) -> Self {
+        Self { longest, until: None, since: None, strain: 0 }
+    }
+
     /// A request that began at `began` was refused as too much; `told` is the pause that the answer asks for.
     pub fn pressed(&mut self, began: Instant, now: Instant, told: Option<Duration>) {
         let pause = match told {
@@ -31,7 +38,7 @@ impl Brake {
                 pause
             }
         };
-        let until = now + pause;
+        let until = now + pause.min(self.longest);
         self.until = Some(self.until.map_or(until, |other| other.max(until)));
     }
 
@@ -55,19 +62,21 @@ mod tests {
     #[test]
     fn the_longest_pause_that_was_asked_for_counts_for_all() {
         let start = Instant::now();
-        let mut brake = Brake::default();
+        let mut brake = Brake::new(Duration::from_secs(30));
         assert_eq!(brake.until(start), None);
         brake.pressed(start, start, Some(Duration::from_secs(8)));
         brake.pressed(start, start, Some(Duration::from_secs(1)));
         let end = start + Duration::from_secs(8);
         assert_eq!(brake.until(start), Some(end));
         assert_eq!(brake.until(end), None);
+        brake.pressed(end, end, Some(Duration::from_secs(3600)));
+        assert_eq!(brake.until(end), Some(end + Duration::from_secs(30)), "nobody waits an hour to ask");
     }
 
     #[test]
     fn a_refusal_without_a_word_pauses_longer_each_time_and_a_crowd_counts_once() {
         let start = Instant::now();
-        let mut brake = Brake::default();
+        let mut brake = Brake::new(Duration::from_secs(30));
         for _ in 0..9 {
             brake.pressed(start, start + Duration::from_millis(1), None);
         }

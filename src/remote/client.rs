@@ -45,6 +45,10 @@ pub struct ClientOptions {
     pub allow_http: bool,
 }
 
+/// The longest pause of the whole client at the service's word, as a share of the network timeout: whoever
+/// comes while it lasts still asks, once, before its patience ends.
+const LONGEST_PAUSE: f64 = 0.85;
+
 /// The conversation with one site. Clones share everything.
 #[derive(Clone)]
 pub struct Client(pub(super) Arc<Inner>);
@@ -85,7 +89,11 @@ impl Client {
             counters: Counters::default(),
             clock_skew: ClockSkew::default(),
             reach: Reach::default(),
-            slots: Slots::new(options.max_uploads, options.max_downloads),
+            slots: Slots::new(
+                options.max_uploads,
+                options.max_downloads,
+                options.network_timeout.mul_f64(LONGEST_PAUSE),
+            ),
             up: Arc::new(Line::new("uploads", options.bandwidth_up.clone())),
             down: Arc::new(Line::new("downloads", options.bandwidth_down.clone())),
             options,

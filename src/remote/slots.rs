@@ -110,7 +110,8 @@ impl State {
 }
 
 impl Slots {
-    pub fn new(max_uploads: usize, max_downloads: usize) -> Self {
+    /// `longest_pause` is less than any caller's patience.
+    pub fn new(max_uploads: usize, max_downloads: usize, longest_pause: Duration) -> Self {
         let now = Instant::now().into_std();
         let pace = |most| Pace::new(START, most, now);
         Self(Arc::new(Mutex::new(State {
@@ -118,7 +119,7 @@ impl Slots {
             caps: [None; PACED],
             under_way: [0; LANES],
             waiting: Default::default(),
-            brake: Brake::default(),
+            brake: Brake::new(longest_pause),
         })))
     }
 
@@ -295,9 +296,11 @@ mod tests {
     use crate::model::fair::Urgency;
     use futures_util::FutureExt;
 
+    const PAUSE: Duration = Duration::from_secs(30);
+
     #[tokio::test]
     async fn a_place_that_is_given_back_or_given_up_is_the_next_ones() {
-        let slots = Slots::new(1, 1);
+        let slots = Slots::new(1, 1, PAUSE);
         let first = slots.take(Lane::Uploads, 1, false).await;
         let gives_up = slots.take(Lane::Uploads, 2, false);
         let mut gives_up = Box::pin(gives_up);
@@ -313,7 +316,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_place_that_was_given_to_somebody_who_left_comes_back() {
-        let slots = Slots::new(1, 1);
+        let slots = Slots::new(1, 1, PAUSE);
         let first = slots.take(Lane::Uploads, 1, false).await;
         let mut leaves = Box::pin(slots.take(Lane::Uploads, 2, false));
         assert!(leaves.as_mut().now_or_never().is_none());
@@ -325,7 +328,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_reader_goes_before_the_background() {
-        let slots = Slots::new(1, 1);
+        let slots = Slots::new(1, 1, PAUSE);
         let first = slots.take(Lane::Downloads, 1, false).await;
         let mut behind =
             Box::pin(urgency::with_urgency(Urgency::Background, slots.take(Lane::Downloads, 2, false)));
@@ -340,7 +343,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_pause_that_one_was_told_of_is_everybodys() {
-        let slots = Slots::new(8, 8);
+        let slots = Slots::new(8, 8, PAUSE);
         let mut refused = slots.take(Lane::Calls, 1, false).await;
         refused.refused(Some(Duration::from_millis(60)), true);
         drop(refused);

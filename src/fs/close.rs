@@ -8,9 +8,7 @@ use super::{Close, Filesystem};
 use crate::local::failpoint;
 use crate::local::journal::Fact;
 use crate::model::failure::Failure;
-use crate::model::fair::Urgency;
 use crate::model::ino::{ContentId, Ino};
-use crate::remote::no_more_urgent_than;
 
 impl Filesystem {
     /// close(2): answers when Files.com holds the bytes, proven, or why it does not. A temporary name
@@ -68,7 +66,7 @@ impl Filesystem {
     pub(super) async fn answer(&self, ino: Ino) -> Result<(), Failure> {
         let _counted = self.space.answering();
         if self.rules.close == Close::Verified {
-            return no_more_urgent_than(Urgency::Close, self.publish(ino, Asked::ByClose)).await;
+            return self.publish(ino, Asked::ByClose).await;
         }
         let durable = self.fsync(ino).await;
         self.schedule(Errand::Publish(ino), Duration::ZERO);

@@ -119,8 +119,8 @@ fn minutes(text: &str) -> Result<Vec<u16>, BandwidthError> {
     let (day, time) = match text.split_once('-') {
         Some((day, time)) => {
             let day = day.to_ascii_lowercase();
-            let known = |name: &&str| **name == *day || name[..3] == *day;
-            (Some(DAYS.iter().position(|name| known(&name)).ok_or_else(no_time)? as u16), time)
+            let known = |name: &&str| *name == day || name[..3] == day;
+            (Some(DAYS.iter().position(|name| known(name)).ok_or_else(no_time)? as u16), time)
         }
         None => (None, text),
     };

@@ -40,7 +40,8 @@ const LANES: usize = 5;
 
 /// At the beginning, as far as the most allows.
 const START: usize = 16;
-/// More requests to the API than this at a time were never worth it where it was measured.
+/// More requests to the API than this at a time are not tried unless more uploads are allowed: Files.com publishes
+/// no limit, and a mount is not alone there.
 const MOST_CALLS: usize = 64;
 /// Requests to the API of a small file for each one to the storage, and that one.
 const REQUESTS_OF_A_FILE: usize = 3;

@@ -145,3 +145,19 @@ async fn a_limit_of_bandwidth_counts_every_byte_and_is_not_taken_for_a_stall() {
     let places = client.concurrency();
     assert_eq!((places.uploads.limit, places.downloads.limit), (1, 1), "a narrow line carries few");
 }
+
+#[tokio::test]
+async fn connections_are_used_again_however_many_requests_go_at_once() {
+    let (client, server) = stage(|_| Reply::json(200, &file("a", 1))).await;
+    for _ in 0..20 {
+        let mut round = JoinSet::new();
+        for n in 0..12 {
+            let client = client.clone();
+            round.spawn(async move { client.stat(&path(&format!("f{n}"))).await.unwrap() });
+        }
+        while round.join_next().await.is_some() {}
+    }
+    assert_eq!(server.seen().len(), 240);
+    // One that is being given back when the next round begins is made anew.
+    assert!(server.connections() <= 24, "{}", server.connections());
+}

@@ -120,7 +120,7 @@ fn minutes(text: &str) -> Result<Vec<u16>, BandwidthError> {
         Some((day, time)) => {
             let day = day.to_ascii_lowercase();
             let known = |name: &&str| *name == day || name[..3] == day;
-            (Some(DAYS.iter().position(|name| known(name)).ok_or_else(no_time)? as u16), time)
+            (Some(DAYS.iter().position(known).ok_or_else(no_time)? as u16), time)
         }
         None => (None, text),
     };

@@ -12,6 +12,7 @@ pub use self::commands::{
     TestArguments, UmountArguments,
 };
 use super::{help, quantities};
+use crate::model::bandwidth::Bandwidth;
 use crate::model::policy::{Close, HardLinks, Metadata, Names, Symlinks, Verify};
 
 /// Mount a Files.com folder as a backup target: when close(2) returns 0, Files.com holds exactly
@@ -166,12 +167,31 @@ pub struct MountArguments {
     #[arg(long, value_name = "TIME", default_value = "60s", value_parser = quantities::duration, help_heading = "Files")]
     pub temporary_hold: Duration,
 
-    /// Uploads at the same time
-    #[arg(long, value_name = "N", default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..=256), help_heading = "Network")]
+    /// Uploads at the same time, at most: filescomfs finds how many are worth it
+    #[arg(long, value_name = "N", default_value_t = 64, value_parser = clap::value_parser!(u16).range(1..=256), help_heading = "Network")]
     pub max_uploads: u16,
-    /// Downloads at the same time
-    #[arg(long, value_name = "N", default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..=256), help_heading = "Network")]
+    /// Downloads at the same time, at most
+    #[arg(long, value_name = "N", default_value_t = 64, value_parser = clap::value_parser!(u16).range(1..=256), help_heading = "Network")]
     pub max_downloads: u16,
+    /// Limit of uploads in bytes a second (512K, 10M, off), or by the time of day ("08:00,512K 19:00,off";
+    /// in fstab 08:00=512K+19:00=off)
+    #[arg(
+        long,
+        value_name = "RATE",
+        default_value = "off",
+        hide_default_value = true,
+        help_heading = "Network"
+    )]
+    pub bwlimit_up: Bandwidth,
+    /// Limit of downloads, likewise
+    #[arg(
+        long,
+        value_name = "RATE",
+        default_value = "off",
+        hide_default_value = true,
+        help_heading = "Network"
+    )]
+    pub bwlimit_down: Bandwidth,
     /// Mount even when Files.com cannot be reached, if this folder was mounted before with this state
     /// folder: what is owed is shown, new files are taken, the rest appears once it can be reached
     #[arg(long, help_heading = "Network")]

@@ -287,6 +287,15 @@ mod tests {
     }
 
     #[test]
+    fn a_limit_of_bandwidth_by_the_time_of_day_fits_into_a_list() {
+        let wanted = ["--bwlimit-up=08:00=512K+19:00=10M+23:00=off", "--read-only"];
+        assert_eq!(option_arguments("bwlimit_up=08:00=512K+19:00=10M+23:00=off,ro").unwrap(), wanted);
+        // As rclone writes it: in quotes, which also survive fstab with \\040 for a space.
+        let quoted = option_arguments("bwlimit-up=\"08:00,512K 19:00,off\",ro").unwrap();
+        assert_eq!(quoted, ["--bwlimit-up=08:00,512K 19:00,off", "--read-only"]);
+    }
+
+    #[test]
     fn every_long_option_is_a_mount_option() {
         let command = CommandLine::command();
         let mount = command.find_subcommand("mount").unwrap();

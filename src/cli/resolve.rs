@@ -147,6 +147,8 @@ pub fn mount_options(
         temporary_hold: arguments.temporary_hold,
         max_uploads: arguments.max_uploads.into(),
         max_downloads: arguments.max_downloads.into(),
+        bandwidth_up: arguments.bwlimit_up.clone(),
+        bandwidth_down: arguments.bwlimit_down.clone(),
         network_timeout: arguments.access.network_timeout,
         offline_start: arguments.offline_start,
         kernel: arguments.kernel_option.clone(),
@@ -209,7 +211,8 @@ mod tests {
         let options = options(&["filescomfs", "mount", "mysite:/b", "/"]).unwrap();
         assert_eq!(options.base.as_str(), "https://mysite.files.com/");
         assert_eq!((options.cache_size, options.umask, options.uid), (10 << 30, 0o22, 7));
-        assert_eq!((options.max_uploads, options.network_timeout.as_secs()), (16, 60));
+        assert_eq!((options.max_uploads, options.network_timeout.as_secs()), (64, 60));
+        assert!(options.bandwidth_up.is_off() && options.bandwidth_down.is_off());
         assert!(options.state_dir.starts_with("/home/u/.local/state/filescomfs"));
     }
 

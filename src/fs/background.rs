@@ -13,7 +13,9 @@ use super::status::Remainder;
 use super::{Close, Filesystem};
 use crate::local::failpoint;
 use crate::model::failure::Failure;
+use crate::model::fair::Urgency;
 use crate::model::ino::Ino;
+use crate::remote::with_urgency;
 
 /// The least time between two looks of a drain at what is owed.
 const DRAIN_PAUSE: Duration = Duration::from_millis(20);
@@ -31,7 +33,9 @@ impl Filesystem {
             };
             for errand in due {
                 let filesystem = self.clone();
-                tokio::spawn(async move { filesystem.carry_out(errand).await });
+                tokio::spawn(with_urgency(Urgency::Background, async move {
+                    filesystem.carry_out(errand).await;
+                }));
             }
             let pause = next.map_or(Duration::from_secs(3600), |at| at.duration_since(Instant::now()));
             tokio::select! {
@@ -69,10 +73,11 @@ impl Filesystem {
     }
 
     async fn carry_out(&self, errand: Errand) {
-        let _room = match errand {
-            // Others wait for steps: those get room of their own.
-            Errand::Step(_) => self.stepping.acquire().await,
-            Errand::Publish(_) | Errand::Attributes(_) | Errand::TakeUp => self.background.acquire().await,
+        let _place = match errand {
+            // Others wait for steps: those get places of their own.
+            Errand::Step(number) => self.remote.place_for_step(number).await,
+            Errand::Publish(ino) | Errand::Attributes(ino) => self.remote.place_for_file(ino.0).await,
+            Errand::TakeUp => self.remote.place_for_file(0).await,
         };
         failpoint::reach("errand.begun");
         let outcome = match errand {

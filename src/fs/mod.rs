@@ -91,9 +91,6 @@ use crate::remote::{self, Client, Download, ErrorKind};
 /// Memory for parts that are on their way, in MiB.
 const PART_MEMORY: usize = 128;
 
-/// Changes of names that are made on Files.com at the same time.
-const STEPS: usize = 16;
-
 /// How long anybody waits until the kernel was told of something.
 const KERNEL_PATIENCE: Duration = Duration::from_secs(5);
 
@@ -141,10 +138,6 @@ pub struct Filesystem {
     streams: Streams,
     /// The limit of the local disk.
     space: Arc<Space>,
-    /// Publications in the background: whoever waits for an answer finds room beside them.
-    background: Semaphore,
-    /// Changes of names in the background.
-    stepping: Semaphore,
     stale: mpsc::UnboundedSender<Stale>,
     /// Can Files.com be reached?
     reach: watch::Receiver<bool>,
@@ -162,7 +155,6 @@ impl Filesystem {
         receipts: Receipts,
     ) -> (Arc<Self>, mpsc::UnboundedReceiver<Stale>) {
         let (stale, forgets) = mpsc::unbounded_channel();
-        let background = Semaphore::new(rules.max_uploads.max(1));
         let reach = remote.reach();
         let mut tree = Tree::new(rules.folder.clone(), rules.defaults, now());
         tree.names = rules.names;
@@ -189,8 +181,6 @@ impl Filesystem {
             begins: Begins::default(),
             streams: Streams::default(),
             space: Arc::default(),
-            background,
-            stepping: Semaphore::new(STEPS),
             stale,
             reach,
             usage: Mutex::default(),

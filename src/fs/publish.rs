@@ -6,8 +6,10 @@ use super::core::{Core, Errand, Progress};
 use super::{Close, Filesystem};
 use crate::local::failpoint;
 use crate::model::failure::Failure;
+use crate::model::fair::Urgency;
 use crate::model::ino::Ino;
 use crate::model::node::Local;
+use crate::remote::no_more_urgent_than;
 
 use super::job::{Job, Trouble};
 
@@ -43,7 +45,7 @@ impl Filesystem {
                 break (failure, true);
             }
             let outcome = match self.has_seen_folder(ino).await {
-                Ok(()) => self.attempt(&job).await,
+                Ok(()) => no_more_urgent_than(Urgency::Close, self.attempt(&job)).await,
                 Err(trouble) => Err(trouble),
             };
             self.core().uploading.remove(&ino);

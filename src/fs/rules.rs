@@ -35,7 +35,7 @@ pub struct Rules {
     pub temporary: TemporaryNames,
     /// How long a temporary name waits for that.
     pub temporary_hold: Duration,
-    /// Files that are published in the background at the same time.
+    /// Files that are tried again at the same time, where a person asks for it.
     pub max_uploads: usize,
     /// Bytes that the cache may take.
     pub cache_size: u64,

@@ -18,13 +18,14 @@ use super::job::{Job, Trouble};
 use super::resume::{Going, last_change};
 use super::upload::{Flight, Flights, read_part};
 use crate::model::digest::Hasher;
+use crate::model::fair::Urgency;
 use crate::model::growth::{Claim, News};
 use crate::model::ino::{ContentId, Ino};
 use crate::model::parts::Parts;
 use crate::model::path::RemotePath;
 use crate::model::proof::PartEvidence;
 use crate::model::resume::Begun;
-use crate::remote::{Upload, UploadRef};
+use crate::remote::{Upload, UploadRef, carry_urgency, with_urgency};
 
 /// Those who follow files that grow.
 #[derive(Debug, Default)]
@@ -99,7 +100,9 @@ impl Filesystem {
             tasks.retain(|id, _| core.growing.contains_key(id));
             for (ino, id) in wanted {
                 if core.growing.get_mut(&id).is_some_and(|growth| growth.follow()) {
-                    tasks.insert(id, tokio::spawn(self.clone().follow(ino, id)));
+                    // Nobody waits for it yet.
+                    let follow = with_urgency(Urgency::Background, self.clone().follow(ino, id));
+                    tasks.insert(id, tokio::spawn(follow));
                 }
             }
         }
@@ -145,7 +148,7 @@ impl Filesystem {
                 known: None,
                 _memory: memory,
             };
-            early.flights.spawn(flight.deliver());
+            early.flights.spawn(carry_urgency(flight.deliver()));
             while let Some(done) = early.flights.try_join_next() {
                 match done.map_err(|_| Trouble::Overtaken).flatten() {
                     Ok(landed) => {

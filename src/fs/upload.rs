@@ -18,7 +18,7 @@ use crate::model::failure::Failure;
 use crate::model::path::RemotePath;
 use crate::model::proof::{PartEvidence, Sent};
 use crate::model::resume::Known;
-use crate::remote::{Client, ErrorKind, PartSlot, UploadRef};
+use crate::remote::{Client, ErrorKind, PartSlot, UploadRef, carry_urgency};
 
 /// How often one part is sent until its ETag fits.
 const PART_ATTEMPTS: u32 = 3;
@@ -126,7 +126,7 @@ impl Filesystem {
                     }
                 }
             }
-            flights.spawn(
+            flights.spawn(carry_urgency(
                 Flight {
                     client: self.remote.clone(),
                     path: job.path.clone(),
@@ -138,7 +138,7 @@ impl Filesystem {
                     _memory: memory,
                 }
                 .deliver(),
-            );
+            ));
             if !parallel {
                 self.landed(job, &mut evidence, flights.join_next().await)?;
             }
@@ -197,13 +197,17 @@ impl Flight {
         let mut sent = self.known;
         let mut last = None;
         for _ in 0..PART_ATTEMPTS {
+            // A URL does not wait for its turn: its life is short.
+            let place = self.client.place_for_part(&self.path).await?;
             let slot = match self.slot.take().filter(|slot| !slot.is_expired()) {
                 Some(slot) => slot,
                 None => self.client.begin_part(&self.path, &self.reference, self.number).await?,
             };
             // Hashed while it travels.
-            let (answer, md5) =
-                tokio::join!(self.client.put_part(&slot, self.bytes.clone()), hash(sent, self.bytes.clone()));
+            let (answer, md5) = tokio::join!(
+                self.client.put_part_in(place, &slot, self.bytes.clone()),
+                hash(sent, self.bytes.clone())
+            );
             let md5 = md5?;
             sent = Some(md5);
             match answer {

@@ -5,6 +5,9 @@
 
 pub mod attributes;
 pub mod backlog;
+pub mod bandwidth;
+pub mod brake;
+pub mod bucket;
 pub mod comparison;
 pub mod containment;
 pub mod content;
@@ -13,6 +16,7 @@ pub mod digest;
 pub mod entry;
 pub mod escape;
 pub mod failure;
+pub mod fair;
 pub mod growth;
 pub mod ino;
 mod ligatures;
@@ -24,6 +28,7 @@ pub mod name;
 #[cfg(test)]
 mod naming_tests;
 pub mod node;
+pub mod pace;
 pub mod parts;
 pub mod path;
 pub mod policy;

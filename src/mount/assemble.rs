@@ -45,6 +45,8 @@ pub async fn assemble(options: &Options) -> Result<Assembled, MountError> {
         network_timeout: options.network_timeout,
         max_uploads: options.max_uploads,
         max_downloads: options.max_downloads,
+        bandwidth_up: options.bandwidth_up.clone(),
+        bandwidth_down: options.bandwidth_down.clone(),
         allow_http: options.allow_http,
     })?;
     for folder in [&options.state_dir, &options.cache_dir] {

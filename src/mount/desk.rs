@@ -14,7 +14,7 @@ use crate::local::journal::kept_aside;
 use crate::model::failure::Failure;
 use crate::model::moment::Moment;
 use crate::model::policy::Close;
-use crate::remote::Client;
+use crate::remote::{Client, LaneStatus};
 
 /// How long a mount that is left on purpose while it owes something (`umount --lazy`) goes on sending.
 pub(super) const FAREWELL: Duration = Duration::from_secs(5);
@@ -106,6 +106,9 @@ impl Desk {
     }
 
     fn status(&self) -> Value {
+        let (up, down) = self.facts.client.bandwidth();
+        let now = self.facts.client.concurrency();
+        let lane = |lane: LaneStatus| json!({ "limit": lane.limit, "under_way": lane.under_way, "waiting": lane.waiting });
         let mut status = json!({
             "version": env!("CARGO_PKG_VERSION"),
             "protocol": control::PROTOCOL,
@@ -116,6 +119,14 @@ impl Desk {
             "key_expires_at": self.facts.key_expires.map(|expires| expires.to_string()),
             "damaged_journals": self.facts.damaged_journals,
             "clock_skew_seconds": self.facts.client.clock_skew(),
+            "bandwidth": { "up": up, "down": down },
+            "concurrency": {
+                "calls": lane(now.calls),
+                "uploads": lane(now.uploads),
+                "downloads": lane(now.downloads),
+                "files": lane(now.files),
+                "pause_seconds": now.pause.map(|pause| pause.as_secs_f64().ceil() as u64),
+            },
         });
         if let (Value::Object(status), Value::Object(more)) = (&mut status, self.fs.status()) {
             status.extend(more);

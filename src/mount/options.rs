@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use url::Url;
 
+use crate::model::bandwidth::Bandwidth;
 use crate::model::path::RemotePath;
 use crate::model::policy::{Close, HardLinks, Metadata, Names, Symlinks, Verify};
 use crate::remote::Credentials;
@@ -59,10 +60,14 @@ pub struct Options {
     pub temporary_names: Vec<String>,
     /// How long a temporary name waits for its rename before it is published as it is.
     pub temporary_hold: Duration,
-    /// Transfers to the storage at the same time.
+    /// Transfers to the storage at the same time, at most.
     pub max_uploads: usize,
-    /// Transfers from the storage at the same time.
+    /// Transfers from the storage at the same time, at most.
     pub max_downloads: usize,
+    /// What transfers to the storage may take of the line.
+    pub bandwidth_up: Bandwidth,
+    /// What transfers from the storage may take of it.
+    pub bandwidth_down: Bandwidth,
     /// The longest that any call waits for the network without progress.
     pub network_timeout: Duration,
     /// Come up without Files.com, where this folder was mounted before with this state folder.

@@ -1,13 +1,15 @@
 //! Bytes that arrive, counted.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use reqwest::Response;
-use tokio::sync::OwnedSemaphorePermit;
 
 use super::error::{Error, Phase};
 use super::error_kind::ErrorKind;
+use super::line::Line;
+use super::slots::Slot;
 use super::storage::next_piece;
 use crate::model::digest::ETag;
 
@@ -26,7 +28,8 @@ pub struct Body {
     /// Longest silence between two pieces.
     pub(super) limit: Duration,
     pub(super) asked: String,
-    pub(super) _slot: Option<OwnedSemaphorePermit>,
+    pub(super) slot: Option<Slot>,
+    pub(super) line: Arc<Line>,
 }
 
 impl Body {
@@ -45,6 +48,13 @@ impl Body {
                 Some(piece) if piece.is_empty() => {}
                 Some(piece) => {
                     self.left -= piece.len() as u64;
+                    // The storage is not asked for more meanwhile, and the silence is ours.
+                    self.line.pass(piece.len()).await;
+                    if self.left == 0
+                        && let Some(slot) = &mut self.slot
+                    {
+                        slot.answered(self.length);
+                    }
                     return Ok(Some(piece));
                 }
                 None if self.left > 0 => {

@@ -7,11 +7,12 @@ use reqwest::header::{ACCEPT, CONTENT_TYPE};
 use serde_json::Value;
 use tokio::time::{Instant, sleep};
 
-use super::client::{Client, Inner};
+use super::client::{Client, Inner, flow_of, learn};
 use super::error::{Error, Phase};
 use super::error_kind::ErrorKind;
 use super::retry::{Patience, Repeat, stall_limit};
 use super::session::Pass;
+use super::slots::Lane;
 use super::transport::{self, Answer};
 use super::urls::api_url;
 use crate::model::path::RemotePath;
@@ -90,8 +91,6 @@ impl Client {
 
     async fn call_patiently(&self, call: Call) -> Result<Answer, Error> {
         let inner = &self.0;
-        let _slot = inner.api_slots.acquire().await;
-        // Waiting for a slot is waiting for our own calls: the time counts from here.
         let mut patience = Patience::new(Instant::now(), inner.options.network_timeout);
         let mut renewed = false;
         loop {
@@ -120,10 +119,19 @@ impl Inner {
         patience: &mut Patience,
     ) -> Result<Answer, Error> {
         let asked = call.asked();
+        let flow = flow_of(call.path.as_ref().map_or(&call.resource, |path| path.as_str()));
+        let mut before = None;
         loop {
-            match self.attempt(call, &asked, pass, patience).await {
+            let mut slot = self.place(Lane::Calls, flow, before.take(), patience, &asked).await?;
+            slot.begins();
+            let outcome = self.attempt(call, &asked, pass, patience).await;
+            learn(&mut slot, &outcome, 0);
+            // Whoever waits before the next attempt is not in the way of others.
+            drop(slot);
+            match outcome {
                 Ok(answer) => return Ok(answer),
                 Err(error) => {
+                    before = Some(error.clone());
                     let wait = patience.after(error, call.repeat, Instant::now(), rand::random())?;
                     self.counters.repeated();
                     sleep(wait).await;

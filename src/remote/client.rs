@@ -1,20 +1,27 @@
 //! The client: what it is made of, and how it is made.
 
 use std::fmt;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
+use tokio::time::Instant;
 use url::Url;
 
 use super::counters::{Calls, ClockSkew, Counters};
 use super::credentials::Credentials;
-use super::error::Error;
+use super::error::{Error, Phase};
 use super::error_kind::ErrorKind;
+use super::line::Line;
 use super::reach::Reach;
+use super::retry::Patience;
 use super::session::Auth;
+use super::slots::{Concurrency, Lane, Slot, Slots};
 use super::transport::http_client;
 use super::urls::is_this_host;
+use crate::model::bandwidth::Bandwidth;
+use crate::model::fair::Flow;
 
 /// What a client needs to know.
 #[derive(Debug, Clone)]
@@ -26,17 +33,21 @@ pub struct ClientOptions {
     /// The longest that a call may take in all, repetitions included, and the longest that a body
     /// may stand still.
     pub network_timeout: Duration,
-    /// Transfers to the storage at the same time.
+    /// Transfers to the storage at the same time, at most: how many are worth it shows.
     pub max_uploads: usize,
-    /// Transfers from the storage at the same time.
+    /// Transfers from the storage at the same time, at most.
     pub max_downloads: usize,
+    /// What transfers to the storage may take of the line.
+    pub bandwidth_up: Bandwidth,
+    /// What transfers from the storage may take of it.
+    pub bandwidth_down: Bandwidth,
     /// Take plain http for a host that is not this one.
     pub allow_http: bool,
 }
 
-/// Calls of the API at the same time. Files.com limits the rate, not the number; more than this
-/// helps nobody.
-const API_SLOTS: usize = 32;
+/// The longest pause of the whole client at the service's word, as a share of the network timeout: whoever
+/// comes while it lasts still asks, once, before its patience ends.
+const LONGEST_PAUSE: f64 = 0.85;
 
 /// The conversation with one site. Clones share everything.
 #[derive(Clone)]
@@ -52,10 +63,10 @@ pub(super) struct Inner {
     pub counters: Counters,
     pub clock_skew: ClockSkew,
     pub reach: Reach,
-    pub api_slots: Semaphore,
-    pub upload_slots: Semaphore,
-    /// Shared with the bodies that hold a slot while they are read.
-    pub download_slots: Arc<Semaphore>,
+    pub slots: Slots,
+    /// Shared with the bodies that are being sent and read.
+    pub up: Arc<Line>,
+    pub down: Arc<Line>,
 }
 
 impl Client {
@@ -78,9 +89,13 @@ impl Client {
             counters: Counters::default(),
             clock_skew: ClockSkew::default(),
             reach: Reach::default(),
-            api_slots: Semaphore::new(API_SLOTS),
-            upload_slots: Semaphore::new(options.max_uploads.max(1)),
-            download_slots: Arc::new(Semaphore::new(options.max_downloads.max(1))),
+            slots: Slots::new(
+                options.max_uploads,
+                options.max_downloads,
+                options.network_timeout.mul_f64(LONGEST_PAUSE),
+            ),
+            up: Arc::new(Line::new("uploads", options.bandwidth_up.clone())),
+            down: Arc::new(Line::new("downloads", options.bandwidth_down.clone())),
             options,
         })))
     }
@@ -101,9 +116,92 @@ impl Client {
         self.0.reach.watch()
     }
 
+    /// How many requests are under way, may be, and wait.
+    pub fn concurrency(&self) -> Concurrency {
+        self.0.slots.status()
+    }
+
+    /// Bytes a second that may go up and come down at this moment; `None` where nothing limits them.
+    pub fn bandwidth(&self) -> (Option<u64>, Option<u64>) {
+        (self.0.up.rate(), self.0.down.rate())
+    }
+
+    /// A place for a file (or attributes) that is published with nobody waiting: there are as many as keep
+    /// the line and the service busy.
+    pub async fn place_for_file(&self, flow: Flow) -> Slot {
+        self.0.slots.take(Lane::Files, flow, false).await
+    }
+
+    /// A place for a change of names that is made with nobody waiting.
+    pub async fn place_for_step(&self, flow: Flow) -> Slot {
+        self.0.slots.take(Lane::Steps, flow, false).await
+    }
+
     /// By how many seconds the service's clock is ahead of this host's, as of its last answer.
     pub fn clock_skew(&self) -> Option<i64> {
         self.0.clock_skew.get()
+    }
+}
+
+impl Inner {
+    /// A place in `lane`. The time in the queue is no time of the request: it waits for our own. A pause that
+    /// the service asked for and that outlasts all patience is an error at once: that of the attempt `before`,
+    /// if this is another one.
+    pub async fn place(
+        &self,
+        lane: Lane,
+        flow: Flow,
+        before: Option<Error>,
+        patience: &mut Patience,
+        asked: &str,
+    ) -> Result<Slot, Error> {
+        let came = Instant::now();
+        if let Some(until) = self.slots.paused_until()
+            && patience.ends_before(until)
+        {
+            if let Some(error) = before {
+                return Err(patience.told(error));
+            }
+            let seconds = until.duration_since(came).as_secs_f64();
+            let happened = format!("Files.com asked for a pause that still takes {seconds:.0} s");
+            return Err(Error::new(ErrorKind::RateLimited, asked, happened).with(|d| d.phase = Phase::Unsent));
+        }
+        match lane {
+            Lane::Uploads => self.slots.cap(lane, self.up.transfers()),
+            Lane::Downloads => self.slots.cap(lane, self.down.transfers()),
+            _ => {}
+        }
+        let slot = self.slots.take(lane, flow, before.is_some()).await;
+        patience.waited(came.elapsed());
+        Ok(slot)
+    }
+}
+
+/// The flow of what concerns one path: its requests keep their order among themselves.
+pub(super) fn flow_of(path: &str) -> Flow {
+    let mut hasher = DefaultHasher::new();
+    path.hash(&mut hasher);
+    hasher.finish()
+}
+
+/// Takes note of what an answer says about the number of requests.
+pub(super) fn learn<T>(slot: &mut Slot, outcome: &Result<T, Error>, bytes: u64) {
+    match outcome {
+        Ok(_) => slot.answered(bytes),
+        Err(error) => {
+            let details = error.details();
+            match details.kind {
+                ErrorKind::RateLimited => slot.refused(details.retry_after, true),
+                // It may have other troubles than us: less is asked of it, and nobody else waits.
+                ErrorKind::Unavailable if details.status == Some(503) => {
+                    slot.refused(details.retry_after, false)
+                }
+                _ if details.phase == Phase::Answered && details.status.is_some_and(|s| s < 500) => {
+                    slot.answered(0);
+                }
+                _ => {}
+            }
+        }
     }
 }
 

@@ -4,16 +4,16 @@ use std::ops::Range;
 use std::sync::{Arc, OnceLock};
 
 use reqwest::Response;
-use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, sleep};
 
 use super::body::Body;
 use super::call::Call;
-use super::client::Client;
+use super::client::{Client, flow_of, learn};
 use super::error::Error;
 use super::error_kind::ErrorKind;
 use super::retry::{Patience, Repeat, stall_limit};
 use super::signed::SignedUrl;
+use super::slots::{Lane, Slot};
 use super::storage;
 use super::transport::header;
 use super::wire::{self, Fields, Misread};
@@ -77,14 +77,16 @@ impl Client {
     /// [`ErrorKind::UrlExpired`]: open again. [`ErrorKind::VersionChanged`]: these are not the bytes
     /// that were opened.
     pub async fn fetch(&self, download: &Download, range: Option<Range<u64>>) -> Result<Body, Error> {
-        let slot = Arc::clone(&self.0.download_slots).acquire_owned().await;
-        self.fetch_holding(slot.ok(), download, range).await
+        let mut patience = Patience::new(Instant::now(), self.0.options.network_timeout);
+        let flow = flow_of(&download.asked);
+        let slot = self.0.place(Lane::Downloads, flow, None, &mut patience, &download.asked).await?;
+        self.fetch_holding(Some(slot), download, range).await
     }
 
     /// Like [`Self::fetch`], under a slot that is held already, or under none.
     async fn fetch_holding(
         &self,
-        slot: Option<OwnedSemaphorePermit>,
+        mut slot: Option<Slot>,
         download: &Download,
         range: Option<Range<u64>>,
     ) -> Result<Body, Error> {
@@ -99,7 +101,14 @@ impl Client {
                 return Err(Error::new(ErrorKind::UrlExpired, asked, "the signed URL has run out"));
             }
             let limit = patience.attempt_limit(Instant::now(), Repeat::Freely);
-            match inner.get(&download.url, download.headers(range.as_ref()), asked, limit).await {
+            if let Some(slot) = &mut slot {
+                slot.begins();
+            }
+            let outcome = inner.get(&download.url, download.headers(range.as_ref()), asked, limit).await;
+            if let (Some(slot), Err(_)) = (&mut slot, &outcome) {
+                learn(slot, &outcome, 0);
+            }
+            match outcome {
                 Ok(response) => break response,
                 Err(error) => {
                     let wait = patience.after(error, Repeat::Freely, Instant::now(), rand::random())?;
@@ -121,7 +130,8 @@ impl Client {
             response,
             limit: stall_limit(inner.options.network_timeout),
             asked: asked.clone(),
-            _slot: slot,
+            slot,
+            line: Arc::clone(&inner.down),
         })
     }
 

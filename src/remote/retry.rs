@@ -115,9 +115,24 @@ impl Patience {
         }
     }
 
+    /// So long it waited for other calls of ours: that time was none of the service's.
+    pub fn waited(&mut self, time: Duration) {
+        self.deadline += time;
+    }
+
+    /// Is no time left for an attempt that begins at `start`?
+    pub fn ends_before(&self, start: Instant) -> bool {
+        start + self.limit / 10 >= self.deadline
+    }
+
     /// Bytes moved: the time counts afresh. The number of attempts does not.
     pub fn progressed(&mut self, now: Instant) {
         self.deadline = now + self.limit;
+    }
+
+    /// An error that ends the call, with what was tried before it.
+    pub fn told(&self, error: Error) -> Error {
+        error.with(|d| (d.tries, d.repeated_blindly) = (self.tries, self.repeated_blindly))
     }
 
     /// Takes note of a failure: how long to wait before the next attempt, or the error that ends the
@@ -130,22 +145,20 @@ impl Patience {
         jitter: f64,
     ) -> Result<Duration, Error> {
         self.tries += 1;
-        let (tries, blindly) = (self.tries, self.repeated_blindly);
-        let told = |error: Error| error.with(|d| (d.tries, d.repeated_blindly) = (tries, blindly));
         match verdict(&error, repeat) {
-            Verdict::GiveUp => return Err(told(error)),
+            Verdict::GiveUp => return Err(self.told(error)),
             Verdict::OutcomeUnknown => {
-                return Err(told(error).with(|d| {
+                return Err(self.told(error).with(|d| {
                     d.kind = ErrorKind::OutcomeUnknown;
                     d.happened = format!("it may have been done, and no answer tells: {}", d.happened);
                 }));
             }
             Verdict::Again => {}
         }
-        let wait = error.details().retry_after.unwrap_or_else(|| pause(tries, jitter));
+        let wait = error.details().retry_after.unwrap_or_else(|| pause(self.tries, jitter));
         // An attempt without time would end as a timeout, and hide why the others failed.
-        if tries >= MOST_TRIES || now + wait + self.limit / 10 >= self.deadline {
-            return Err(told(error));
+        if self.tries >= MOST_TRIES || self.ends_before(now + wait) {
+            return Err(self.told(error));
         }
         self.repeated_blindly |= error.details().phase == Phase::Unanswered;
         Ok(wait)

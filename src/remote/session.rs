@@ -20,7 +20,9 @@ use super::error_kind::ErrorKind;
 use super::retry::Patience;
 use super::secret::Secret;
 use super::site::Session;
+use super::urgency::with_urgency;
 use super::wire::{Fields, Misread};
+use crate::model::fair::Urgency;
 
 const KEY: HeaderName = HeaderName::from_static("x-filesapi-key");
 const SESSION: HeaderName = HeaderName::from_static("x-filesapi-auth");
@@ -146,7 +148,9 @@ impl Inner {
         let call = Call::post("session", "/sessions", body);
         let now = Instant::now();
         let mut patience = Patience::new(now, deadline.saturating_duration_since(now));
-        match self.attempts(&call, None, &mut patience).await {
+        // Everybody waits for it.
+        let asking = self.attempts(&call, None, &mut patience);
+        match with_urgency(Urgency::Reader, asking).await {
             Ok(answer) => {
                 let value = answer.json()?;
                 let (id, session) = read_session(&value).map_err(|misread| misread.error(asked))?;

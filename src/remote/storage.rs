@@ -1,7 +1,7 @@
 //! Requests to the storage: signed URLs, no credentials, bytes in bulk.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -18,8 +18,14 @@ use super::secret::Secret;
 use super::signed::SignedUrl;
 use super::transport;
 
-/// Bytes that are handed to the connection at a time: how finely progress is seen.
-const PIECE: usize = 256 << 10;
+/// What is seen of a body while it is being sent.
+#[derive(Debug, Default)]
+struct Sending {
+    /// Bytes that were handed to the connection.
+    sent: AtomicU64,
+    /// The next ones wait until the limit of bandwidth lets them pass: the silence is ours.
+    held_back: AtomicBool,
+}
 
 /// Checks a URL that the service handed out before bytes go there. Where the API is encrypted, the
 /// storage is too.
@@ -44,37 +50,43 @@ impl Inner {
         asked: &str,
     ) -> (Option<Instant>, Result<Response, Error>) {
         self.counters.asked("storage_put");
-        let sent = Arc::new(AtomicU64::new(0));
+        let sending = Arc::new(Sending::default());
         let mut request = self.storage.put(url.url.clone()).header(CONTENT_LENGTH, bytes.len());
         for (name, value) in headers {
             request = request.header(name, value.expose());
         }
-        let counted = Arc::clone(&sent);
-        let pieces = futures_util::stream::unfold(bytes, move |mut rest| {
-            let piece = rest.split_to(rest.len().min(PIECE));
-            counted.fetch_add(piece.len() as u64, Ordering::Relaxed);
-            std::future::ready((!piece.is_empty()).then_some((Ok::<_, std::io::Error>(piece), rest)))
+        let start = (bytes, Arc::clone(&sending), Arc::clone(&self.up));
+        let pieces = futures_util::stream::unfold(start, |(mut rest, sending, line)| async move {
+            let piece = rest.split_to(rest.len().min(line.piece()));
+            if piece.is_empty() {
+                return None;
+            }
+            sending.held_back.store(true, Ordering::Relaxed);
+            line.pass(piece.len()).await;
+            sending.sent.fetch_add(piece.len() as u64, Ordering::Relaxed);
+            sending.held_back.store(false, Ordering::Relaxed);
+            Some((Ok::<_, std::io::Error>(piece), (rest, sending, line)))
         });
         let request = request.body(Body::wrap_stream(pieces));
         let started = Instant::now();
         // The watch below is what limits the time: a slow line is no failure.
-        let sending = transport::send(request, asked, Duration::from_secs(24 * 3600));
+        let answer = transport::send(request, asked, LONGEST_TRANSFER);
         let mut moved = None;
-        let watching = self.until_it_stands_still(&sent, &mut moved, asked);
+        let watching = self.until_it_stands_still(&sending, &mut moved, asked);
         let result = tokio::select! {
-            result = sending => result,
+            result = answer => result,
             stalled = watching => Err(stalled),
         };
         let status =
             result.as_ref().map_or_else(|error| error.details().status, |ok| Some(ok.status().as_u16()));
         tracing::debug!(asked, status, ms = started.elapsed().as_millis() as u64, "storage");
-        (moved.or((sent.load(Ordering::Relaxed) > 0).then_some(started)), result)
+        (moved.or((sending.sent.load(Ordering::Relaxed) > 0).then_some(started)), result)
     }
 
-    /// Comes back when `sent` did not change for a while; `moved` is when it last did.
+    /// Comes back when nothing was sent for a while that was not held back; `moved` is when it last moved.
     async fn until_it_stands_still(
         &self,
-        sent: &AtomicU64,
+        sending: &Sending,
         moved: &mut Option<Instant>,
         asked: &str,
     ) -> Error {
@@ -84,8 +96,8 @@ impl Inner {
         let (mut before, mut since) = (0, Instant::now());
         loop {
             let now = looks.tick().await;
-            let sent = sent.load(Ordering::Relaxed);
-            if sent != before {
+            let sent = sending.sent.load(Ordering::Relaxed);
+            if sent != before || sending.held_back.load(Ordering::Relaxed) {
                 (before, since) = (sent, now);
                 *moved = Some(now);
             }
@@ -123,6 +135,9 @@ impl Inner {
         Ok(response)
     }
 }
+
+/// No transfer takes longer: a part of the memory that all parts share, at the slowest limit of bandwidth.
+const LONGEST_TRANSFER: Duration = Duration::from_secs(7 * 24 * 3600);
 
 /// How many bytes may wait in buffers of the kernel after they were handed over, at most.
 const BUFFERED: u64 = 4 << 20;

@@ -13,17 +13,19 @@ use serde_json::{Map, Value, json};
 use tokio::time::{Instant, sleep};
 
 use super::call::Call;
-use super::client::Client;
+use super::client::{Client, flow_of, learn};
 use super::error::Error;
 use super::error_kind::ErrorKind;
 use super::retry::{Patience, Repeat, stall_limit};
 use super::secret::Secret;
 use super::signed::SignedUrl;
+use super::slots::{Lane, Slot};
 use super::storage;
 use super::transport::{self, Answer};
 use super::wire::{self, Fields, Misread, to_api_time};
 use crate::model::digest::ETag;
 use crate::model::entry::{Entry, Kind};
+use crate::model::fair::Flow;
 use crate::model::moment::Moment;
 use crate::model::path::RemotePath;
 
@@ -71,6 +73,8 @@ pub struct PartSlot {
     pub(super) repeatable: bool,
     /// What error lines call this part.
     pub(super) asked: String,
+    /// All parts of the file.
+    flow: Flow,
 }
 
 impl PartSlot {
@@ -170,6 +174,7 @@ impl Client {
             headers: headers.into_iter().map(|(name, value)| (name, Secret::from(value))).collect(),
             repeatable,
             asked: format!("PUT of part {number} of {path}"),
+            flow: flow_of(path.as_str()),
         })
     }
 
@@ -179,16 +184,46 @@ impl Client {
     /// [`ErrorKind::UrlExpired`]: ask [`Self::begin_part`] and send again. [`ErrorKind::UploadLost`]
     /// where a part that the service takes only once did not arrive.
     pub async fn put_part(&self, slot: &PartSlot, body: Bytes) -> Result<ETag, Error> {
+        let mut patience = Patience::new(Instant::now(), self.0.options.network_timeout);
+        let place = self.0.place(Lane::Uploads, slot.flow, None, &mut patience, &slot.asked).await?;
+        self.put_part_in(place, slot, body).await
+    }
+
+    /// A place among the uploads, for a part of the file at `path`. On a slow line it may be long in coming:
+    /// whoever asks for the part's URL afterwards gets one with all its life before it.
+    ///
+    /// # Errors
+    /// [`ErrorKind::RateLimited`]: the service asked for a longer pause than anybody waits.
+    pub async fn place_for_part(&self, path: &RemotePath) -> Result<Slot, Error> {
+        let mut patience = Patience::new(Instant::now(), self.0.options.network_timeout);
+        let asked = "a place among the uploads";
+        self.0.place(Lane::Uploads, flow_of(path.as_str()), None, &mut patience, asked).await
+    }
+
+    /// As [`Self::put_part`], in a place that was taken before.
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn put_part_in(&self, place: Slot, slot: &PartSlot, body: Bytes) -> Result<ETag, Error> {
         let inner = &self.0;
-        let _slot = inner.upload_slots.acquire().await;
         let mut patience = Patience::new(Instant::now(), inner.options.network_timeout);
+        let (mut place, mut before) = (Some(place), None);
         let repeat = if slot.repeatable { Repeat::Freely } else { Repeat::IfNothingHappened };
         let mut stalled = false;
         loop {
+            let mut held = match place.take() {
+                Some(place) => place,
+                None => {
+                    inner.place(Lane::Uploads, slot.flow, before.take(), &mut patience, &slot.asked).await?
+                }
+            };
             if slot.is_expired() {
                 return Err(Error::new(ErrorKind::UrlExpired, &slot.asked, "the signed URL has run out"));
             }
+            held.begins();
             let (moved, result) = inner.put(&slot.url, &slot.headers, body.clone(), &slot.asked).await;
+            learn(&mut held, &result, body.len() as u64);
+            drop(held);
             match result {
                 Ok(response) => {
                     // The word of the official clients for a part without one.
@@ -205,6 +240,7 @@ impl Client {
                         patience.progressed(moved.max(half.unwrap_or(now)));
                     }
                     stalled |= dead;
+                    before = Some(error.clone());
                     let wait = patience.after(error, repeat, now, rand::random());
                     let wait = wait.map_err(|error| match error.kind() {
                         ErrorKind::OutcomeUnknown => error.with(|d| d.kind = ErrorKind::UploadLost),

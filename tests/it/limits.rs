@@ -15,6 +15,7 @@ use filescomfs::fs::{Filesystem, Maker, Rules};
 use filescomfs::local::journal::Journal;
 use filescomfs::local::store::Store;
 use filescomfs::model::attributes::Defaults;
+use filescomfs::model::bandwidth::Bandwidth;
 use filescomfs::model::ino::Ino;
 use filescomfs::model::path::RemotePath;
 use filescomfs::model::policy::{Close, HardLinks, Metadata, Names, Symlinks, Verify};
@@ -367,6 +368,8 @@ pub fn without_kernel(stage: &Stage, cache_size: u64) -> Arc<Filesystem> {
         network_timeout: Duration::from_secs(120),
         max_uploads: 4,
         max_downloads: 4,
+        bandwidth_up: Bandwidth::default(),
+        bandwidth_down: Bandwidth::default(),
         allow_http: true,
     });
     let dir = stage.path("rooms");

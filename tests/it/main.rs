@@ -21,6 +21,7 @@ mod hostile;
 mod journaled;
 mod lifecycle;
 mod limits;
+mod line;
 mod misfortune;
 mod names;
 mod offline;

@@ -19,6 +19,7 @@ use super::arguments::TestArguments;
 use super::exit_codes::{ExitCode, Failure};
 use super::{print, resolve};
 use crate::config::{self, ConfigError, Environment};
+use crate::model::bandwidth::Bandwidth;
 use crate::model::moment::Moment;
 use crate::model::path::RemotePath;
 use crate::remote::{self, Client, ClientOptions, Credentials};
@@ -104,6 +105,8 @@ fn connect(
         network_timeout: access.network_timeout.min(PATIENCE),
         max_uploads: 1,
         max_downloads: 1,
+        bandwidth_up: Bandwidth::default(),
+        bandwidth_down: Bandwidth::default(),
         allow_http: access.allow_http,
     })?;
     let plan = Plan { folder: source.folder, has_key, encrypted, write: arguments.write, pauses: PAUSES };

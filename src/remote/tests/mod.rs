@@ -2,6 +2,7 @@
 //! networks do.
 
 mod calls;
+mod crowds;
 mod downloads;
 mod emulated;
 mod folders;
@@ -18,6 +19,7 @@ use std::time::Duration;
 use server::{Reply, Request, Server};
 
 use super::{Client, ClientOptions, Credentials, Secret};
+use crate::model::bandwidth::Bandwidth;
 use crate::model::path::RemotePath;
 
 const KEY: &str = "k3yk3yk3y";
@@ -30,6 +32,8 @@ fn options(base: url::Url) -> ClientOptions {
         network_timeout: Duration::from_secs(10),
         max_uploads: 4,
         max_downloads: 4,
+        bandwidth_up: Bandwidth::default(),
+        bandwidth_down: Bandwidth::default(),
         allow_http: false,
     }
 }

@@ -1,6 +1,7 @@
 //! A server that does what it is told, the wrong things above all.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use serde_json::{Value, json};
@@ -139,6 +140,7 @@ type Answer = dyn FnMut(&Request) -> Reply + Send;
 pub struct Server {
     base: Url,
     seen: Arc<Mutex<Vec<Request>>>,
+    connections: Arc<AtomicUsize>,
     task: tokio::task::JoinHandle<()>,
 }
 
@@ -155,12 +157,15 @@ impl Server {
         let seen: Arc<Mutex<Vec<Request>>> = Arc::default();
         let answer: Arc<Mutex<Box<Answer>>> = Arc::new(Mutex::new(Box::new(answer)));
         let (record, origin) = (Arc::clone(&seen), base.origin().ascii_serialization());
+        let connections: Arc<AtomicUsize> = Arc::default();
+        let accepted = Arc::clone(&connections);
         let task = tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
+                accepted.fetch_add(1, Ordering::Relaxed);
                 tokio::spawn(converse(stream, origin.clone(), Arc::clone(&record), Arc::clone(&answer)));
             }
         });
-        Self { base, seen, task }
+        Self { base, seen, connections, task }
     }
 
     pub fn base(&self) -> Url {
@@ -170,6 +175,11 @@ impl Server {
     /// Everything that was asked, in order.
     pub fn seen(&self) -> Vec<Request> {
         self.seen.lock().unwrap().clone()
+    }
+
+    /// How many connections were made.
+    pub fn connections(&self) -> usize {
+        self.connections.load(Ordering::Relaxed)
     }
 
     /// `METHOD target` of everything that was asked.

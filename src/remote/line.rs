@@ -82,7 +82,7 @@ impl Line {
     }
 
     /// How long to wait before `bytes` more may pass, which then do.
-    fn sell(&self, bytes: usize) -> Duration {
+    pub fn sell(&self, bytes: usize) -> Duration {
         let mut state = self.state();
         state.passed += bytes as u64;
         let Some(rate) = state.rate else { return Duration::ZERO };

@@ -1,13 +1,13 @@
 //! Requests to the storage: signed URLs, no credentials, bytes in bulk.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
 use reqwest::header::CONTENT_LENGTH;
 use reqwest::{Body, Response};
-use tokio::time::{Instant, interval_at, timeout};
+use tokio::time::{Instant, interval_at, sleep, timeout};
 use url::Url;
 
 use super::client::Inner;
@@ -19,12 +19,20 @@ use super::signed::SignedUrl;
 use super::transport;
 
 /// What is seen of a body while it is being sent.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Sending {
+    began: Instant,
     /// Bytes that were handed to the connection.
     sent: AtomicU64,
-    /// The next ones wait until the limit of bandwidth lets them pass: the silence is ours.
-    held_back: AtomicBool,
+    /// Until when (milliseconds after the beginning) the limit of bandwidth holds the next ones back: the
+    /// silence until then is ours.
+    held_back: AtomicU64,
+}
+
+impl Sending {
+    fn is_held_back(&self, now: Instant) -> bool {
+        now < self.began + Duration::from_millis(self.held_back.load(Ordering::Relaxed))
+    }
 }
 
 /// Checks a URL that the service handed out before bytes go there. Where the API is encrypted, the
@@ -50,7 +58,11 @@ impl Inner {
         asked: &str,
     ) -> (Option<Instant>, Result<Response, Error>) {
         self.counters.asked("storage_put");
-        let sending = Arc::new(Sending::default());
+        let sending = Arc::new(Sending {
+            began: Instant::now(),
+            sent: AtomicU64::default(),
+            held_back: AtomicU64::default(),
+        });
         let mut request = self.storage.put(url.url.clone()).header(CONTENT_LENGTH, bytes.len());
         for (name, value) in headers {
             request = request.header(name, value.expose());
@@ -61,10 +73,13 @@ impl Inner {
             if piece.is_empty() {
                 return None;
             }
-            sending.held_back.store(true, Ordering::Relaxed);
-            line.pass(piece.len()).await;
+            let wait = line.sell(piece.len());
+            if !wait.is_zero() {
+                let until = sending.began.elapsed() + wait;
+                sending.held_back.store(until.as_millis() as u64, Ordering::Relaxed);
+                sleep(wait).await;
+            }
             sending.sent.fetch_add(piece.len() as u64, Ordering::Relaxed);
-            sending.held_back.store(false, Ordering::Relaxed);
             Some((Ok::<_, std::io::Error>(piece), (rest, sending, line)))
         });
         let request = request.body(Body::wrap_stream(pieces));
@@ -97,7 +112,7 @@ impl Inner {
         loop {
             let now = looks.tick().await;
             let sent = sending.sent.load(Ordering::Relaxed);
-            if sent != before || sending.held_back.load(Ordering::Relaxed) {
+            if sent != before || sending.is_held_back(now) {
                 (before, since) = (sent, now);
                 *moved = Some(now);
             }

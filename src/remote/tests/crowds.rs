@@ -124,13 +124,13 @@ async fn a_reader_does_not_wait_behind_the_background() {
 
 #[tokio::test]
 async fn a_limit_of_bandwidth_counts_every_byte_and_is_not_taken_for_a_stall() {
-    // Half a second between two pieces, where a fifth of a second without any is a stall.
+    // A second between two pieces, where three quarters of a second without any are a stall.
     let (client, emulator) = crowded(Settings::default(), |options| {
-        options.network_timeout = Duration::from_millis(400);
-        options.bandwidth_up = "8K".parse().unwrap();
-        options.bandwidth_down = "8K".parse().unwrap();
+        options.network_timeout = Duration::from_millis(1500);
+        options.bandwidth_up = "4K".parse().unwrap();
+        options.bandwidth_down = "4K".parse().unwrap();
     });
-    let bytes = Bytes::from(vec![7; 12 << 10]);
+    let bytes = Bytes::from(vec![7; 8 << 10]);
     upload(&client, "slow", &bytes).await;
     assert_eq!(emulator.read("slow").unwrap(), bytes);
     assert_eq!(client.calls().by_kind["storage_put"], 1);
@@ -140,8 +140,8 @@ async fn a_limit_of_bandwidth_counts_every_byte_and_is_not_taken_for_a_stall() {
         read.extend_from_slice(&piece);
     }
     assert_eq!(read, bytes);
-    assert_eq!((client.0.up.passed(), client.0.down.passed()), (12 << 10, 12 << 10));
-    assert_eq!(client.bandwidth(), (Some(8 << 10), Some(8 << 10)));
+    assert_eq!((client.0.up.passed(), client.0.down.passed()), (8 << 10, 8 << 10));
+    assert_eq!(client.bandwidth(), (Some(4 << 10), Some(4 << 10)));
     let places = client.concurrency();
     assert_eq!((places.uploads.limit, places.downloads.limit), (1, 1), "a narrow line carries few");
 }

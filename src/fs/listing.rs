@@ -180,7 +180,7 @@ impl Filesystem {
             return Err(Failure::plain(libc::ENAMETOOLONG));
         }
         let ino = core.tree.child(parent, name).ok_or(Failure::plain(libc::ENOENT))?;
-        core.tree.node_mut(ino)?.lookups += 1;
+        core.tree.look_up(ino)?;
         self.attr_of(core, ino)
     }
 
@@ -198,15 +198,10 @@ impl Filesystem {
         let core = self.core();
         let parent = core.tree.node(folder)?.parent.unwrap_or(Ino::ROOT);
         let known = core.tree.folder(folder)?;
-        let mut entries: Vec<DirEntry> = known
-            .entries
-            .iter()
-            .map(|(name, ino)| {
-                let shape = core.tree.node(*ino).map_or(Shape::File, |node| node.shape());
-                DirEntry { ino: *ino, name: name.clone(), shape }
-            })
-            .collect();
-        entries.sort_by(|a, b| a.name.cmp(&b.name));
+        let entries = known.entries.iter().map(|(name, ino)| {
+            let shape = core.tree.node(*ino).map_or(Shape::File, |node| node.shape());
+            DirEntry { ino: *ino, name: name.to_os_string(), shape }
+        });
         let dots = [(folder, "."), (parent, "..")];
         let dots = dots.map(|(ino, name)| DirEntry { ino, name: name.into(), shape: Shape::Folder });
         Ok(dots.into_iter().chain(entries).collect())
@@ -215,7 +210,7 @@ impl Filesystem {
     /// The attributes that go with a line of a directory; counts as a look-up of the kernel.
     pub fn look_at(&self, ino: Ino) -> Result<Attr, Failure> {
         let mut core = self.core();
-        core.tree.node_mut(ino)?.lookups += 1;
+        core.tree.look_up(ino)?;
         self.attr_of(&core, ino)
     }
 

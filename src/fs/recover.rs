@@ -8,11 +8,10 @@ use crate::local::failpoint;
 use crate::local::journal::{EntryDebt, Fact, Owed, OwedEntry};
 use crate::local::recovery::Recovery;
 use crate::model::attributes::Shape;
-use crate::model::content::Content;
 use crate::model::failure::Failure;
 use crate::model::ino::Ino;
 use crate::model::name;
-use crate::model::node::{Body, File, Folder, Link, Local};
+use crate::model::node::{Body, File, Folder, Link};
 use crate::model::path::RemotePath;
 
 /// A fact that could not be put back into the tree.
@@ -157,14 +156,7 @@ impl Filesystem {
             core.tree.detach(old);
             core.tree.reap(old);
         }
-        let file = File {
-            size: owed.size,
-            content: Content::recovered(),
-            local: Local::Spooled(owed.id),
-            noted: Some(owed.id),
-            published,
-            ..File::created(owed.id, false)
-        };
+        let file = File::recovered(owed.id, owed.size, published);
         let ino = core.tree.insert(at, local, name, owed.attributes, Body::File(file))?;
         let node = core.tree.node_mut(ino)?;
         node.touched = Some(Instant::now());
@@ -192,7 +184,7 @@ impl Filesystem {
         match (core.tree.child(at, &local), entry.what) {
             (Some(ino), _) => Self::owe_attributes(&mut core, ino, &entry)?,
             (None, EntryDebt::Folder) => {
-                let body = Body::Folder(Folder { listed: Some(Instant::now()), ..Folder::default() });
+                let body = Folder { listed: Some(Instant::now()), ..Folder::default() }.into();
                 let ino = core.tree.insert(at, local, name, entry.attributes, body)?;
                 let node = core.tree.node_mut(ino)?;
                 node.touched = Some(Instant::now());
@@ -234,7 +226,7 @@ impl Filesystem {
         }
         // It is gone there, or never came: the upload makes it again.
         let attributes = core.tree.defaults.new_entry(Shape::Folder, super::now());
-        let body = Body::Folder(Folder::default());
+        let body = Folder::default().into();
         let ino = core.tree.insert(parent, name, remote.to_owned(), attributes, body)?;
         core.tree.node_mut(ino)?.touched = Some(Instant::now());
         Ok(ino)

@@ -18,7 +18,7 @@ use crate::model::failure::Failure;
 use crate::model::ino::{ContentId, Ino};
 use crate::model::meter::Meter;
 use crate::model::node::{Body, File, Local};
-use crate::model::queue::Queue;
+use crate::model::queue::{Kinds, Queue};
 use crate::model::tree::Tree;
 use crate::model::waiting::Waiting;
 use crate::model::walk::Walk;
@@ -37,6 +37,15 @@ pub(crate) enum Errand {
     Step(u64),
     /// Put what an earlier mount left back into the tree.
     TakeUp,
+}
+
+impl Kinds for Errand {
+    const COUNT: usize = 2;
+
+    // Others wait for steps: those get room of their own.
+    fn kind(&self) -> usize {
+        usize::from(matches!(self, Self::Step(_)))
+    }
 }
 
 /// An open descriptor, or several that share it.

@@ -88,6 +88,26 @@ impl Filesystem {
                 return Err(told_aloud(&error));
             }
         };
+        self.take_listing(folder, &path, entries, asked)
+    }
+
+    /// The listing of the folder that is mounted, which was asked for before the mount came about.
+    pub fn take_root_listing(&self, entries: Vec<Entry>, asked: Instant) -> Result<(), Failure> {
+        self.take_listing(Ino::ROOT, &self.rules.folder, entries, asked)
+    }
+
+    /// Lists the folder that is mounted, unless it is known. What fails fails again for who looks.
+    pub async fn list_root(&self) {
+        let _ = self.list(Ino::ROOT).await;
+    }
+
+    fn take_listing(
+        &self,
+        folder: Ino,
+        path: &RemotePath,
+        entries: Vec<Entry>,
+        asked: Instant,
+    ) -> Result<(), Failure> {
         let changes = {
             let mut core = self.core();
             if entries.iter().any(|entry| entry.md5.is_some()) {

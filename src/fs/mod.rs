@@ -18,6 +18,7 @@ mod close;
 mod complete;
 mod copy;
 mod core;
+mod drain;
 mod facts;
 mod fetch;
 mod hard_links;

@@ -27,12 +27,14 @@ const OWED: usize = 100;
 
 fn main() {
     let wanted = std::env::args().nth(1).and_then(|count| count.parse().ok()).unwrap_or(1_000_000);
-    let mut looks = Vec::new();
+    let (mut looks, mut trees) = (Vec::new(), Vec::new());
     for entries in [wanted / 4, wanted] {
         let before = resident();
         let mut tree = build(entries);
         let bytes = (resident() - before) / entries as u64;
         looks.push(look(&mut tree, entries / OWED));
+        // Kept: what it gives back would be taken for the next one.
+        trees.push(tree);
         println!(
             "{entries} entries: {bytes} bytes each; a look at {} owed ones: {:?}",
             entries / OWED,

@@ -45,7 +45,85 @@ impl Debts {
 
 #[cfg(test)]
 mod tests {
+    use std::time::{Duration, Instant};
+
+    use proptest::prelude::*;
+
     use super::*;
+    use crate::model::attributes::{Defaults, Shape};
+    use crate::model::entry::{Entry, Kind};
+    use crate::model::ino::ContentId;
+    use crate::model::moment::Moment;
+    use crate::model::node::{Body, File, Folder};
+    use crate::model::path::RemotePath;
+    use crate::model::tree::Tree;
+
+    /// One random thing that happens to one of a few names.
+    fn happens(tree: &mut Tree, what: u8, name: u8, now: Instant) {
+        let text = format!("f{}", name % 40);
+        let there = tree.child(Ino::ROOT, text.as_ref());
+        let attributes = tree.defaults.new_entry(Shape::File, Moment::default());
+        match (what % 8, there) {
+            (0, None) => {
+                let body = Body::File(File::created(ContentId(1), false));
+                tree.insert(Ino::ROOT, text.clone().into(), text, attributes, body).unwrap();
+            }
+            (1, None) => {
+                tree.insert(Ino::ROOT, text.clone().into(), text, attributes, Folder::default().into())
+                    .unwrap();
+            }
+            (2, Some(ino)) => tree.node_mut(ino).unwrap().attributes_owed ^= true,
+            (3, Some(ino)) => {
+                if let Ok(file) = tree.file_mut(ino) {
+                    match file.content.close().or(file.content.owed()) {
+                        Some(revision) => drop(file.content.verified(revision)),
+                        None => {
+                            let writing = file.content.begin_write();
+                            file.content.end_write(writing);
+                        }
+                    }
+                }
+            }
+            (4, Some(ino)) => tree.remove(ino, now),
+            (5, Some(ino)) => {
+                let to = format!("f{}", name / 6);
+                tree.relink(ino, Ino::ROOT, to.as_ref(), &to, now).unwrap();
+            }
+            (6, Some(ino)) => {
+                if let Ok(folder) = tree.folder_mut(ino) {
+                    folder.published ^= true;
+                }
+            }
+            (7, _) => {
+                let listed =
+                    (0..20).map(|n| Entry { kind: Kind::File, ..Entry::folder(format!("f{}", n * 2)) });
+                tree.merge(Ino::ROOT, listed.collect(), now).unwrap();
+            }
+            _ => {}
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_happens_all_that_is_owed_is_found_and_nothing_else(
+            events in prop::collection::vec(any::<(u8, u8)>(), 1..200),
+        ) {
+            let mut tree =
+                Tree::new(RemotePath::ROOT, Defaults::with_umask(0o022, 0, 0), Moment::default());
+            let mut now = Instant::now();
+            for (what, name) in events {
+                now += Duration::from_secs(1);
+                happens(&mut tree, what, name, now);
+                let is_there = |ino: &Ino| tree.node(*ino).unwrap().parent.is_some() || *ino == Ino::ROOT;
+                let all = tree.iter().filter(|(_, node)| node.is_owed()).map(|(ino, _)| ino);
+                let mut all: Vec<Ino> = all.filter(is_there).collect();
+                let mut found: Vec<Ino> = tree.owed().map(|(ino, _)| ino).collect();
+                all.sort_unstable();
+                found.sort_unstable();
+                prop_assert_eq!(found, all);
+            }
+        }
+    }
 
     #[test]
     fn what_owes_stays_and_the_rest_goes_before_there_is_much_of_it() {

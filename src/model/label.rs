@@ -43,14 +43,18 @@ impl From<OsString> for Name {
 pub struct Label {
     name: Name,
     /// `None`: the same text.
-    remote: Option<Box<str>>,
+    remote: Option<Box<Text>>,
 }
+
+/// Boxed twice, since it is seldom there at all.
+#[derive(Debug, Clone)]
+struct Text(Box<str>);
 
 impl Label {
     /// A POSIX name, and its text on Files.com.
     pub fn new(name: Name, remote: &str) -> Self {
         let is_other = name.to_str() != Some(remote);
-        Self { name, remote: is_other.then(|| remote.into()) }
+        Self { name, remote: is_other.then(|| Box::new(Text(remote.into()))) }
     }
 
     /// The POSIX name.
@@ -61,7 +65,7 @@ impl Label {
     /// The text on Files.com.
     pub fn remote(&self) -> &str {
         // A name that is no text has a text of its own.
-        self.remote.as_deref().or(self.name.to_str()).unwrap_or_default()
+        self.remote.as_ref().map(|text| &*text.0).or(self.name.to_str()).unwrap_or_default()
     }
 }
 

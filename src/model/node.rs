@@ -226,7 +226,7 @@ pub struct Node {
     /// What Files.com allows us.
     pub permissions: Permissions,
     /// How often the kernel looked it up and has not forgotten it.
-    pub lookups: u64,
+    pub lookups: u32,
     /// What it is.
     pub body: Body,
     extras: Seldom<Extras>,

@@ -354,7 +354,7 @@ impl Tree {
     /// The kernel forgot `count` look-ups of `ino`.
     pub fn forget(&mut self, ino: Ino, count: u64) {
         if let Some(node) = self.nodes.get_mut(&ino) {
-            node.lookups = node.lookups.saturating_sub(count);
+            node.lookups = node.lookups.saturating_sub(u32::try_from(count).unwrap_or(u32::MAX));
         }
     }
 

@@ -33,6 +33,7 @@ DELETE /admin/requests        forgets log and counters
 GET    /admin/files           all files: size, MD5 and CRC32 of the stored bytes, times, metadata
 PUT    /admin/files/PATH      another client's upload
 DELETE /admin/files/PATH      another client's deletion
+POST   /admin/tree            {\"path\": \"big\", \"folders\": 1000, \"files\": 1000, \"bytes\": 1}: folders of files
 POST   /admin/clock           {\"advance_ms\": 60000} turns the clock: what expires, expires
 ";
 
@@ -81,6 +82,18 @@ pub(super) async fn serve(shared: &Arc<Shared>, head: &Parts, body: Body) -> Res
             let files = tokio::task::spawn_blocking(move || json!(shared.files())).await;
             answer(200, &files.unwrap_or_default())
         }
+        ("POST", "tree") => match serde_json::from_slice(&body) {
+            Ok(Grove { path, folders, files, bytes }) => {
+                let shared = shared.clone();
+                let plant = move || shared.plant(&path, folders, files, bytes);
+                match tokio::task::spawn_blocking(plant).await {
+                    Ok(Ok(())) => done(),
+                    Ok(Err(error)) => answer(422, &json!({"error": error.to_string()})),
+                    Err(error) => answer(500, &json!({"error": error.to_string()})),
+                }
+            }
+            Err(error) => answer(422, &json!({"error": error.to_string()})),
+        },
         ("POST", "clock") => {
             let by = serde_json::from_slice::<Value>(&body).ok().and_then(|v| v.get("advance_ms")?.as_i64());
             let Some(by) = by else { return answer(422, &json!({"error": "advance_ms is missing"})) };
@@ -97,6 +110,21 @@ pub(super) async fn serve(shared: &Arc<Shared>, head: &Parts, body: Body) -> Res
             _ => answer(404, &json!({"error": "there is no such route; GET / lists them"})),
         },
     }
+}
+
+/// Folders of files, more than anybody uploads one by one: `folder-000000/file-0000000000.dat` and so on.
+#[derive(serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Grove {
+    /// Where; the root of the site if it is not said.
+    #[serde(default)]
+    path: String,
+    folders: usize,
+    /// In each folder.
+    files: usize,
+    /// In each file; all files have the same.
+    #[serde(default)]
+    bytes: usize,
 }
 
 /// A fault that can happen, or why it cannot.

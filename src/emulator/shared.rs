@@ -145,6 +145,29 @@ impl Shared {
         Ok(())
     }
 
+    /// Folders of files that all have the same bytes, which are kept once.
+    pub(super) fn plant(&self, path: &str, folders: usize, files: usize, bytes: usize) -> io::Result<()> {
+        let (settings, now) = (self.settings(), self.now());
+        let part = Arc::new(self.depot.store(&vec![b'x'; bytes])?);
+        let object = Arc::new(Object::new(vec![part], settings.opaque_etags, now));
+        let author = Author { user: Some(2), key: None };
+        for n in 0..folders {
+            let mut world = self.settled();
+            let folder = format!("{path}/folder-{n:06}");
+            let parent =
+                world.make_folders(&folder, now, author).map_err(|error| io::Error::other(error.text))?;
+            for file in n * files..(n + 1) * files {
+                let name = format!("file-{file:010}.dat");
+                let (id, _) = world.put_file(parent, &name, object.clone(), false, (now, author));
+                if let Some(node) = world.tree.edit(id) {
+                    node.provided_mtime = Some(1_700_000_000 + file as i64);
+                }
+            }
+            world.commit();
+        }
+        Ok(())
+    }
+
     /// Tells whether there was anything.
     pub(super) fn delete(&self, path: &str) -> bool {
         let now = self.now();

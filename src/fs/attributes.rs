@@ -143,7 +143,7 @@ impl Filesystem {
             } else {
                 tracing::error!(
                     "the metadata of {} on Files.com is full with keys of others, so {} are not stored; remove some",
-                    node.name.display(),
+                    node.name().display(),
                     ours.into_keys().collect::<Vec<_>>().join(", ")
                 );
             }

@@ -1,24 +1,21 @@
 //! What happens without a caller: temporary names after their hold, failed uploads after a pause,
-//! attributes after they were merged; and the end, when everything is due at once.
+//! attributes after they were merged.
 
-use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::core::{Core, Errand};
+use tokio::sync::Semaphore;
+
+use super::core::Errand;
 use super::publish::Asked;
-use super::recover::Untaken;
-use super::scope::{Scope, Within};
-use super::status::Remainder;
 use super::{Close, Filesystem};
 use crate::local::failpoint;
 use crate::model::failure::Failure;
 use crate::model::fair::Urgency;
 use crate::model::ino::Ino;
+use crate::model::queue::Kinds;
 use crate::remote::with_urgency;
 
-/// The least time between two looks of a drain at what is owed.
-const DRAIN_PAUSE: Duration = Duration::from_millis(20);
 /// How often Files.com is looked for while it cannot be reached.
 const LOOK_AGAIN: Duration = Duration::from_secs(5);
 
@@ -28,8 +25,12 @@ impl Filesystem {
         loop {
             let (due, next) = {
                 let mut core = self.core();
-                let due = core.queue.take_due(Instant::now());
-                (due, core.queue.next())
+                // Nobody else takes of it, so there will not be less.
+                let due = core.queue.take_due(Instant::now(), |kind| self.room(kind).available_permits());
+                for errand in &due {
+                    self.room(errand.kind()).forget_permits(1);
+                }
+                (due, core.queue.next(|kind| self.room(kind).available_permits() > 0))
             };
             for errand in due {
                 let filesystem = self.clone();
@@ -72,8 +73,15 @@ impl Filesystem {
         self.errands.notify_one();
     }
 
+    /// The room of a kind of errands.
+    fn room(&self, kind: usize) -> &Semaphore {
+        &self.rooms[kind]
+    }
+
+    /// One errand, for which room was taken.
     async fn carry_out(&self, errand: Errand) {
-        let _place = match errand {
+        let room = Taken(self.room(errand.kind()));
+        let place = match errand {
             // Others wait for steps: those get places of their own.
             Errand::Step(number) => self.remote.place_for_step(number).await,
             Errand::Publish(ino) | Errand::Attributes(ino) => self.remote.place_for_file(ino.0).await,
@@ -102,6 +110,7 @@ impl Filesystem {
             }
         }
         drop(core);
+        drop((place, room));
         self.errands.notify_one();
         self.outcomes.notify_waiters();
     }
@@ -152,86 +161,14 @@ impl Filesystem {
         }
         self.journal.flush().await
     }
+}
 
-    /// Sends everything that is owed, temporary names too, and waits for it; at most for `limit`.
-    /// What is still owed then is told with its reason; it goes on in the background, and stays in
-    /// the journal. What Files.com refused is not tried again: a person decides.
-    pub async fn drain(&self, limit: Duration) -> Remainder {
-        let Ok(remainder) = self.send_off(limit, |_| Ok::<_, Infallible>(Within::all())).await;
-        remainder
-    }
+/// Room for one errand, given back when it ends, however it does.
+struct Taken<'a>(&'a Semaphore);
 
-    /// The same for what is at and below one path.
-    ///
-    /// # Errors
-    /// ENOENT when there is no such path, or none any more.
-    pub async fn sync(&self, scope: &Scope, limit: Duration) -> Result<Remainder, Failure> {
-        self.find_way(scope).await?;
-        self.send_off(limit, |core| scope.look(core)).await
-    }
-
-    async fn send_off<E>(
-        &self,
-        limit: Duration,
-        look: impl Fn(&Core) -> Result<Within, E>,
-    ) -> Result<Remainder, E> {
-        let deadline = tokio::time::Instant::now() + limit;
-        loop {
-            // Asked for before the look, so that no outcome is missed.
-            let outcome = self.outcomes.notified();
-            tokio::pin!(outcome);
-            outcome.as_mut().enable();
-            let within = look(&self.core())?;
-            if self.hurry(&within) == 0 || tokio::time::timeout_at(deadline, outcome).await.is_err() {
-                return Ok(self.remainder_within(&within));
-            }
-            // Outcomes come in crowds, and each look costs a walk over all that is known.
-            tokio::time::sleep(DRAIN_PAUSE).await;
-        }
-    }
-
-    /// Makes everything due that may still succeed, and tells how much that is.
-    fn hurry(&self, within: &Within) -> usize {
-        let mut core = self.core();
-        let concerned = within.steps(&core);
-        let covers = |errand: Errand| match errand {
-            Errand::Publish(ino) | Errand::Attributes(ino) => within.covers(&core, ino),
-            Errand::Step(number) => concerned.contains(&number),
-            Errand::TakeUp => true,
-        };
-        let files = core
-            .owed()
-            .filter(|(ino, _)| core.is_sendable(*ino))
-            .map(|(ino, _)| Errand::Publish(ino))
-            .filter(|errand| covers(*errand));
-        let others = core.owed_otherwise().map(|ino| match core.tree.node(ino) {
-            Ok(node) if node.is_published() => Errand::Attributes(ino),
-            _ => Errand::Publish(ino),
-        });
-        // A file that is owed takes its attributes along.
-        let travels = |ino: Ino| core.tree.file(ino).is_ok_and(|file| file.content.is_owed());
-        let others = others.filter(|errand| covers(*errand)).filter(|errand| match errand {
-            Errand::Attributes(ino) | Errand::Publish(ino) => !travels(*ino),
-            Errand::Step(_) | Errand::TakeUp => true,
-        });
-        let steps = core.backlog.ready().into_iter().map(Errand::Step).filter(|errand| covers(*errand));
-        let is_untaken =
-            |(fact, failure): &(Untaken, Failure)| within.concerns(fact.path()) && !is_hopeless(failure);
-        let untaken = core.untaken.iter().any(is_untaken).then_some(Errand::TakeUp);
-        let errands: Vec<Errand> = steps.chain(untaken).chain(others).chain(files).collect();
-        let under_way = core.backlog.under_way_among(&concerned);
-        let (waiting, due): (Vec<_>, Vec<_>) =
-            errands.into_iter().partition(|errand| core.waiting.step(*errand).is_some());
-        let now = Instant::now();
-        due.iter().for_each(|errand| core.queue.hurry(*errand, now));
-        // What waits for a step that was refused waits for a person.
-        let stuck = core.stuck();
-        let is_hopeful =
-            |errand: &&Errand| core.waiting.step(**errand).is_some_and(|step| !stuck.contains(&step));
-        let hopeful = waiting.iter().filter(is_hopeful).count();
-        drop(core);
-        self.errands.notify_one();
-        due.len() + hopeful + under_way
+impl Drop for Taken<'_> {
+    fn drop(&mut self) {
+        self.0.add_permits(1);
     }
 }
 

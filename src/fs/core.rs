@@ -19,7 +19,7 @@ use crate::model::growth::Growth;
 use crate::model::ino::{ContentId, Ino};
 use crate::model::meter::Meter;
 use crate::model::node::{Body, File, Local};
-use crate::model::queue::Queue;
+use crate::model::queue::{Kinds, Queue};
 use crate::model::tree::Tree;
 use crate::model::waiting::Waiting;
 use crate::model::walk::Walk;
@@ -38,6 +38,15 @@ pub(crate) enum Errand {
     Step(u64),
     /// Put what an earlier mount left back into the tree.
     TakeUp,
+}
+
+impl Kinds for Errand {
+    const COUNT: usize = 2;
+
+    // Others wait for steps: those get room of their own.
+    fn kind(&self) -> usize {
+        usize::from(matches!(self, Self::Step(_)))
+    }
 }
 
 /// An open descriptor, or several that share it.
@@ -163,11 +172,27 @@ impl Core {
 
     /// Opens a descriptor.
     pub fn open(&mut self, handle: Handle) -> Result<u64, Failure> {
-        self.tree.file_mut(handle.ino)?.handles += 1;
+        let file = self.tree.file_mut(handle.ino)?;
+        file.handles += 1;
+        if handle.writable {
+            file.writers += 1;
+        }
         let number = self.next_handle;
         self.next_handle += 1;
         self.handles.insert(number, handle);
         Ok(number)
+    }
+
+    /// Lets a descriptor go, and tells what it was.
+    pub fn release(&mut self, number: u64) -> Option<Handle> {
+        let handle = self.handles.remove(&number)?;
+        if let Ok(file) = self.tree.file_mut(handle.ino) {
+            file.handles = file.handles.saturating_sub(1);
+            if handle.writable {
+                file.writers = file.writers.saturating_sub(1);
+            }
+        }
+        Some(handle)
     }
 
     /// Is `ino` a file whose close publishes? Not under a temporary name, nor in a folder that is only
@@ -180,8 +205,7 @@ impl Core {
 
     /// Is a descriptor open that may write to `ino`? Then its close publishes.
     pub fn has_writer(&self, ino: Ino) -> bool {
-        let is_open = self.tree.file(ino).is_ok_and(|file| file.handles > 0);
-        is_open && self.handles.values().any(|handle| handle.ino == ino && handle.writable)
+        self.tree.file(ino).is_ok_and(|file| file.writers > 0)
     }
 
     /// Is somebody still at the file, who will publish it, or plan it, with a close? Half a file would be
@@ -232,18 +256,17 @@ impl Core {
 
     /// Files with something that Files.com does not hold, and how many bytes that is.
     pub fn owed(&self) -> impl Iterator<Item = (Ino, &File)> {
-        self.tree.iter().filter_map(|(ino, node)| {
+        self.tree.owed().filter_map(|(ino, node)| {
             let file = node.file()?;
-            (node.parent.is_some() && file.content.is_owed()).then_some((ino, file))
+            file.content.is_owed().then_some((ino, file))
         })
     }
 
     /// Folders and files that Files.com must still be told of, contents aside.
     pub fn owed_otherwise(&self) -> impl Iterator<Item = Ino> {
-        self.tree.iter().filter_map(|(ino, node)| {
+        self.tree.owed().filter_map(|(ino, node)| {
             let only_here = node.folder().is_some_and(|folder| !folder.published);
-            let is_there = node.parent.is_some() || ino == Ino::ROOT;
-            (is_there && (node.attributes_owed || only_here)).then_some(ino)
+            (node.attributes_owed || only_here).then_some(ino)
         })
     }
 

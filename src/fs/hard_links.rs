@@ -87,7 +87,10 @@ impl Filesystem {
         Ok(published.zip(folder).map(|(published, folder)| {
             let to = folder.join(&remote);
             let version = Fingerprint { md5: published.md5.or(proven), ..published };
-            let file = File { proven, ..File::listed(published) };
+            let mut file = File::listed(published);
+            if proven.is_some() {
+                file.proven = proven;
+            }
             Plan { from, to, remote, version, file }
         }))
     }

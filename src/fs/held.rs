@@ -262,7 +262,7 @@ impl Filesystem {
             let Some(parent) = node.parent.filter(|_| is_held) else {
                 return Ok((Verdict::Owed, Some("it was changed meanwhile, and stays".to_owned())));
             };
-            let name = node.name.clone();
+            let name = node.name().to_os_string();
             if let Some(path) = core.tree.path(ino) {
                 tracing::warn!("the bytes of {path} that Files.com refused are given up, as somebody asked");
             }

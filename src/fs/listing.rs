@@ -88,6 +88,26 @@ impl Filesystem {
                 return Err(told_aloud(&error));
             }
         };
+        self.take_listing(folder, &path, entries, asked)
+    }
+
+    /// The listing of the folder that is mounted, which was asked for before the mount came about.
+    pub fn take_root_listing(&self, entries: Vec<Entry>, asked: Instant) -> Result<(), Failure> {
+        self.take_listing(Ino::ROOT, &self.rules.folder, entries, asked)
+    }
+
+    /// Lists the folder that is mounted, unless it is known. What fails fails again for who looks.
+    pub async fn list_root(&self) {
+        let _ = self.list(Ino::ROOT).await;
+    }
+
+    fn take_listing(
+        &self,
+        folder: Ino,
+        path: &RemotePath,
+        entries: Vec<Entry>,
+        asked: Instant,
+    ) -> Result<(), Failure> {
         let changes = {
             let mut core = self.core();
             if entries.iter().any(|entry| entry.md5.is_some()) {
@@ -185,7 +205,7 @@ impl Filesystem {
             return Err(Failure::plain(libc::ENAMETOOLONG));
         }
         let ino = core.tree.child(parent, name).ok_or(Failure::plain(libc::ENOENT))?;
-        core.tree.node_mut(ino)?.lookups += 1;
+        core.tree.look_up(ino)?;
         self.attr_of(core, ino)
     }
 
@@ -203,15 +223,10 @@ impl Filesystem {
         let core = self.core();
         let parent = core.tree.node(folder)?.parent.unwrap_or(Ino::ROOT);
         let known = core.tree.folder(folder)?;
-        let mut entries: Vec<DirEntry> = known
-            .entries
-            .iter()
-            .map(|(name, ino)| {
-                let shape = core.tree.node(*ino).map_or(Shape::File, |node| node.shape());
-                DirEntry { ino: *ino, name: name.clone(), shape }
-            })
-            .collect();
-        entries.sort_by(|a, b| a.name.cmp(&b.name));
+        let entries = known.entries.iter().map(|(name, ino)| {
+            let shape = core.tree.node(*ino).map_or(Shape::File, |node| node.shape());
+            DirEntry { ino: *ino, name: name.to_os_string(), shape }
+        });
         let dots = [(folder, "."), (parent, "..")];
         let dots = dots.map(|(ino, name)| DirEntry { ino, name: name.into(), shape: Shape::Folder });
         Ok(dots.into_iter().chain(entries).collect())
@@ -220,7 +235,7 @@ impl Filesystem {
     /// The attributes that go with a line of a directory; counts as a look-up of the kernel.
     pub fn look_at(&self, ino: Ino) -> Result<Attr, Failure> {
         let mut core = self.core();
-        core.tree.node_mut(ino)?.lookups += 1;
+        core.tree.look_up(ino)?;
         self.attr_of(&core, ino)
     }
 

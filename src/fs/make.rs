@@ -147,7 +147,7 @@ impl Filesystem {
         let asked = Instant::now();
         let folder = Folder { published: !only_here, listed: Some(asked), ..Folder::default() };
         let attributes = maker.attributes().made_in(&core.tree.node(parent)?.attributes, Shape::Folder);
-        let ino = core.tree.insert(parent, name.to_owned(), remote, attributes, Body::Folder(folder))?;
+        let ino = core.tree.insert(parent, name.to_owned(), remote, attributes, folder.into())?;
         touch(core, parent, ino)?;
         if only_here {
             core.queue.schedule(Errand::Publish(ino), asked + self.rules.temporary_hold);

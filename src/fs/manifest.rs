@@ -138,7 +138,7 @@ impl Filesystem {
             let mut items = Vec::new();
             for ino in core.tree.folder(folder)?.entries.values() {
                 let node = core.tree.node(*ino)?;
-                let path = path.join(&node.remote);
+                let path = path.join(node.remote());
                 let is_over = match node.is_folder() {
                     true => is_before(&path, after) && after.below(&path).is_none(),
                     false => path == *after || is_before(&path, after),
@@ -147,7 +147,7 @@ impl Filesystem {
                     _ if is_over => {}
                     true => items.push(Item::Folder(*ino, path)),
                     false => {
-                        let receipt = receipts.remove(&node.remote);
+                        let receipt = receipts.remove(node.remote());
                         items.push(Item::File(path, judge(&core, *ino, receipt)));
                     }
                 }

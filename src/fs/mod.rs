@@ -19,6 +19,7 @@ mod close;
 mod complete;
 mod copy;
 mod core;
+mod drain;
 mod facts;
 mod fetch;
 mod hard_links;
@@ -91,6 +92,10 @@ use crate::remote::{self, Client, Download, ErrorKind};
 /// Memory for parts that are on their way, in MiB.
 const PART_MEMORY: usize = 128;
 
+/// Errands of one kind that were taken from the queue, and have a place or wait for one: more than there ever
+/// are places, and few beside a hundred thousand that are due.
+const AT_HAND: usize = 256;
+
 /// How long anybody waits until the kernel was told of something.
 const KERNEL_PATIENCE: Duration = Duration::from_secs(5);
 
@@ -138,6 +143,8 @@ pub struct Filesystem {
     streams: Streams,
     /// The limit of the local disk.
     space: Arc<Space>,
+    /// Room for files that are published in the background, and for changes of names.
+    rooms: [Semaphore; 2],
     stale: mpsc::UnboundedSender<Stale>,
     /// Can Files.com be reached?
     reach: watch::Receiver<bool>,
@@ -181,6 +188,7 @@ impl Filesystem {
             begins: Begins::default(),
             streams: Streams::default(),
             space: Arc::default(),
+            rooms: [(); 2].map(|()| Semaphore::new(AT_HAND)),
             stale,
             reach,
             usage: Mutex::default(),

@@ -105,9 +105,8 @@ impl Filesystem {
     /// background.
     pub fn release(&self, handle: u64) {
         let mut core = self.core();
-        let Some(Handle { ino, .. }) = core.handles.remove(&handle) else { return };
-        let Ok(file) = core.tree.file_mut(ino) else { return };
-        file.handles = file.handles.saturating_sub(1);
+        let Some(Handle { ino, .. }) = core.release(handle) else { return };
+        let Ok(file) = core.tree.file(ino) else { return };
         let owed = file.handles == 0 && matches!(file.content.state(), State::Dirty(_) | State::Sealed(_));
         let late = owed && !core.queue.is_planned(Errand::Publish(ino));
         let gone = core.tree.reap(ino).and_then(|node| node.file().and_then(|file| file.local.id()));

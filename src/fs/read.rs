@@ -153,12 +153,12 @@ impl Filesystem {
             let (id, missing, failed, done) = {
                 let mut core = self.core();
                 let file = core.tree.file_mut(ino)?;
-                let size = file.size;
+                let (size, failed) = (file.size, file.fetch_failures.0);
                 match &mut file.local {
                     Local::Spooled(id) => return Ok(*id),
                     Local::Cached(id, ahead) => {
                         let fetch = ahead.take_all();
-                        (*id, fetch, file.fetch_failures.0, ahead.is_whole() || size == 0)
+                        (*id, fetch, failed, ahead.is_whole() || size == 0)
                     }
                     Local::Nowhere => {
                         drop(core);

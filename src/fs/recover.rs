@@ -1,6 +1,9 @@
 //! What an earlier mount left behind: owed again, or set aside. Nothing is deleted.
 
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
+
+use futures_util::StreamExt;
 
 use super::Filesystem;
 use super::core::{Core, Errand};
@@ -8,12 +11,14 @@ use crate::local::failpoint;
 use crate::local::journal::{EntryDebt, Fact, Owed, OwedEntry};
 use crate::local::recovery::Recovery;
 use crate::model::attributes::Shape;
-use crate::model::content::Content;
 use crate::model::failure::Failure;
 use crate::model::ino::Ino;
 use crate::model::name;
-use crate::model::node::{Body, File, Folder, Link, Local};
+use crate::model::node::{Body, File, Folder, Link};
 use crate::model::path::RemotePath;
+
+/// Folders that are listed at the same time.
+const AHEAD: usize = 16;
 
 /// A fact that could not be put back into the tree.
 #[derive(Debug, Clone)]
@@ -79,6 +84,9 @@ impl Filesystem {
         }
         self.take_up_uploads(plan.uploads);
         plan.abandoned.into_iter().for_each(|id| self.journal.note(Fact::Abandoned(id)));
+        let folders =
+            plan.entries.iter().map(|entry| &entry.path).chain(plan.owed.iter().map(|owed| &owed.path));
+        self.look_ahead_of(folders.filter_map(RemotePath::parent).collect()).await;
         let entries = plan.entries.into_iter().map(Untaken::Entry);
         for fact in entries.chain(plan.owed.into_iter().map(Untaken::Owed)) {
             self.take_up_or_keep(fact).await;
@@ -128,6 +136,28 @@ impl Filesystem {
         }
     }
 
+    /// Lists the folders that facts are about to be put into, some at a time: one after the other, each would
+    /// cost a round trip. What fails here fails again, and is told, with the first fact.
+    async fn look_ahead_of(&self, folders: BTreeSet<RemotePath>) {
+        let ahead = futures_util::stream::iter(folders);
+        ahead
+            .for_each_concurrent(AHEAD, |folder| async move { drop(self.list_down_to(&folder).await) })
+            .await;
+    }
+
+    /// Lists `folder` and all above it, as far as they are there.
+    async fn list_down_to(&self, folder: &RemotePath) -> Result<(), Failure> {
+        let mut at = Ino::ROOT;
+        self.list(at).await?;
+        for remote in folder.below(&self.rules.folder).unwrap_or_default().split('/') {
+            let name = name::from_remote(remote).ok_or(Failure::plain(libc::EINVAL))?;
+            let Some(next) = self.core().tree.child(at, &name) else { break };
+            self.list(next).await?;
+            at = next;
+        }
+        Ok(())
+    }
+
     /// The folder that holds `path`, listed, and the name in it.
     async fn way_to(&self, path: &RemotePath) -> Result<(Ino, String), Failure> {
         let below = path.below(&self.rules.folder).unwrap_or_default();
@@ -157,14 +187,7 @@ impl Filesystem {
             core.tree.detach(old);
             core.tree.reap(old);
         }
-        let file = File {
-            size: owed.size,
-            content: Content::recovered(),
-            local: Local::Spooled(owed.id),
-            noted: Some(owed.id),
-            published,
-            ..File::created(owed.id, false)
-        };
+        let file = File::recovered(owed.id, owed.size, published);
         let ino = core.tree.insert(at, local, name, owed.attributes, Body::File(file))?;
         let node = core.tree.node_mut(ino)?;
         node.touched = Some(Instant::now());
@@ -192,7 +215,7 @@ impl Filesystem {
         match (core.tree.child(at, &local), entry.what) {
             (Some(ino), _) => Self::owe_attributes(&mut core, ino, &entry)?,
             (None, EntryDebt::Folder) => {
-                let body = Body::Folder(Folder { listed: Some(Instant::now()), ..Folder::default() });
+                let body = Folder { listed: Some(Instant::now()), ..Folder::default() }.into();
                 let ino = core.tree.insert(at, local, name, entry.attributes, body)?;
                 let node = core.tree.node_mut(ino)?;
                 node.touched = Some(Instant::now());
@@ -234,7 +257,7 @@ impl Filesystem {
         }
         // It is gone there, or never came: the upload makes it again.
         let attributes = core.tree.defaults.new_entry(Shape::Folder, super::now());
-        let body = Body::Folder(Folder::default());
+        let body = Folder::default().into();
         let ino = core.tree.insert(parent, name, remote.to_owned(), attributes, body)?;
         core.tree.node_mut(ino)?.touched = Some(Instant::now());
         Ok(ino)

@@ -22,7 +22,8 @@ impl Filesystem {
         for ino in &folders {
             let Ok(folder) = core.tree.folder_mut(*ino) else { continue };
             folder.grow_stale(now, ttl);
-            let entries: Vec<_> = folder.entries.iter().map(|(name, ino)| (name.clone(), *ino)).collect();
+            let entries: Vec<_> =
+                folder.entries.iter().map(|(name, ino)| (name.to_os_string(), *ino)).collect();
             for (name, entry) in entries {
                 let _ = self.stale.send(Stale::Inode(entry));
                 // The kernel would tell programs in a folder whose name it forgets that it was removed.

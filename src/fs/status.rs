@@ -140,7 +140,7 @@ impl Filesystem {
             })
             .collect();
         let now = std::time::Instant::now();
-        let next = core.queue.next().map(|at| at.duration_since(now).as_secs());
+        let next = core.queue.next_after(now).map(|at| at.duration_since(now).as_secs());
         let since = core.owed().filter_map(|(_, file)| file.owed_since).min();
         let oldest = since.map(|since| now.duration_since(since).as_secs());
         let calls = self.remote.calls();

@@ -2,7 +2,7 @@
 //!
 //! The mount and `filescomfs recover` make the same plan; the mount carries all of it out.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -51,8 +51,8 @@ impl Recovery {
                 None => plan.broken.push(fact),
             }
         }
-        let is_owed = |id: ContentId| plan.owed.iter().any(|owed| owed.id == id);
-        let (going, abandoned) = uploads.into_iter().partition(|(id, _)| is_owed(*id));
+        let owed: HashSet<ContentId> = plan.owed.iter().map(|owed| owed.id).collect();
+        let (going, abandoned) = uploads.into_iter().partition(|(id, _)| owed.contains(id));
         plan.uploads = going;
         plan.abandoned = BTreeMap::into_keys(abandoned).collect();
         plan.unknown.extend(left.spooled.into_keys());

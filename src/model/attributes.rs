@@ -160,8 +160,8 @@ impl Defaults {
             words.push(format!("gid={}", attributes.gid));
         }
         let mtime = attributes.mtime;
-        if !keeps_mtime || mtime.nanos != 0 || !API_SECONDS.contains(&mtime.seconds) {
-            words.push(format!("mtime={}.{:09}", mtime.seconds, mtime.nanos));
+        if !keeps_mtime || mtime.nanos != 0 || !API_SECONDS.contains(&{ mtime.seconds }) {
+            words.push(format!("mtime={}.{:09}", { mtime.seconds }, mtime.nanos));
         }
         if words.is_empty() {
             return BTreeMap::new();

@@ -70,6 +70,12 @@ impl Content {
         &self.state
     }
 
+    /// Was it never written here? Else its revisions must go on to be counted: an upload that was overtaken
+    /// would meet its own number again.
+    pub fn is_at_rest(&self) -> bool {
+        self.state == State::Clean && self.writing == 0 && self.last == 0
+    }
+
     /// Is there anything that Files.com does not hold yet?
     pub fn is_owed(&self) -> bool {
         self.state != State::Clean

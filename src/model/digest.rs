@@ -55,11 +55,12 @@ impl FromStr for Md5 {
 
 /// A CRC32 (IEEE) checksum.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
+#[repr(C, packed)]
 pub struct Crc32(pub u32);
 
 impl fmt::Display for Crc32 {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:x}", self.0)
+        write!(f, "{:x}", { self.0 })
     }
 }
 

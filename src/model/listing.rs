@@ -11,8 +11,9 @@ use super::attributes::{LINK_KEY, Shape, take_apart};
 use super::entry::{Entry, Kind};
 use super::failure::Failure;
 use super::ino::{ContentId, Ino};
+use super::label::Label;
 use super::name;
-use super::node::{Body, File, Folder, Link, Local, Node};
+use super::node::{Body, Extras, File, Folder, Link, Local, Node};
 use super::tree::Tree;
 
 /// What others must be told of after a listing was taken in.
@@ -36,7 +37,7 @@ impl Tree {
         let mut changes = Changes::default();
         let mut seen = HashSet::new();
         let removed: HashSet<OsString> = {
-            let folder = self.folder_mut(folder)?;
+            let folder = self.known_folder(folder)?;
             folder.removed.retain(|(_, when)| *when >= asked);
             folder.removed.iter().map(|(name, _)| name.clone()).collect()
         };
@@ -55,13 +56,13 @@ impl Tree {
             .folder(folder)?
             .entries
             .iter()
-            .filter(|(name, ino)| !seen.contains(*name) && !self.is_newer_here(**ino, asked))
+            .filter(|(name, ino)| !seen.contains(&***name) && !self.is_newer_here(**ino, asked))
             .map(|(_, ino)| *ino)
             .collect();
         for ino in gone {
             self.lost(folder, ino, &mut changes)?;
         }
-        let known = self.folder_mut(folder)?;
+        let known = self.known_folder(folder)?;
         known.listed = Some(asked);
         known.unseen = false;
         let parted = self.part_twins(folder)?;
@@ -80,7 +81,7 @@ impl Tree {
             };
             let rank = |entry: &Entry| {
                 let known = self.child(folder, &name).and_then(|ino| self.node(ino).ok());
-                let is_known = known.is_some_and(|node| node.remote == entry.name);
+                let is_known = known.is_some_and(|node| node.remote() == entry.name);
                 (is_known, name::to_remote(&name).is_ok_and(|plain| plain == entry.name))
             };
             match chosen.get(&name) {
@@ -98,15 +99,12 @@ impl Tree {
     /// chosen, gets a text of its own.
     fn part_twins(&mut self, folder: Ino) -> Result<Vec<(Ino, String)>, Failure> {
         let mut renamed = Vec::new();
-        if self.folder(folder)?.siblings.is_none() {
-            return Ok(renamed);
-        }
         let only_here = |ino: &Ino| self.node(*ino).is_ok_and(|node| !node.is_published());
         let entries: Vec<Ino> = self.folder(folder)?.entries.values().copied().filter(only_here).collect();
         for ino in entries {
             let (name, remote) = {
                 let node = self.node(ino)?;
-                (node.name.clone(), node.remote.clone())
+                (node.name().clone(), node.remote().to_owned())
             };
             let clash = self.clash(folder, &remote, Some(ino))?;
             let is_there =
@@ -121,12 +119,18 @@ impl Tree {
 
     /// Gives an entry another text on Files.com, and returns the one that it had.
     fn restate(&mut self, folder: Ino, ino: Ino, text: &str) -> Result<String, Failure> {
-        let before = std::mem::replace(&mut self.node_mut(ino)?.remote, text.to_owned());
-        if let Some(siblings) = &mut self.folder_mut(folder)?.siblings {
+        let node = self.known_mut(ino)?;
+        let before = node.remote().to_owned();
+        node.label = Label::new(node.name().clone(), text);
+        if let Some(siblings) = self.keys.peek_mut(&folder) {
             siblings.remove(&before, ino);
             siblings.insert(text, ino);
         }
         Ok(before)
+    }
+
+    fn known_folder(&mut self, folder: Ino) -> Result<&mut Folder, Failure> {
+        self.known_mut(folder)?.folder_mut().ok_or(Failure::plain(libc::ENOTDIR))
     }
 
     fn is_newer_here(&self, ino: Ino, asked: Instant) -> bool {
@@ -136,7 +140,7 @@ impl Tree {
     fn add(&mut self, folder: Ino, name: OsString, entry: Entry) -> Result<(), Failure> {
         let body = match entry.kind {
             Kind::File => Body::File(File::listed(entry.fingerprint())),
-            Kind::Folder => Body::Folder(Folder { published: true, ..Folder::default() }),
+            Kind::Folder => Folder { published: true, ..Folder::default() }.into(),
         };
         let attributes = self.defaults.new_entry(Shape::File, Default::default());
         let ino = self.insert(folder, name, entry.name.clone(), attributes, body)?;
@@ -155,14 +159,17 @@ impl Tree {
         );
         let target = entry.metadata.get(LINK_KEY).filter(|target| !target.is_empty()).cloned();
         let (xattrs, foreign) = take_apart(entry.metadata);
-        let node = self.node_mut(ino)?;
+        let link = (shape == Shape::Link).then(|| target.map_or(Link::InContent, |to| Link::To(to.into())));
+        let node = self.known_mut(ino)?;
         node.permissions = entry.permissions;
-        if !node.attributes_owed {
-            node.attributes = attributes;
-            node.xattrs = xattrs;
-        }
-        node.link = (shape == Shape::Link).then(|| target.map_or(Link::InContent, |to| Link::To(to.into())));
-        node.foreign = foreign;
+        let xattrs = match node.attributes_owed {
+            true => node.xattrs.clone(),
+            false => {
+                node.attributes = attributes;
+                xattrs
+            }
+        };
+        node.set_extras(Extras { xattrs, foreign, touched: node.touched, link });
         Ok(())
     }
 
@@ -173,15 +180,15 @@ impl Tree {
             (Body::Folder(known), Kind::Folder) => !known.published,
             _ => false,
         };
-        if is_owed && self.node(ino)?.remote != entry.name {
+        if is_owed && self.node(ino)?.remote() != entry.name {
             // Two texts for one name would hide one of the two: what is owed goes where that name is.
             let before = self.restate(folder, ino, &entry.name)?;
             changes.renamed.push((ino, before));
         }
-        let node = self.node_mut(ino)?;
+        let node = self.known_mut(ino)?;
         let before = node.attributes;
         // Stored under another text now: somebody took the old one away and made a new one.
-        let is_other = node.remote != entry.name;
+        let is_other = node.remote() != entry.name;
         match (&mut node.body, entry.kind) {
             (Body::File(file), Kind::File) if file.content.is_owed() && !is_other => {
                 file.published = Some(version);
@@ -200,14 +207,15 @@ impl Tree {
                     file.stale_pages = true;
                     changes.dropped.extend(std::mem::replace(&mut file.local, Local::Nowhere).id());
                     changes.inodes.push(ino);
+                    node.settle();
                 }
             }
             (Body::Folder(known), Kind::Folder) if !is_other => known.published = true,
             _ => {
-                let name = node.name.clone();
+                let name = node.name().clone();
                 self.lost(folder, ino, changes)?;
                 if self.child(folder, &name).is_none() {
-                    return self.add(folder, name, entry);
+                    return self.add(folder, name.to_os_string(), entry);
                 }
                 return Ok(());
             }
@@ -237,7 +245,7 @@ impl Tree {
             }
             return Ok(());
         }
-        changes.names.push((folder, self.node(ino)?.name.clone()));
+        changes.names.push((folder, self.node(ino)?.name().to_os_string()));
         for ino in subtree {
             self.detach(ino);
             if let Some(file) = self.node_mut(ino)?.file_mut() {
@@ -316,7 +324,7 @@ mod tests {
         let changes = stage.list(1, &[entry("README", Kind::File, 1)]);
         assert_eq!(changes.renamed, [(ours, "readme".to_owned())]);
         assert_eq!(
-            stage.tree.node(ours).unwrap().remote,
+            stage.tree.node(ours).unwrap().remote(),
             name::to_remote_twin(OsStr::new("readme")).unwrap()
         );
         assert!(stage.find("README").is_some_and(|theirs| theirs != ours));
@@ -333,7 +341,7 @@ mod tests {
         let twin = name::to_remote_twin(OsStr::new("readme")).unwrap();
         let changes = stage.list(1, &[entry(&twin, Kind::File, 1)]);
         assert_eq!(changes.renamed, [(ours, "readme".to_owned())]);
-        assert_eq!(stage.tree.node(ours).unwrap().remote, twin);
+        assert_eq!(stage.tree.node(ours).unwrap().remote(), twin);
         assert!(stage.tree.file(ours).unwrap().published.is_some(), "it replaces the other's");
     }
 
@@ -403,7 +411,7 @@ mod tests {
         let ino = stage.find("README").unwrap();
         let changes = stage.list(1, &[entry("README", Kind::File, 7), entry(&twin, Kind::File, 1)]);
         assert_eq!(
-            (changes.hidden, stage.tree.node(ino).unwrap().remote.clone()),
+            (changes.hidden, stage.tree.node(ino).unwrap().remote().to_owned()),
             (vec!["README".into()], twin)
         );
         stage.list(2, &[entry("README", Kind::File, 7)]);

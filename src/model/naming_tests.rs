@@ -157,7 +157,7 @@ impl Stage {
 
     fn publish(&mut self, ino: Ino) {
         let node = self.tree.node(ino).unwrap();
-        let (remote, name) = (node.remote.clone(), node.name.clone());
+        let (remote, name) = (node.remote().to_owned(), node.name().to_os_string());
         self.site.take(&remote, &name, Kind::File);
         let version = self.site.entries()[0].fingerprint();
         let file = self.tree.file_mut(ino).unwrap();
@@ -193,9 +193,9 @@ impl Stage {
                 self.add(n, Body::File(File::created(ContentId(1), false)));
             }
             Step::MakeFolder(n) if self.find(n).is_none() => {
-                let ino = self.add(n, Body::Folder(Folder { published: true, ..Folder::default() }));
+                let ino = self.add(n, Body::from(Folder { published: true, ..Folder::default() }));
                 let node = self.tree.node(ino).unwrap();
-                self.site.take(&node.remote.clone(), &node.name.clone(), Kind::Folder);
+                self.site.take(node.remote(), node.name(), Kind::Folder);
             }
             Step::Publish(n) => {
                 let ino = self
@@ -210,7 +210,7 @@ impl Stage {
                 let Some(ino) = self.find(n) else { return };
                 let node = self.tree.node(ino).unwrap();
                 if node.is_published() {
-                    let gone = self.site.holds.remove(&node.remote.clone());
+                    let gone = self.site.holds.remove(node.remote());
                     assert_eq!(
                         gone.map(|(name, _)| name).as_deref(),
                         Some(text(NAMES[n])),
@@ -244,7 +244,7 @@ impl Stage {
             let folder = tree.folder(Ino::ROOT).unwrap();
             let nodes = folder.entries.values().map(|ino| tree.node(*ino).unwrap());
             let nodes = nodes.filter(|node| !published || node.is_published());
-            nodes.map(|node| (node.name.clone(), node.remote.clone())).collect()
+            nodes.map(|node| (node.name().to_os_string(), node.remote().to_owned())).collect()
         };
         let (ours, theirs) = (names(&self.tree, true), names(&other, false));
         assert_eq!(ours, theirs);

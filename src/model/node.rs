@@ -1,7 +1,9 @@
 //! One file or folder, as the mount knows it.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::ffi::OsString;
+use std::ops::{Deref, DerefMut};
+use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
 use super::attributes::{Attributes, Shape};
@@ -10,9 +12,10 @@ use super::digest::Md5;
 use super::entry::Permissions;
 use super::failure::Failure;
 use super::ino::{ContentId, Ino};
+use super::label::{Label, Name};
 use super::proof::Fingerprint;
 use super::readahead::ReadAhead;
-use super::siblings::Siblings;
+use super::seldom::{Rest, Seldom};
 use super::xattrs::Xattrs;
 
 /// Where the bytes of a file are on this machine.
@@ -36,70 +39,122 @@ impl Local {
     }
 }
 
-/// What only files have.
+/// What only files have. The fields of [`Work`] read as if they were its own.
 #[derive(Debug, Clone)]
 pub struct File {
     /// Bytes, as readers of the mount see them.
     pub size: u64,
+    /// The version that Files.com holds under this file's path; `None` when it holds none.
+    pub published: Option<Fingerprint>,
+    /// Open descriptors.
+    pub handles: u32,
+    /// It goes by a temporary name: closing it publishes nothing, the rename does.
+    pub temporary: bool,
+    /// Somebody else took it away while it was open here: nothing that is written to it arrives anywhere.
+    pub gone: bool,
+    /// The kernel may have pages of an earlier version.
+    pub stale_pages: bool,
+    work: Seldom<Work>,
+}
+
+/// What only files have that are written, owed, read or kept here.
+#[derive(Debug, Clone)]
+pub struct Work {
     /// What is owed.
     pub content: Content,
     /// Where the bytes are.
     pub local: Local,
     /// The bytes that the journal knows as owed: those of before, while newer ones are not durable yet.
     pub noted: Option<ContentId>,
-    /// The version that Files.com holds under this file's path; `None` when it holds none.
-    pub published: Option<Fingerprint>,
     /// What Files.com may have under this file's path: a completion was asked for, and neither its answer
     /// nor a look told whether it was carried out.
     pub perhaps: Option<Box<Fingerprint>>,
     /// The MD5 of the bytes that we published ourselves, proven. The version itself keeps what the site
     /// states: a digest that is gone tells another version.
     pub proven: Option<Md5>,
-    /// Open descriptors.
-    pub handles: u32,
-    /// It goes by a temporary name: closing it publishes nothing, the rename does.
-    pub temporary: bool,
+    /// Those of the open descriptors that may write.
+    pub writers: u32,
     /// Since when it is whole here and owed.
     pub owed_since: Option<Instant>,
     /// Why the last attempt to publish failed. Told at every close and fsync until it is resolved.
     pub failure: Option<Failure>,
-    /// Somebody else took it away while it was open here: nothing that is written to it arrives anywhere.
-    pub gone: bool,
-    /// The kernel may have pages of an earlier version.
-    pub stale_pages: bool,
     /// How many fetches failed, and why the last one did: for those who waited for it.
     pub fetch_failures: (u64, Option<Failure>),
+}
+
+impl Rest for Work {
+    fn rest() -> &'static Self {
+        static REST: LazyLock<Work> = LazyLock::new(|| Work {
+            content: Content::clean(),
+            local: Local::Nowhere,
+            noted: None,
+            perhaps: None,
+            proven: None,
+            writers: 0,
+            owed_since: None,
+            failure: None,
+            fetch_failures: (0, None),
+        });
+        &REST
+    }
+
+    fn is_at_rest(&self) -> bool {
+        let Self { content, local, noted, perhaps, proven, writers, owed_since, failure, fetch_failures } =
+            self;
+        content.is_at_rest()
+            && matches!(local, Local::Nowhere)
+            && noted.is_none()
+            && perhaps.is_none()
+            && proven.is_none()
+            && *writers == 0
+            && owed_since.is_none()
+            && failure.is_none()
+            && *fetch_failures == (0, None)
+    }
+}
+
+impl Deref for File {
+    type Target = Work;
+
+    fn deref(&self) -> &Work {
+        &self.work
+    }
+}
+
+impl DerefMut for File {
+    fn deref_mut(&mut self) -> &mut Work {
+        &mut self.work
+    }
 }
 
 impl File {
     /// A file that was created here just now.
     pub fn created(id: ContentId, temporary: bool) -> Self {
-        Self {
-            content: Content::created(),
-            local: Local::Spooled(id),
-            temporary,
-            ..Self::listed(Fingerprint { size: 0, created: None, changed: None, md5: None, crc32: None })
-        }
-        .unpublished()
+        let work = Work { content: Content::created(), local: Local::Spooled(id), ..Work::rest().clone() };
+        Self { size: 0, published: None, temporary, ..Self::with(work) }
+    }
+
+    /// A file that an earlier mount promised to send: `size` bytes, whole in the spool.
+    pub fn recovered(id: ContentId, size: u64, published: Option<Fingerprint>) -> Self {
+        let (content, local) = (Content::recovered(), Local::Spooled(id));
+        let work = Work { content, local, noted: Some(id), ..Work::rest().clone() };
+        Self { size, published, ..Self::with(work) }
     }
 
     /// A file that Files.com holds.
     pub fn listed(version: Fingerprint) -> Self {
+        Self { size: version.size, published: Some(version), ..Self::with(Work::rest().clone()) }
+    }
+
+    fn with(work: Work) -> Self {
         Self {
-            size: version.size,
-            content: Content::clean(),
-            local: Local::Nowhere,
-            noted: None,
-            published: Some(version),
-            perhaps: None,
-            proven: None,
+            size: 0,
+            published: None,
             handles: 0,
             temporary: false,
-            owed_since: None,
-            failure: None,
             gone: false,
             stale_pages: false,
-            fetch_failures: (0, None),
+            work: work.into(),
         }
     }
 
@@ -107,20 +162,13 @@ impl File {
     pub fn is_being_written(&self) -> bool {
         self.handles > 0 && self.content.is_unfinished()
     }
-
-    fn unpublished(mut self) -> Self {
-        self.published = None;
-        self
-    }
 }
 
 /// What only folders have.
 #[derive(Debug, Clone, Default)]
 pub struct Folder {
-    /// Entries by POSIX name.
-    pub entries: HashMap<OsString, Ino>,
-    /// Comparison keys of the entries; built when a name is about to be added.
-    pub siblings: Option<Siblings>,
+    /// Entries by POSIX name, in the order of the names.
+    pub entries: BTreeMap<Name, Ino>,
     /// When the listing that `entries` rest on was asked for; `None` before the first one.
     pub listed: Option<Instant>,
     /// Names that were taken away here, and when: a listing that was asked for earlier still shows
@@ -146,7 +194,13 @@ pub enum Body {
     /// Bytes with a name.
     File(File),
     /// Names.
-    Folder(Folder),
+    Folder(Box<Folder>),
+}
+
+impl From<Folder> for Body {
+    fn from(folder: Folder) -> Self {
+        Self::Folder(Box::new(folder))
+    }
 }
 
 /// Where a symbolic link leads.
@@ -158,36 +212,117 @@ pub enum Link {
     InContent,
 }
 
-/// A file or folder with its place in the tree.
+/// A file or folder with its place in the tree. The fields of [`Extras`] read as if they were its own.
 #[derive(Debug, Clone)]
 pub struct Node {
     /// The folder it is in; `None` for the root, and for what was unlinked.
     pub parent: Option<Ino>,
-    /// Its POSIX name.
-    pub name: OsString,
-    /// Its name on Files.com.
-    pub remote: String,
+    /// Its names.
+    pub label: Label,
     /// Mode, owner, times.
     pub attributes: Attributes,
-    /// Extended attributes of users.
-    pub xattrs: Xattrs,
     /// Files.com has not been told the newest attributes yet.
     pub attributes_owed: bool,
     /// What Files.com allows us.
     pub permissions: Permissions,
+    /// How often the kernel looked it up and has not forgotten it.
+    pub lookups: u32,
+    /// What it is.
+    pub body: Body,
+    extras: Seldom<Extras>,
+}
+
+/// What few entries have.
+#[derive(Debug, Clone)]
+pub struct Extras {
+    /// Extended attributes of users.
+    pub xattrs: Xattrs,
     /// `custom_metadata` of others, sent back whenever ours is written: the service replaces all.
     pub foreign: BTreeMap<String, String>,
     /// When this entry last changed here: an older listing says nothing about it.
     pub touched: Option<Instant>,
-    /// How often the kernel looked it up and has not forgotten it.
-    pub lookups: u64,
     /// The target, for a symbolic link; it is the file's content too.
     pub link: Option<Link>,
-    /// What it is.
-    pub body: Body,
+}
+
+impl Rest for Extras {
+    fn rest() -> &'static Self {
+        static REST: LazyLock<Extras> = LazyLock::new(|| Extras {
+            xattrs: Xattrs::default(),
+            foreign: BTreeMap::new(),
+            touched: None,
+            link: None,
+        });
+        &REST
+    }
+
+    fn is_at_rest(&self) -> bool {
+        let Self { xattrs, foreign, touched, link } = self;
+        xattrs.is_empty() && foreign.is_empty() && touched.is_none() && link.is_none()
+    }
+}
+
+impl Deref for Node {
+    type Target = Extras;
+
+    fn deref(&self) -> &Extras {
+        &self.extras
+    }
+}
+
+impl DerefMut for Node {
+    fn deref_mut(&mut self) -> &mut Extras {
+        &mut self.extras
+    }
 }
 
 impl Node {
+    /// A node that nothing is known of but its place, its attributes and what it is.
+    pub fn new(parent: Option<Ino>, label: Label, attributes: Attributes, body: Body) -> Self {
+        Self {
+            parent,
+            label,
+            attributes,
+            attributes_owed: false,
+            permissions: Permissions::ALL,
+            lookups: 0,
+            body,
+            extras: Seldom::default(),
+        }
+    }
+
+    /// Its POSIX name.
+    pub fn name(&self) -> &Name {
+        self.label.name()
+    }
+
+    /// Its name on Files.com.
+    pub fn remote(&self) -> &str {
+        self.label.remote()
+    }
+
+    /// Is anything about it owed to Files.com: bytes, attributes, or that it is there at all?
+    pub fn is_owed(&self) -> bool {
+        self.attributes_owed
+            || match &self.body {
+                Body::File(file) => file.content.is_owed(),
+                Body::Folder(folder) => !folder.published,
+            }
+    }
+
+    /// What it has besides, all at once.
+    pub fn set_extras(&mut self, extras: Extras) {
+        self.extras = extras.into();
+    }
+
+    /// Lets go of what says nothing any more.
+    pub fn settle(&mut self) {
+        self.extras.settle();
+        if let Body::File(file) = &mut self.body {
+            file.work.settle();
+        }
+    }
+
     /// The file, if it is one.
     pub fn file(&self) -> Option<&File> {
         match &self.body {

@@ -56,7 +56,7 @@ impl Tree {
             return Err(Failure::plain(libc::EEXIST));
         }
         if target == Some(source) {
-            let remote = self.node(source)?.remote.clone();
+            let remote = self.node(source)?.remote().to_owned();
             return Ok(RenamePlan { source, target: None, remote, there: There::Same });
         }
         if self.is_within(new_folder, source) {
@@ -110,7 +110,7 @@ mod tests {
             let attributes = tree.defaults.new_entry(Shape::File, Moment::default());
             tree.insert(folder, name.into(), name.into(), attributes, body).unwrap()
         };
-        let folder = |published| Body::Folder(Folder { published, ..Folder::default() });
+        let folder = |published| Body::from(Folder { published, ..Folder::default() });
         add(Ino::ROOT, "a", Body::File(File::listed(VERSION)));
         add(Ino::ROOT, "b", Body::File(File::listed(VERSION)));
         add(Ino::ROOT, "new", Body::File(File::created(ContentId(1), true)));

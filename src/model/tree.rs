@@ -1,18 +1,23 @@
 //! The names of the mount: which entry is in which folder, under which name.
 //!
 //! What must stay true: a node with a parent is in that parent's entries under its own name, and
-//! nowhere else; a folder's comparison keys, once built, cover exactly its entries.
+//! nowhere else; a folder's comparison keys, once built, cover exactly its entries; whatever is owed is under
+//! suspicion (`debts.rs`).
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::ffi::{OsStr, OsString};
+use std::num::NonZeroUsize;
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 use std::time::Instant;
 
+use lru::LruCache;
+
 use super::attributes::{Attributes, Defaults, Shape};
-use super::entry::Permissions;
+use super::debts::Debts;
 use super::failure::Failure;
 use super::ino::{Ino, Numbers};
+use super::label::Label;
 use super::moment::Moment;
 use super::name::{self, NameRefused};
 use super::node::{Body, File, Folder, Node};
@@ -20,12 +25,19 @@ use super::path::RemotePath;
 use super::policy::Names;
 use super::siblings::Siblings;
 use super::temporary;
-use super::xattrs::Xattrs;
+
+/// Of how many folders the comparison keys are kept. They take more room than the entries themselves, and are
+/// only needed where names are added.
+const KEYED: NonZeroUsize = NonZeroUsize::new(64).unwrap();
 
 /// All nodes of a mount.
 #[derive(Debug)]
 pub struct Tree {
-    nodes: HashMap<Ino, Node>,
+    // Boxed: the table is never fuller than seven eighths, and up to twice as large as that.
+    nodes: HashMap<Ino, Box<Node>>,
+    debts: Debts,
+    /// Comparison keys of the folders in which names were added last.
+    pub(super) keys: LruCache<Ino, Siblings>,
     numbers: Numbers,
     root: RemotePath,
     /// Attributes of what has none stored.
@@ -38,32 +50,63 @@ impl Tree {
     /// A tree of which only the root is known.
     pub fn new(root: RemotePath, defaults: Defaults, now: Moment) -> Self {
         let folder = Folder { published: true, ..Folder::default() };
-        let node = Node {
-            parent: None,
-            name: OsString::new(),
-            remote: String::new(),
-            attributes: defaults.new_entry(Shape::Folder, now),
-            xattrs: Xattrs::default(),
-            attributes_owed: false,
-            permissions: Permissions::ALL,
-            foreign: BTreeMap::new(),
-            link: None,
-            touched: None,
-            lookups: 1,
-            body: Body::Folder(folder),
+        let attributes = defaults.new_entry(Shape::Folder, now);
+        let mut node = Node::new(None, Label::new(OsStr::new("").into(), ""), attributes, folder.into());
+        let mut tree = Self {
+            nodes: HashMap::new(),
+            debts: Debts::default(),
+            keys: LruCache::new(KEYED),
+            numbers: Numbers::default(),
+            root,
+            defaults,
+            names: Names::default(),
         };
-        let (nodes, numbers) = (HashMap::from([(Ino::ROOT, node)]), Numbers::default());
-        Self { nodes, numbers, root, defaults, names: Names::default() }
+        node.lookups = 1;
+        tree.nodes.insert(Ino::ROOT, Box::new(node));
+        tree
     }
 
     /// The node, or ESTALE: the kernel may still know a number that we have forgotten.
     pub fn node(&self, ino: Ino) -> Result<&Node, Failure> {
-        self.nodes.get(&ino).ok_or(Failure::plain(libc::ESTALE))
+        self.nodes.get(&ino).map(Box::as_ref).ok_or(Failure::plain(libc::ESTALE))
     }
 
     /// The same, to be changed.
     pub fn node_mut(&mut self, ino: Ino) -> Result<&mut Node, Failure> {
-        self.nodes.get_mut(&ino).ok_or(Failure::plain(libc::ESTALE))
+        self.suspect(ino);
+        self.known_mut(ino)
+    }
+
+    /// The same for a change that makes nothing owed.
+    pub(super) fn known_mut(&mut self, ino: Ino) -> Result<&mut Node, Failure> {
+        self.nodes.get_mut(&ino).map(Box::as_mut).ok_or(Failure::plain(libc::ESTALE))
+    }
+
+    fn suspect(&mut self, ino: Ino) {
+        if self.debts.is_review_due() {
+            let nodes = &mut self.nodes;
+            self.debts.review(|ino| match nodes.get_mut(ino) {
+                Some(node) => {
+                    node.settle();
+                    node.is_owed()
+                }
+                None => false,
+            });
+        }
+        self.debts.suspect(ino);
+    }
+
+    /// Every node of which something is owed to Files.com, with its number, in no order. What was unlinked
+    /// is owed to nobody.
+    pub fn owed(&self) -> impl Iterator<Item = (Ino, &Node)> {
+        let known = self.debts.suspects().filter_map(|ino| Some((ino, self.nodes.get(&ino)?.as_ref())));
+        known.filter(|(ino, node)| node.is_owed() && (node.parent.is_some() || *ino == Ino::ROOT))
+    }
+
+    /// The kernel looked `ino` up, and will say when it forgets it.
+    pub fn look_up(&mut self, ino: Ino) -> Result<(), Failure> {
+        self.known_mut(ino)?.lookups += 1;
+        Ok(())
     }
 
     /// The file behind `ino`, or EISDIR.
@@ -88,7 +131,7 @@ impl Tree {
 
     /// Every node with its number, in no order.
     pub fn iter(&self) -> impl Iterator<Item = (Ino, &Node)> {
-        self.nodes.iter().map(|(ino, node)| (*ino, node))
+        self.nodes.iter().map(|(ino, node)| (*ino, node.as_ref()))
     }
 
     /// The entry `name` of `folder`, as far as it is known.
@@ -102,7 +145,7 @@ impl Tree {
         let mut at = ino;
         while at != Ino::ROOT {
             let node = self.nodes.get(&at)?;
-            names.push(node.remote.as_str());
+            names.push(node.remote());
             at = node.parent?;
         }
         Some(names.iter().rev().fold(self.root.clone(), |path, name| path.join(name)))
@@ -114,7 +157,7 @@ impl Tree {
         let mut at = ino;
         while at != Ino::ROOT {
             let node = self.nodes.get(&at)?;
-            names.push(node.name.as_os_str());
+            names.push(&**node.name());
             at = node.parent?;
         }
         Some(names.iter().rev().collect())
@@ -162,7 +205,7 @@ impl Tree {
         let mut found = vec![ino];
         let mut at = 0;
         while at < found.len() {
-            if let Some(folder) = self.nodes.get(&found[at]).and_then(Node::folder) {
+            if let Some(folder) = self.nodes.get(&found[at]).and_then(|node| node.folder()) {
                 found.extend(folder.entries.values());
             }
             at += 1;
@@ -184,7 +227,7 @@ impl Tree {
         };
         let there = self.child(folder, name).filter(|there| Some(*there) != moving);
         if let Some(there) = there {
-            return Ok(self.node(there)?.remote.clone());
+            return Ok(self.node(there)?.remote().to_owned());
         }
         let plain = name::to_remote(name).map_err(told)?;
         if self.names == Names::Refuse && plain.as_bytes() != name.as_bytes() {
@@ -201,7 +244,7 @@ impl Tree {
                 "{} was refused: Files.com compares names without case and accents and would store it over {}; \
                  rename one of the two",
                 name.display(),
-                self.node(other)?.name.display()
+                self.node(other)?.name().display()
             ),
         ))
     }
@@ -213,15 +256,16 @@ impl Tree {
         remote: &str,
         moving: Option<Ino>,
     ) -> Result<Option<Ino>, Failure> {
-        if self.folder(folder)?.siblings.is_none() {
+        if !self.keys.contains(&folder) {
             let mut siblings = Siblings::default();
             for ino in self.folder(folder)?.entries.values() {
-                siblings.insert(&self.node(*ino)?.remote, *ino);
+                siblings.insert(self.node(*ino)?.remote(), *ino);
             }
-            self.folder_mut(folder)?.siblings = Some(siblings);
+            self.keys.put(folder, siblings);
         }
+        self.keys.promote(&folder);
         let free = |ino: &Ino| Some(*ino) == moving && self.node(*ino).is_ok_and(|node| !node.is_published());
-        let siblings = self.folder(folder)?.siblings.iter();
+        let siblings = self.keys.peek(&folder).into_iter();
         Ok(siblings.flat_map(|siblings| siblings.clashes(remote)).find(|ino| !free(ino)))
     }
 
@@ -243,26 +287,17 @@ impl Tree {
         };
         let path = path.unwrap_or_else(|| self.path(folder).unwrap_or_default().join(&remote));
         let ino = self.numbers.choose(&path, |ino| self.nodes.contains_key(&ino));
-        let parent = self.folder_mut(folder)?;
-        parent.entries.insert(name.clone(), ino);
-        if let Some(siblings) = &mut parent.siblings {
+        if let Some(siblings) = self.keys.peek_mut(&folder) {
             siblings.insert(&remote, ino);
         }
-        let node = Node {
-            parent: Some(folder),
-            name,
-            remote,
-            attributes,
-            xattrs: Xattrs::default(),
-            attributes_owed: false,
-            permissions: Permissions::ALL,
-            foreign: BTreeMap::new(),
-            link: None,
-            touched: None,
-            lookups: 0,
-            body,
-        };
-        self.nodes.insert(ino, node);
+        let label = Label::new(name.into(), &remote);
+        let parent = self.known_mut(folder)?.folder_mut().ok_or(Failure::plain(libc::ENOTDIR))?;
+        parent.entries.insert(label.name().clone(), ino);
+        let node = Node::new(Some(folder), label, attributes, body);
+        if node.is_owed() {
+            self.suspect(ino);
+        }
+        self.nodes.insert(ino, Box::new(node));
         Ok(ino)
     }
 
@@ -270,19 +305,19 @@ impl Tree {
     pub fn detach(&mut self, ino: Ino) {
         let Some(node) = self.nodes.get_mut(&ino) else { return };
         let Some(parent) = node.parent.take() else { return };
-        let (name, remote) = (node.name.clone(), node.remote.clone());
-        if let Some(folder) = self.nodes.get_mut(&parent).and_then(Node::folder_mut) {
-            folder.entries.remove(&name);
-            if let Some(siblings) = &mut folder.siblings {
-                siblings.remove(&remote, ino);
-            }
+        let label = node.label.clone();
+        if let Some(folder) = self.nodes.get_mut(&parent).and_then(|node| node.folder_mut()) {
+            folder.entries.remove(label.name());
+        }
+        if let Some(siblings) = self.keys.peek_mut(&parent) {
+            siblings.remove(label.remote(), ino);
         }
     }
 
     /// The same for what was removed by us: a listing that was asked for before `now` still shows it.
     pub fn remove(&mut self, ino: Ino, now: Instant) {
         if let Ok(node) = self.node(ino)
-            && let (Some(parent), name) = (node.parent, node.name.clone())
+            && let (Some(parent), name) = (node.parent, node.name().to_os_string())
             && let Ok(folder) = self.folder_mut(parent)
         {
             folder.removed.push((name, now));
@@ -306,12 +341,11 @@ impl Tree {
         self.remove(ino, now);
         let node = self.node_mut(ino)?;
         node.parent = Some(folder);
-        node.name = name.to_owned();
-        node.remote = remote.to_owned();
+        node.label = Label::new(name.into(), remote);
         node.touched = Some(now);
-        let parent = self.folder_mut(folder)?;
-        parent.entries.insert(name.to_owned(), ino);
-        if let Some(siblings) = &mut parent.siblings {
+        let name = node.name().clone();
+        self.folder_mut(folder)?.entries.insert(name, ino);
+        if let Some(siblings) = self.keys.peek_mut(&folder) {
             siblings.insert(remote, ino);
         }
         Ok(replaced)
@@ -320,7 +354,7 @@ impl Tree {
     /// The kernel forgot `count` look-ups of `ino`.
     pub fn forget(&mut self, ino: Ino, count: u64) {
         if let Some(node) = self.nodes.get_mut(&ino) {
-            node.lookups = node.lookups.saturating_sub(count);
+            node.lookups = node.lookups.saturating_sub(u32::try_from(count).unwrap_or(u32::MAX));
         }
     }
 
@@ -332,7 +366,8 @@ impl Tree {
             return None;
         }
         self.numbers.give_back(ino);
-        self.nodes.remove(&ino)
+        self.keys.pop(&ino);
+        self.nodes.remove(&ino).map(|node| *node)
     }
 }
 
@@ -359,8 +394,8 @@ mod tests {
     #[test]
     fn paths_follow_a_folder_that_moves() {
         let (mut tree, now) = tree();
-        let a = add(&mut tree, Ino::ROOT, "a", Body::Folder(Folder::default()));
-        let b = add(&mut tree, Ino::ROOT, "b", Body::Folder(Folder::default()));
+        let a = add(&mut tree, Ino::ROOT, "a", Folder::default().into());
+        let b = add(&mut tree, Ino::ROOT, "b", Folder::default().into());
         let f = add(&mut tree, a, "f", file());
         tree.relink(a, b, OsStr::new("c"), "c", now).unwrap();
         assert_eq!(tree.path(f).unwrap().as_str(), "backups/host/b/c/f");
@@ -385,7 +420,7 @@ mod tests {
         let (mut tree, now) = tree();
         let upper = add(&mut tree, Ino::ROOT, "README", file());
         let lower = add(&mut tree, Ino::ROOT, "readme", file());
-        let twin = tree.node(lower).unwrap().remote.clone();
+        let twin = tree.node(lower).unwrap().remote().to_owned();
         assert!(twin.starts_with("readme‛~") && name::from_remote(&twin) == Some("readme".into()));
         assert_eq!(tree.remote_name(Ino::ROOT, OsStr::new("readme"), Some(upper)).unwrap(), twin, "kept");
         tree.relink(upper, Ino::ROOT, OsStr::new("other"), "other", now).unwrap();
@@ -417,7 +452,7 @@ mod tests {
     #[test]
     fn below_a_folder_that_is_only_here_nothing_is_rooted() {
         let (mut tree, _) = tree();
-        let folder = add(&mut tree, Ino::ROOT, "lock.tmp", Body::Folder(Folder::default()));
+        let folder = add(&mut tree, Ino::ROOT, "lock.tmp", Folder::default().into());
         let inside = add(&mut tree, folder, "f", file());
         assert!(tree.is_rooted(folder) && !tree.is_rooted(inside));
         tree.folder_mut(folder).unwrap().published = true;

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Instant;
 
 use tokio::sync::mpsc::UnboundedReceiver;
 
@@ -18,6 +19,7 @@ use crate::local::store::Store;
 use crate::model::attributes::Defaults;
 use crate::model::entry::{Entry, Kind};
 use crate::model::moment::Moment;
+use crate::model::path::RemotePath;
 use crate::model::policy::Verify;
 use crate::model::temporary::TemporaryNames;
 use crate::remote::{Client, ClientOptions, Credentials, ErrorKind, is_out_of_reach};
@@ -96,16 +98,26 @@ pub async fn assemble(options: &Options) -> Result<Assembled, MountError> {
         receipts.forget_all();
     }
     let (fs, stale) = Filesystem::new(rules(options), client.clone(), store, journal, receipts);
-    match &site {
-        Some(site) => {
-            if let Some(entry) = site.root.clone() {
-                fs.describe_root(entry)?;
-            }
-        }
-        None => fs.start_unseen()?,
+    let Some(SiteFacts { key_expires, root, listing }) = site else {
+        fs.start_unseen()?;
+        fs.recover(plan).await?;
+        return Ok(Assembled { fs, stale, client, key_expires: None, lock });
+    };
+    if let Some(entry) = root {
+        fs.describe_root(entry)?;
+    }
+    // Where changes of names wait, the listing is of a moment before them.
+    let is_known = listing.is_whole && plan.steps.is_empty();
+    if is_known {
+        fs.take_root_listing(listing.entries, listing.asked)?;
     }
     fs.recover(plan).await?;
-    Ok(Assembled { fs, stale, client, key_expires: site.and_then(|site| site.key_expires), lock })
+    if !is_known {
+        // Whoever looks first finds it under way.
+        let fs = fs.clone();
+        tokio::spawn(async move { fs.list_root().await });
+    }
+    Ok(Assembled { fs, stale, client, key_expires, lock })
 }
 
 /// What Files.com says before anything is mounted.
@@ -113,12 +125,41 @@ struct SiteFacts {
     key_expires: Option<Moment>,
     /// The folder that is mounted; the site's own root has no entry.
     root: Option<Entry>,
+    /// What is in it, as far as one page goes.
+    listing: FirstPage,
 }
 
+/// The first page of the folder that is mounted.
+struct FirstPage {
+    entries: Vec<Entry>,
+    /// There are no more.
+    is_whole: bool,
+    asked: Instant,
+}
+
+/// Asks everything at the same time: each question on its own would cost a round trip, and the first of a
+/// connection two or three. Of several refusals the one is told that explains the others.
 async fn ask_site(client: &Client, options: &Options) -> Result<SiteFacts, MountError> {
-    let key_expires = check_credentials(client, &options.credentials).await?;
-    let root = check_folder(client, options).await?;
-    Ok(SiteFacts { key_expires, root })
+    let (asked, folder) = (Instant::now(), &options.folder);
+    let credentials = check_credentials(client, &options.credentials);
+    let others = async {
+        tokio::join!(
+            check_folder(client, folder),
+            client.list_first_page(folder),
+            check_digests(client, options.verify)
+        )
+    };
+    let (key_expires, (root, listing, digests)) = match &options.credentials {
+        Credentials::ApiKey(_) => {
+            let (key_expires, others) = tokio::join!(credentials, others);
+            (key_expires?, others)
+        }
+        // A session comes first, and one that is refused is not asked for four times.
+        Credentials::Login { .. } => (credentials.await?, others.await),
+    };
+    let (root, (entries, is_whole)) = (root?, listing?);
+    digests?;
+    Ok(SiteFacts { key_expires, root, listing: FirstPage { entries, is_whole, asked } })
 }
 
 /// A fresh journal in the place of a damaged one, which is kept. No fact explains what is in the spool then, so
@@ -182,29 +223,32 @@ async fn check_credentials(client: &Client, credentials: &Credentials) -> Result
     }
 }
 
-async fn check_folder(client: &Client, options: &Options) -> Result<Option<Entry>, MountError> {
-    let folder = &options.folder;
-    let mut root = None;
-    if !folder.is_root() {
-        match client.stat(folder).await? {
-            None => return Err(MountError::FolderMissing(folder.clone())),
-            Some(entry) if entry.kind == Kind::File => return Err(MountError::NotAFolder(folder.clone())),
-            Some(entry) => root = Some(entry),
-        }
+async fn check_folder(client: &Client, folder: &RemotePath) -> Result<Option<Entry>, MountError> {
+    if folder.is_root() {
+        return Ok(None);
     }
-    client.probe_list(folder).await?;
-    if options.verify == Verify::Strict {
-        match client.site().await {
-            Ok(site) if site.checksums.md5 == Some(false) => return Err(MountError::NoMd5),
-            Ok(_) => {}
-            // Not every key may read the site's settings: then the first file will tell.
-            Err(error) if error.kind() == ErrorKind::Permission => {
-                tracing::warn!(
-                    "this key may not read the site's settings; whether MD5 is on shows with the first file"
-                );
-            }
-            Err(error) => return Err(error.into()),
-        }
+    match client.stat(folder).await? {
+        None => Err(MountError::FolderMissing(folder.clone())),
+        Some(entry) if entry.kind == Kind::File => Err(MountError::NotAFolder(folder.clone())),
+        Some(entry) => Ok(Some(entry)),
     }
-    Ok(root)
+}
+
+/// Does the site state MD5s, where they are required?
+async fn check_digests(client: &Client, verify: Verify) -> Result<(), MountError> {
+    if verify != Verify::Strict {
+        return Ok(());
+    }
+    match client.site().await {
+        Ok(site) if site.checksums.md5 == Some(false) => Err(MountError::NoMd5),
+        Ok(_) => Ok(()),
+        // Not every key may read the site's settings: then the first file will tell.
+        Err(error) if error.kind() == ErrorKind::Permission => {
+            tracing::warn!(
+                "this key may not read the site's settings; whether MD5 is on shows with the first file"
+            );
+            Ok(())
+        }
+        Err(error) => Err(error.into()),
+    }
 }

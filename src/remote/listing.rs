@@ -42,9 +42,7 @@ impl Client {
             let answer = self.call(call).await?;
             folder.read_page(&answer, &mut entries)?;
             // The last page is the one without a cursor; an empty page with one is not.
-            let Some(next) = answer.header("x-files-cursor-next").or(answer.header("x-files-cursor")) else {
-                return Ok(entries);
-            };
+            let Some(next) = next_page(&answer) else { return Ok(entries) };
             if !cursors.insert(next.to_owned()) {
                 return Err(distrust(&answer, "the listing goes round in a circle"));
             }
@@ -52,6 +50,18 @@ impl Client {
         }
         let asked = Call::get("list", "/folders").path(path).asked();
         Err(Error::new(ErrorKind::Protocol, asked, "the listing does not end"))
+    }
+
+    /// The first page of the folder, and whether it is the whole: one request tells that it may be listed, and
+    /// for most folders what is in it.
+    ///
+    /// # Errors
+    /// As for [`Self::list`].
+    pub async fn list_first_page(&self, path: &RemotePath) -> Result<(Vec<Entry>, bool), Error> {
+        let call = Call::get("list", "/folders").path(path).query("per_page", PER_PAGE);
+        let (answer, mut entries) = (self.call(call).await?, Vec::new());
+        Folder::new(path).read_page(&answer, &mut entries)?;
+        Ok((entries, next_page(&answer).is_none()))
     }
 
     /// Asks for one entry of the folder, to learn whether it may be listed.
@@ -62,6 +72,11 @@ impl Client {
         let answer = self.call(Call::get("list", "/folders").path(path).query("per_page", 1)).await?;
         Folder::new(path).read_page(&answer, &mut Vec::new())
     }
+}
+
+/// Where the next page begins; `None` on the last.
+fn next_page(answer: &Answer) -> Option<&str> {
+    answer.header("x-files-cursor-next").or(answer.header("x-files-cursor"))
 }
 
 /// The folder that is listed, as far as entries are compared with it.

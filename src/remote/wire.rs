@@ -186,7 +186,7 @@ mod tests {
         assert_eq!((entry.name.as_str(), entry.kind, entry.size), ("4.text", Kind::File, 24));
         assert_eq!(entry.created, entry.changed);
         assert_eq!(entry.md5.unwrap().to_string(), "5045cf51883b32c692d1b38d57993daf");
-        assert_eq!(entry.crc32.unwrap().0, 0xab);
+        assert_eq!({ entry.crc32.unwrap().0 }, 0xab);
         assert!(entry.permissions.read && !entry.permissions.write);
         assert_eq!(entry.metadata["n"], "1");
     }

@@ -62,8 +62,8 @@ pub(super) fn give(to: &Transaction<'_>, receipt: &Receipt) -> rusqlite::Result<
         receipt.created.map(|at| at.nanos),
         receipt.changed.map(|at| at.seconds),
         receipt.changed.map(|at| at.nanos),
-        receipt.uploaded.seconds,
-        receipt.uploaded.nanos,
+        { receipt.uploaded.seconds },
+        { receipt.uploaded.nanos },
     ])?;
     Ok(())
 }

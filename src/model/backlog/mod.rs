@@ -157,11 +157,9 @@ impl Backlog {
         self.pending.values().filter(|pending| pending.standing == Standing::Running).count()
     }
 
-    /// How many of these steps are.
-    pub fn under_way_among(&self, steps: &BTreeSet<u64>) -> usize {
-        let running =
-            |number: &&u64| self.get(**number).is_some_and(|step| step.standing == Standing::Running);
-        steps.iter().filter(running).count()
+    /// The steps that are being taken at this moment.
+    pub fn running(&self) -> impl Iterator<Item = u64> {
+        self.iter().filter(|(_, pending)| pending.standing == Standing::Running).map(|(number, _)| number)
     }
 
     /// The steps that wait for a person, or for a step that does.

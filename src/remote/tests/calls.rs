@@ -19,7 +19,7 @@ async fn a_call_carries_the_key_and_names_the_program() {
         .await;
     let key = client.api_key().await.unwrap();
     assert_eq!((key.name.as_deref(), key.path.as_deref()), (Some("backup host"), Some("backups/host1")));
-    assert_eq!(key.expires_at.unwrap().seconds, 1_798_783_200);
+    assert_eq!({ key.expires_at.unwrap().seconds }, 1_798_783_200);
     assert!(client.clock_skew().unwrap() > 1_000_000);
     let request = &server.seen()[0];
     assert_eq!((request.method.as_str(), request.target.as_str()), ("GET", "/api/rest/v1/api_key"));

@@ -95,7 +95,7 @@ async fn a_file_is_the_same_file_in_the_shapes_of_all_years() {
     .await;
     let known = client.stat(&path("d/a.txt")).await.unwrap().unwrap();
     assert_eq!((known.name.as_str(), known.size, known.metadata["k"].as_str()), ("a.txt", 9, "v"));
-    assert_eq!(known.crc32.unwrap().0, 0x0070_b9f6, "without its leading zeros");
+    assert_eq!({ known.crc32.unwrap().0 }, 0x0070_b9f6, "without its leading zeros");
     assert_eq!(client.stat(&path("d/a.txt")).await.unwrap().unwrap(), known);
     for _ in 0..2 {
         let older = client.stat(&path("d/a.txt")).await.unwrap().unwrap();
@@ -242,5 +242,5 @@ async fn keys_sites_and_sessions_are_read_in_full_and_with_nothing_in_them() {
     let client = Client::new(ClientOptions { credentials, ..options(server.base()) }).unwrap();
     let found = client.log_in().await.unwrap();
     assert_eq!((found.read_only, found.root_path.as_deref()), (true, Some("home")));
-    assert_eq!(found.timeout_at.unwrap().seconds, 1_748_047_876);
+    assert_eq!({ found.timeout_at.unwrap().seconds }, 1_748_047_876);
 }

@@ -57,7 +57,7 @@ def drawn(bars, path, title, line_at=None):
     if line_at:
         script += f"set arrow from {line_at}, graph 0 to {line_at}, graph 1 nohead lw 1.5 front\n"
     for n, (_, value, colour) in enumerate(bars):
-        script += f"set object from {least}, {n - 0.4} to {value}, {n + 0.4} rect fc rgb '{colour}' behind\n"
+        script += f"set object rect from {least}, {n - 0.4} to {value}, {n + 0.4} fc rgb '{colour}' behind\n"
         script += f"set label '{value:.3g}' at {value}, {n} left offset 0.5,0 font ',10'\n"
     # gnuplot draws nothing without a plot; the range keeps this one out of sight.
     script += f"plot '-' using 1:2 with points pt 0\n{max(value for _, value, _ in bars) * 2} 0\ne\n"

@@ -29,6 +29,7 @@ def arguments(about):
     parser.add_argument("--latency-ms", type=int, default=40, metavar="MS", help="of every request [default: 40]")
     parser.add_argument("--bandwidth-mbit", type=float, default=1000, metavar="MBIT",
                         help="of each direction; 0: no limit [default: 1000]")
+    parser.add_argument("--no-build", action="store_true", help="takes the programs as they were built before")
     parser.add_argument("--report", action="store_true", help="measures nothing; makes tables and plots again")
     return parser.parse_args()
 
@@ -40,7 +41,7 @@ def main(about):
         signal.signal(number, lambda *_: sys.exit(1))
     folder = HOME / "quick" if wanted.quick else DOCS
     if not wanted.report:
-        tools.prepare()
+        tools.prepare(build=not wanted.no_build)
         tools.rclone()
         kept = measure_all(wanted, folder)
     else:

@@ -8,7 +8,6 @@ from .goals import verdicts
 
 LOOK = """set terminal svg size {width},{height} dynamic background rgb 'white' font 'sans,12'
 set output '{output}'
-set style fill solid 0.85 noborder
 set border 3
 set tics nomirror out
 set grid xtics lc rgb '#dddddd'
@@ -51,13 +50,13 @@ def drawn(bars, path, title, line_at=None):
     least = min(value for _, value, _ in bars) / 3
     height = len(bars) * BAR + FRAME
     script = LOOK.format(width=900, height=height, output=path) + f"set title '{title}'\n"
-    script += f"set xrange [{least}:*]\nset yrange [-0.7:{len(bars) - 0.3}] reverse\n"
+    script += f"set xrange [{least}:*]\nset yrange [{len(bars) - 0.3}:-0.7]\n"
     labels = ", ".join(f"'{clean(label)}' {n}" for n, (label, _, _) in enumerate(bars))
     script += f"set ytics ({labels})\n"
     if line_at:
         script += f"set arrow from {line_at}, graph 0 to {line_at}, graph 1 nohead lw 1.5 front\n"
     for n, (_, value, colour) in enumerate(bars):
-        script += f"set object rect from {least}, {n - 0.4} to {value}, {n + 0.4} fc rgb '{colour}' behind\n"
+        script += f"set object rect from {least}, {n - 0.4} to {value}, {n + 0.4} fc rgb '{colour}' fs solid 0.85 noborder behind\n"
         script += f"set label '{value:.3g}' at {value}, {n} left offset 0.5,0 font ',10'\n"
     # gnuplot draws nothing without a plot; the range keeps this one out of sight.
     script += f"plot '-' using 1:2 with points pt 0\n{max(value for _, value, _ in bars) * 2} 0\ne\n"

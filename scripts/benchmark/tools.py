@@ -13,7 +13,7 @@ NEEDED = {"rsync": "rsync", "fusermount3": "fuse3"}
 WANTED = {"restic": "restic", "gnuplot": "gnuplot-nox"}
 
 
-def prepare():
+def prepare(build=True):
     """Looks for what is needed, installing with apt what root may install, and builds."""
     if not os.path.exists("/dev/fuse"):
         raise SystemExit("there is no /dev/fuse: install fuse3 and load its module")
@@ -31,6 +31,8 @@ def prepare():
         if not shutil.which(tool):
             say(f"{tool} is missing (apt-get install {package}): what needs it is left out")
     HOME.mkdir(parents=True, exist_ok=True)
+    if not build:
+        return
     say("building in release mode")
     run("cargo", "build", "--release", "--locked", "--quiet", "--bins", "--example", "bare", "--example",
         "passthrough", cwd=ROOT)

@@ -46,12 +46,13 @@ def main(about):
         kept = measure_all(wanted, folder)
     else:
         kept = results.load(folder)
+    failed = getattr(wanted, "failed", False)
     if wanted.sides:
-        return 0
+        return int(failed)
     print(report.write(kept, folder))
     plots.draw(kept, folder)
     say(f"written to {folder}")
-    return 1 if wanted.quick and faults(kept) else 0
+    return int(failed or bool(wanted.quick and faults(kept)))
 
 
 def measure_all(wanted, folder):
@@ -64,20 +65,32 @@ def measure_all(wanted, folder):
         if only and scenario.number not in only:
             continue
         scenario.sides = [side for side in scenario.sides if not names or side.name in names]
-        taken = {side.name: [] for side in scenario.sides}
-        for n in range(repetitions):
-            for side in scenario.sides:
-                began = time.monotonic()
-                run = measure(scenario, side)
-                taken[side.name].append(run)
-                say(f"{scenario.number}.{n + 1} {side.name}: {run['seconds']:.3f} s, CPU {run['cpu']:.2f} s, "
-                    f"peak {run['peak_mib']:.0f} MiB, emulator CPU {run['emulator_cpu']:.2f} s, "
-                    f"{report.calls(run['requests'])} ({time.monotonic() - began:.0f} s in all)")
+        try:
+            taken = take_turns(scenario, repetitions)
+        except (Wrong, subprocess.CalledProcessError, subprocess.TimeoutExpired) as error:
+            # The others may still tell something.
+            say(f"scenario {scenario.number} FAILED: {reason(error)}")
+            wanted.failed = True
+            continue
         kept[scenario.number] = results.record(scenario, taken, wanted.scale)
         if not names:
             # What was measured is kept, whatever happens to the rest.
             results.save(kept, folder)
     return dict(sorted(kept.items(), key=lambda item: results.place(item[0])))
+
+
+def take_turns(scenario, repetitions):
+    """Runs by name of the side."""
+    taken = {side.name: [] for side in scenario.sides}
+    for n in range(repetitions):
+        for side in scenario.sides:
+            began = time.monotonic()
+            run = measure(scenario, side)
+            taken[side.name].append(run)
+            say(f"{scenario.number}.{n + 1} {side.name}: {run['seconds']:.3f} s, CPU {run['cpu']:.2f} s, "
+                f"peak {run['peak_mib']:.0f} MiB, emulator CPU {run['emulator_cpu']:.2f} s, "
+                f"{report.calls(run['requests'])} ({time.monotonic() - began:.0f} s in all)")
+    return taken
 
 
 def faults(kept):
@@ -91,12 +104,17 @@ def faults(kept):
     return found
 
 
+def reason(error):
+    """In words, with what the program said that failed."""
+    said = getattr(error, "stderr", None) or ""
+    return f"{error} {said if isinstance(said, str) else said.decode(errors='replace')}".strip()
+
+
 def guarded(about):
     """main, with one line in place of a traceback for what is foreseen."""
     try:
         return main(about)
     except (Wrong, subprocess.CalledProcessError, subprocess.TimeoutExpired) as error:
-        said = getattr(error, "stderr", None) or ""
-        return f"{error} {said if isinstance(said, str) else said.decode(errors='replace')}".strip()
+        return reason(error)
     except KeyboardInterrupt:
         return 130

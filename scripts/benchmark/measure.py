@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import os
 import pathlib
 import tempfile
 import time
@@ -24,8 +25,9 @@ def measure(scenario, side):
         site = stack.enter_context(Site(side.checksums or scenario.checksums, data))
         site.slow_down(scenario.latency_ms, scenario.bandwidth_mbit)
         run = Run(scenario, side, source, site, scratch)
+        load = os.getloadavg()[0]
         measured = run.bare() if side.kind == "bare" else run.mounted(stack)
-    return {**measured, "files": source.files, "bytes": source.bytes}
+    return {**measured, "files": source.files, "bytes": source.bytes, "load": load}
 
 
 class Run:

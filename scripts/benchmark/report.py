@@ -106,11 +106,13 @@ def flags(results):
 
 
 def origins(results):
-    lines = ["## Circumstances", "", *table("scenario", "scale", "latency, bandwidth", "runs", "measured", "with")]
+    lines = ["## Circumstances", "", "Load is the highest average of one minute when a run began: what else the machine did, and the run before.", "",
+             *table("scenario", "scale", "latency, bandwidth", "runs", "load", "measured", "with")]
     for number, scenario in results.items():
         width = f"{scenario['bandwidth_mbit']:g} Mbit/s" if scenario["bandwidth_mbit"] else "no limit"
         runs = max(len(side["runs"]) for side in scenario["sides"].values())
+        load = max(run["load"] for side in scenario["sides"].values() for run in side["runs"])
         made = ", ".join(f"{name} {text}" for name, text in scenario["with"].items())
-        lines.append(row(number, f"{scenario['scale']:g}", f"{scenario['latency_ms']} ms, {width}", str(runs),
+        lines.append(row(number, f"{scenario['scale']:g}", f"{scenario['latency_ms']} ms, {width}", str(runs), f"{load:.1f}",
                          scenario["measured"], made))
     return lines

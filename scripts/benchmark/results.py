@@ -3,8 +3,8 @@
 {"scenarios": {NUMBER: {"title", "scale", "latency_ms", "bandwidth_mbit", "measured", "with": {…},
                         "sides": {NAME: {"kind", "flags", "once", "runs": [RUN, …]}}}}}
 
-A run has `seconds`, `cpu` (seconds), `peak_mib`, `emulator_cpu` (seconds), `files`, `bytes`, `requests` by kind, and
-`faults`: requests that are not as promised. A scenario is replaced as a whole: its sides took turns in one run.
+A run has `seconds`, `cpu` (seconds), `peak_mib`, `emulator_cpu` (seconds), `files`, `bytes`, `load` (of the machine,
+when it began), `requests` by kind, and `faults`: requests that are not as promised. A scenario is replaced as a whole: its sides took turns in one run.
 """
 
 import json

@@ -13,8 +13,11 @@ import subprocess
 import time
 import urllib.parse
 
-from .base import FOLDER, HOME, KEY, PATIENCE, Wrong, cpu_seconds, digest, stop
+from .base import FOLDER, HOME, KEY, Wrong, cpu_seconds, digest, stop
 from .tools import program
+
+# What has not moved for so many seconds is not on its way any more.
+STALL = 120
 
 
 class Site:
@@ -75,18 +78,20 @@ class Site:
 
     def wait_for(self, files, size, before):
         """The moment at which so many more files and bytes than `before` had arrived."""
-        limit = time.monotonic() + PATIENCE
+        limit, last = time.monotonic() + STALL, None
         while time.monotonic() < limit:
             now = self.requests()
             more = {kind: now.get(kind, 0) - before.get(kind, 0) for kind in ("complete", "bytes_uploaded")}
             if more["complete"] >= files and more["bytes_uploaded"] >= size:
                 return time.monotonic()
+            if now != last:
+                limit, last = time.monotonic() + STALL, now
             time.sleep(0.02)
-        raise Wrong(f"after {PATIENCE} s the site still lacks files: {self.requests()}")
+        raise Wrong(f"{more['complete']} of {files} files arrived, and for {STALL} s nothing more")
 
     def wait_until_it_shows(self, sizes):
         """The moment at which it had just these files, by path and size."""
-        limit = time.monotonic() + PATIENCE
+        limit = time.monotonic() + STALL
         while True:
             now = time.monotonic()
             found = {path: size for path, (size, _) in self.stored().items()}

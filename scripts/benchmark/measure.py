@@ -9,7 +9,7 @@ import time
 
 from . import sides
 from .base import HOME, Wrong, output
-from .planting import offsets
+from .planting import LARGE, offsets
 from .site import Site, copy_of
 
 # What /admin/stats counts besides requests by kind.
@@ -54,7 +54,7 @@ class Run:
         if not scenario.from_mount:
             if scenario.prepare:
                 self.shell(scenario.prepare, mount.point)
-                mount.forget_pages()
+                mount.forget_pages(LARGE)
             before, cpu, start = site.requests(), mount.cpu_seconds(), time.monotonic()
         idle = site.cpu_seconds()
         self.shell(side.shell or scenario.shell, mount.point)

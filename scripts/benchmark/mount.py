@@ -42,13 +42,13 @@ class Mount:
         return {str(path.relative_to(self.point)): path.stat().st_size
                 for path in self.point.rglob("*") if path.is_file()}
 
-    def forget_pages(self):
-        """Drops the kernel's pages of all files of the mount; what the daemon has cached stays."""
-        for path in self.point.iterdir():
-            if path.is_file():
-                descriptor = os.open(path, os.O_RDONLY)
-                os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
-                os.close(descriptor)
+    def forget_pages(self, name):
+        """Drops the kernel's pages of a file; what the daemon has cached stays."""
+        descriptor = os.open(self.point / name, os.O_RDONLY)
+        try:
+            os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
+        finally:
+            os.close(descriptor)
 
     def end(self):
         """Unmounts in order, and waits until the daemon has done what it still had to do."""

@@ -13,6 +13,8 @@ import shutil
 from .base import HOME, MIB, run
 from .site import digests, seeded
 
+# The one file of a source of one file.
+LARGE = "file00000.dat"
 # An age that nobody takes for new.
 LONG_AGO = 1_600_000_000
 

@@ -5,7 +5,7 @@ import shutil
 
 from . import checks
 from .base import MIB
-from .planting import Repository, Source
+from .planting import LARGE, Repository, Source
 from .sides import AT_ONCE, WRITE_BACK, Side, bare, journaled, ours, rclone
 
 GIB = 1024 * MIB
@@ -14,11 +14,11 @@ DIGESTS = "md5,crc32"
 NONE = "none"
 
 RSYNC = 'rsync -a "$SRC/" "$MNT/"'
-WRITE = 'dd if="$SRC/file00000.dat" of="$MNT/file00000.dat" bs=1M status=none'
-READ = 'test "$(dd if="$MNT/file00000.dat" bs=1M status=none | md5sum | cut -d" " -f1)" = "$MD5"'
+WRITE = f'dd if="$SRC/{LARGE}" of="$MNT/{LARGE}" bs=1M status=none'
+READ = f'test "$(dd if="$MNT/{LARGE}" bs=1M status=none | md5sum | cut -d" " -f1)" = "$MD5"'
 ONE_CP = 'cp "$SRC"/* "$MNT/"'
 CPS = f'cd "$SRC"; ls | xargs -P{AT_ONCE} -I{{}} cp {{}} "$MNT/"'
-JUMPS = 'python3 "$TOOLS/random_reads.py" "$SRC/file00000.dat" "$MNT/file00000.dat" "$OFFSETS"'
+JUMPS = f'python3 "$TOOLS/random_reads.py" "$SRC/{LARGE}" "$MNT/{LARGE}" "$OFFSETS"'
 RESTIC = 'restic --quiet --no-cache --repo "$MNT"'
 SYNC = '"$FILESCOMFS" sync "$MNT"'
 
@@ -38,7 +38,7 @@ class Scenario:
     # "as shown": whatever the mount shows.
     ends: str = "arrived"
     checksums: str = DIGESTS
-    # Done in the mount before the clock starts. The kernel's pages are dropped after it.
+    # Done in the mount before the clock starts. The kernel's pages of the one file are dropped after it.
     prepare: str = None
     # Done by filescomfs after the clock stopped.
     after: str = None
@@ -75,7 +75,7 @@ def scenarios(wanted):
     many_transfers = ("--transfers", "16")
     # With less than a second, files that get their time or name right after they were closed are never sent.
     soon = ("--transfers", "16", "--vfs-write-back", "1s")
-    send, get = bare("send", "{source}"), "file00000.dat"
+    send = bare("send", "{source}")
     equal = ("--max-uploads", str(AT_ONCE))
 
     found = [
@@ -102,10 +102,10 @@ def scenarios(wanted):
         Scenario("9", f"read {gib}, cold, MD5 compared", READ, source=large, seed=large, ends="unchanged", sides=[
             ours(), rclone(), rclone(mode="full"),
             rclone("--vfs-read-chunk-size", "16M", "--vfs-read-chunk-streams", "8", mode="full"),
-            bare("fetch", get)]),
+            bare("fetch", LARGE)]),
         Scenario("10", f"{reads} random reads of 4 KiB, {gib}, cold", JUMPS, source=large, seed=large,
                  ends="unchanged", reads=reads, sides=[
-            ours(), rclone(), rclone(mode="full"), bare("jump", get, "{offsets}", at_once=1)]),
+            ours(), rclone(), rclone(mode="full"), bare("jump", LARGE, "{offsets}", at_once=1)]),
         Scenario("15", "from `mount` to the first `ls`", 'ls "$MNT"', source=some, seed=some, ends="unchanged",
                  from_mount=True, sides=[ours(), rclone()]),
         Scenario("12a", f"write {huge.bytes / GIB:g} GiB, no latency, until close returns", WRITE, source=huge,

@@ -40,7 +40,7 @@ def record(scenario, taken, scale):
         for run in taken[side.name]:
             faults = scenario.check(run["requests"], side.source or scenario.source) if scenario.check else []
             run["faults"] = faults if side.kind == "filescomfs" else []
-        flags = " ".join(map(str, side.flags or side.words))
+        flags = " ".join(map(str, side.flags or side.words)).format(source="SOURCE", offsets="OFFSETS")
         sides[side.name] = {"kind": side.kind, "flags": flags, "once": side.once, "runs": taken[side.name]}
     return {
         "title": scenario.title, "scale": scale, "latency_ms": scenario.latency_ms,

@@ -101,7 +101,8 @@ def scenarios(wanted):
             journaled('rm -r "$MNT"/folder*'), ours("filescomfs, verified"), rclone()]),
         Scenario("9", f"read {gib}, cold, MD5 compared", READ, source=large, seed=large, ends="unchanged", sides=[
             ours(), rclone(), rclone(mode="full"),
-            rclone("--vfs-read-chunk-size", "16M", "--vfs-read-chunk-streams", "8", mode="full"),
+            rclone("--vfs-read-chunk-size", "16M", "--vfs-read-chunk-streams", "8", mode="full",
+                   name="rclone (full, 8 streams)"),
             bare("fetch", LARGE)]),
         Scenario("10", f"{reads} random reads of 4 KiB, {gib}, cold", JUMPS, source=large, seed=large,
                  ends="unchanged", reads=reads, sides=[

@@ -82,15 +82,16 @@ def scenarios(wanted):
         Scenario("1", f"write {gib}, `dd bs=1M`", WRITE, source=large, sides=[
             ours(), rclone(), rclone(*quick_write), bare("send", "{source}", "--await-md5")]),
         Scenario("2", f"{small}, `rsync -a`", RSYNC, source=many, check=checks.three_requests_a_file, sides=[
-            journaled(RSYNC, flags=equal), rclone(), rclone(*many_transfers),
+            journaled(RSYNC), journaled(RSYNC, f"filescomfs, {AT_ONCE} at once", equal), rclone(),
+            rclone(*many_transfers),
             rclone(*soon), send]),
         Scenario("3", "the same on a site that states no digests", RSYNC, source=many, checksums=NONE,
                  check=checks.three_requests_a_file, sides=[
-            journaled(RSYNC, flags=equal), journaled(RSYNC, "filescomfs, digests", equal, checksums=DIGESTS),
+            journaled(RSYNC), journaled(RSYNC, "filescomfs, digests", checksums=DIGESTS),
             rclone(source=few, once=WRITE_BACK)]),
         Scenario("4", f"{small}, {AT_ONCE} `cp` side by side", CPS, source=many,
                  check=checks.three_requests_a_file, sides=[
-            ours(flags=equal), ours("filescomfs, one cp", shell=ONE_CP, source=some), rclone(),
+            ours(), ours("filescomfs, one cp", shell=ONE_CP, source=some), rclone(),
             rclone(*soon), send]),
         Scenario("6", f"`rsync -a`, nothing changed, {trees}, cold", RSYNC, source=tree, seed=tree,
                  ends="unchanged", check=checks.one_page_a_folder, sides=[ours(), rclone(), bare("list")]),

@@ -27,7 +27,7 @@ GET    /admin/faults          faults that wait
 POST   /admin/faults          orders one, e.g. {\"kind\": \"complete\", \"after\": true, \"what\": \"reset\"}
                               or {\"kind\": \"part\", \"times\": 3, \"what\": {\"storage\": {\"status\": 503, \"code\": \"SlowDown\"}}}
 DELETE /admin/faults          cancels them
-GET    /admin/stats           counters by kind of request
+GET    /admin/stats           counters by kind of request; line_in, line_out: bytes that passed since the start
 GET    /admin/requests        the log of requests
 DELETE /admin/requests        forgets log and counters
 GET    /admin/files           all files: size, MD5 and CRC32 of the stored bytes, times, metadata
@@ -70,7 +70,7 @@ pub(super) async fn serve(shared: &Arc<Shared>, head: &Parts, body: Body) -> Res
             shared.faults.clear();
             done()
         }
-        ("GET", "stats") => answer(200, &json!(shared.log_book().counts())),
+        ("GET", "stats") => answer(200, &stats(shared)),
         ("GET", "requests") => answer(200, &json!(shared.log_book().requests())),
         ("DELETE", "requests") => {
             shared.log_book().clear();
@@ -125,6 +125,14 @@ struct Grove {
     /// In each file; all files have the same.
     #[serde(default)]
     bytes: usize,
+}
+
+/// The counters of the log, and what went over the line since the start, downloads that were given up included.
+fn stats(shared: &Shared) -> Value {
+    let mut counts = json!(shared.log_book().counts());
+    counts["line_in"] = json!(shared.up.passed());
+    counts["line_out"] = json!(shared.down.passed());
+    counts
 }
 
 /// A fault that can happen, or why it cannot.

@@ -1,19 +1,25 @@
 //! The width of the pipe, and how many requests fit through the door.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 /// Bytes per second that all transfers of one direction share.
 #[derive(Debug, Default)]
-pub(super) struct Pipe(Mutex<Option<Instant>>);
+pub(super) struct Pipe {
+    /// When the last of those that were let in has passed.
+    free: Mutex<Option<Instant>>,
+    passed: AtomicU64,
+}
 
 impl Pipe {
     /// Waits until `bytes` have passed at `bits` per second, in the order of arrival.
     pub(super) async fn pass(&self, bytes: usize, bits: Option<u64>) {
+        self.passed.fetch_add(bytes as u64, Ordering::Relaxed);
         let Some(bits) = bits.filter(|bits| *bits > 0) else { return };
         let cost = Duration::from_secs_f64(bytes as f64 * 8.0 / bits as f64);
         let until = {
-            let mut free = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut free = self.free.lock().unwrap_or_else(PoisonError::into_inner);
             let until = free.map_or_else(Instant::now, |free| free.max(Instant::now())) + cost;
             *free = Some(until);
             until
@@ -23,6 +29,11 @@ impl Pipe {
         if wait > Duration::from_millis(1) {
             tokio::time::sleep(wait).await;
         }
+    }
+
+    /// Bytes that went through so far. A download that its client gave up counts only as far as it came.
+    pub(super) fn passed(&self) -> u64 {
+        self.passed.load(Ordering::Relaxed)
     }
 }
 

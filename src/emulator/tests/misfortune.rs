@@ -248,6 +248,17 @@ async fn the_admin_door_does_what_the_rust_handle_does() {
 }
 
 #[tokio::test]
+async fn bytes_are_counted_where_they_pass_in_both_directions() {
+    let site = Site::new();
+    site.upload("f", &[b"hello"]).await;
+    let url = site.download_url("f").await;
+    site.fetch(&url, &[("range", "bytes=1-3")]).await;
+    let stats = site.client.get(format!("{}/admin/stats", site.emulator.base_url()));
+    let stats = Answer::of(stats).await.json;
+    assert_eq!((&stats["line_in"], &stats["line_out"]), (&json!(5), &json!(3)));
+}
+
+#[tokio::test]
 async fn a_length_may_be_a_lie() {
     let site = Site::new();
     let headers =

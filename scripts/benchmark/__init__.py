@@ -1,0 +1,1 @@
+"""Measures filescomfs, rclone and the bare limit; scripts/bench is its door."""

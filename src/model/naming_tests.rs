@@ -195,7 +195,7 @@ impl Stage {
             Step::MakeFolder(n) if self.find(n).is_none() => {
                 let ino = self.add(n, Body::from(Folder { published: true, ..Folder::default() }));
                 let node = self.tree.node(ino).unwrap();
-                self.site.take(&node.remote().to_owned(), &node.name().to_os_string(), Kind::Folder);
+                self.site.take(node.remote(), node.name(), Kind::Folder);
             }
             Step::Publish(n) => {
                 let ino = self
@@ -210,7 +210,7 @@ impl Stage {
                 let Some(ino) = self.find(n) else { return };
                 let node = self.tree.node(ino).unwrap();
                 if node.is_published() {
-                    let gone = self.site.holds.remove(&node.remote().to_owned());
+                    let gone = self.site.holds.remove(node.remote());
                     assert_eq!(
                         gone.map(|(name, _)| name).as_deref(),
                         Some(text(NAMES[n])),

@@ -146,7 +146,11 @@ fn a_walk_lists_each_folder_once_and_several_at_a_time() {
     let start = Instant::now();
     let found = run(Command::new("find").arg(&mount.point).args(["-type", "f"]));
     assert_eq!(String::from_utf8_lossy(&found.stdout).lines().count(), 40);
-    assert_eq!(stage.requests("list"), 80, "each folder costs one request, and the root none: the mount has asked");
+    assert_eq!(
+        stage.requests("list"),
+        80,
+        "each folder costs one request, and the root none: the mount has asked"
+    );
     assert!(
         start.elapsed() < Duration::from_millis(80 * 100 * 3 / 4),
         "one after the other: {:?}",

@@ -7,7 +7,7 @@
 //! Memory is the growth of this process's resident size; times are told as the ratio of a quarter of the
 //! entries to all of them.
 
-#![allow(clippy::print_stdout)]
+#![allow(clippy::print_stdout)] // What it measures.
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;

@@ -244,6 +244,13 @@ async fn the_admin_door_does_what_the_rust_handle_does() {
     assert!(site.emulator.files().is_empty());
     assert_eq!(admin(Method::DELETE, "/admin/files/a%20b", "").await.status, 404);
     assert_eq!(admin(Method::GET, "/admin/files", "").await.text(), "{}\n");
+    let site_of_many = r#"{"path":"big","folders":3,"files":2,"bytes":5}"#;
+    assert_eq!(admin(Method::POST, "/admin/tree", site_of_many).await.status, 200);
+    assert_eq!(
+        site.get("folders/big/folder-000002").await.names(),
+        ["file-0000000004.dat", "file-0000000005.dat"]
+    );
+    assert_eq!((site.emulator.files().len(), site.emulator.folders().len()), (6, 4));
     assert_eq!(admin(Method::GET, "/admin/no-such-route", "").await.status, 404);
 }
 

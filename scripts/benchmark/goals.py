@@ -10,6 +10,8 @@ import statistics
 from .checks import OF_A_FOLDER
 
 OURS = "filescomfs"
+# Scenarios of small new files.
+SMALL_FILES = ("2", "3", "4")
 
 
 @dataclasses.dataclass
@@ -34,6 +36,11 @@ class Verdict:
         if self.value is None:
             return None
         return self.value >= self.limit if self.least else self.value <= self.limit
+
+    def taken_from(self, results):
+        """The scenarios whose runs it is about, of those that were measured."""
+        wanted = {"5": SMALL_FILES, "13": ("1",), "14": tuple(results)}.get(self.number, (self.number,))
+        return [number for number in wanted if number in results] if self.values else []
 
 
 def ratios(results, number, ours, theirs, quantity="seconds", per_file=False):
@@ -101,7 +108,7 @@ def requests_per_file(results):
     and one question for the room that is left. 3.0 means begin, PUT, complete.
     """
     values, beside = [], []
-    for number in ("2", "3", "4"):
+    for number in SMALL_FILES:
         for run in runs(results, number):
             requests = run["requests"]
             total = requests.get("api_requests", 0) + requests.get("storage_requests", 0)

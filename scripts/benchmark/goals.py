@@ -7,7 +7,11 @@ number as results.py keeps them.
 import dataclasses
 import statistics
 
+from .checks import OF_A_FOLDER
+
 OURS = "filescomfs"
+# Scenarios of small new files.
+SMALL_FILES = ("2", "3", "4")
 
 
 @dataclasses.dataclass
@@ -32,6 +36,11 @@ class Verdict:
         if self.value is None:
             return None
         return self.value >= self.limit if self.least else self.value <= self.limit
+
+    def taken_from(self, results):
+        """The scenarios whose runs it is about, of those that were measured."""
+        wanted = {"5": SMALL_FILES, "13": ("1",), "14": tuple(results)}.get(self.number, (self.number,))
+        return [number for number in wanted if number in results] if self.values else []
 
 
 def ratios(results, number, ours, theirs, quantity="seconds", per_file=False):
@@ -95,16 +104,16 @@ def runs(results, number, side=OURS):
 def requests_per_file(results):
     """Of scenarios 2 to 4, whose files lie in one folder: all that was asked for, divided by files.
 
-    Left out are listings, and what is the folder's or the mount's: one change of its time, one question for the room
-    that is left. 3.0 means begin, PUT, complete.
+    Left out are listings, and what is the folder's or the mount's: changes of its time, as many as checks.py allows,
+    and one question for the room that is left. 3.0 means begin, PUT, complete.
     """
     values, beside = [], []
-    for number in ("2", "3", "4"):
+    for number in SMALL_FILES:
         for run in runs(results, number):
             requests = run["requests"]
             total = requests.get("api_requests", 0) + requests.get("storage_requests", 0)
-            own = {kind: min(1, requests.get(kind, 0)) for kind in ("patch", "usage")}
-            own["list"] = requests.get("list", 0)
+            own = {"list": requests.get("list", 0), "usage": min(1, requests.get("usage", 0)),
+                   "patch": min(OF_A_FOLDER, requests.get("patch", 0))}
             beside.append(sum(own.values()))
             values.append((total - beside[-1]) / run["files"])
     told = f"{max(values):.3f} at most, and {max(beside)} of the folder" if values else ""

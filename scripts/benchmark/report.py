@@ -41,11 +41,17 @@ def verdict_word(verdict):
 
 
 def goals(results):
-    lines = ["## Goals", "", *table("scenario", "goal", "measured", "")]
+    lines = ["## Goals", "", "Goals are set for scale 1.", "", *table("scenario", "goal", "measured", "", "scale")]
     for verdict in verdicts(results):
         measured = verdict.told or (spread(verdict.values, 3) + verdict.unit if verdict.values else "–")
-        lines.append(row(verdict.number, verdict.words, measured, verdict_word(verdict)))
+        lines.append(row(verdict.number, verdict.words, measured, verdict_word(verdict), scales(results, verdict)))
     return [*lines, "", "![goals](goals.svg)", ""]
+
+
+def scales(results, verdict):
+    """Of the scenarios that a goal takes its values from."""
+    found = {results[number]["scale"] for number in verdict.taken_from(results)}
+    return ", ".join(f"{scale:g}" for scale in sorted(found))
 
 
 def times(results):

@@ -13,7 +13,7 @@ import subprocess
 import time
 import urllib.parse
 
-from .base import FOLDER, HOME, KEY, Wrong, cpu_seconds, digest, stop
+from .base import FOLDER, HOME, KEY, ROOT, Wrong, cpu_seconds, digest, stop
 from .tools import program
 
 # What has not moved for so many seconds is not on its way any more.
@@ -120,7 +120,8 @@ def digests(folder):
 
 def seeded(source):
     """The folder of a site that holds `source`, as an earlier backup left it, with its modification times."""
-    folder = HOME / "sites" / source.name
+    # A site that another version of the emulator wrote may not be readable any more.
+    folder = HOME / "sites" / f"{source.name}-{digest(ROOT / 'src/emulator/persist.rs')[:8]}"
     if not (folder / "done").exists():
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)

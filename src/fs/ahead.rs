@@ -29,24 +29,18 @@ impl Filesystem {
     /// Somebody looks for a name in `folder` and never reads it, as the receiving side of rsync does: it goes
     /// through the neighbours in the order of their names.
     pub(super) fn may_walk_by_names(&self, folder: Ino) {
-        let order: Vec<Ino> = {
+        let (parent, order) = {
             let core = self.core();
             let Some(parent) = core.tree.node(folder).ok().and_then(|node| node.parent) else { return };
+            let Ok(known) = core.tree.folder(parent) else { return };
             if core.walks.contains(&parent) {
                 return;
             }
-            let Ok(known) = core.tree.folder(parent) else { return };
-            let mut below: Vec<_> = known
-                .entries
-                .iter()
-                .filter(|(_, ino)| core.tree.node(**ino).is_ok_and(|node| node.is_folder()))
-                .collect();
-            below.sort();
-            below.into_iter().map(|(_, ino)| *ino).collect()
+            let is_folder = |ino: &Ino| core.tree.node(*ino).is_ok_and(|node| node.is_folder());
+            let order: Vec<Ino> = known.entries.values().copied().filter(is_folder).collect();
+            (parent, order)
         };
-        if let Some(parent) = self.core().tree.node(folder).ok().and_then(|node| node.parent) {
-            self.may_be_walked(parent, order);
-        }
+        self.may_be_walked(parent, order);
     }
 
     /// A reader was told of the subfolders of `folder` in this order.

@@ -146,11 +146,11 @@ fn who_looks_for_names_in_folder_after_folder_finds_the_next_ones_listed() {
         assert!(mount.path(&format!("d{n:02}/file")).exists());
         assert!(!mount.path(&format!("d{n:02}/another")).exists());
     }
-    wait_until("nobody asked for those", || stage.requests("list") >= 1 + 3 + 4);
+    wait_until("nobody asked for those", || stage.requests("list") >= 3 + 4);
     for n in 3..40 {
         assert!(mount.path(&format!("d{n:02}/file")).exists());
     }
-    assert_eq!(stage.requests("list"), 41, "each folder costs one request");
+    assert_eq!(stage.requests("list"), 40, "each folder costs one request");
     mount.umount();
 }
 

@@ -132,7 +132,11 @@ impl Filesystem {
             whole: true,
         };
         while let Some((number, range)) = self.next_part(id).await {
-            let memory = self.reserve(range.end - range.start).await;
+            let memory = tokio::select! {
+                memory = self.reserve(range.end - range.start) => memory,
+                // The close finds room for it.
+                () = self.is_over(id) => break,
+            };
             let Ok(read) = read_part(file.clone(), range, early.hasher).await else {
                 self.end_growth(id);
                 return None;

@@ -100,7 +100,16 @@ impl Filesystem {
         };
         for number in done + 1..=parts.count() {
             let range = parts.range(number);
-            let memory = self.reserve(range.end - range.start).await;
+            let memory = {
+                let mut room = std::pin::pin!(self.reserve(range.end - range.start));
+                loop {
+                    // What arrives while there is no room is noted at once.
+                    tokio::select! {
+                        memory = &mut room => break memory,
+                        Some(done) = flights.join_next() => self.landed(job, &mut evidence, Some(done))?,
+                    }
+                }
+            };
             let read = read_part(file.clone(), range, hasher).await?;
             hasher = read.hasher;
             let mut known = (parts.count() == 1).then(|| hasher.clone().finish().md5);

@@ -230,9 +230,9 @@ fn an_ordinary_user_brings_everything_there_and_back() {
 fn an_ordinary_user_may_do_what_the_modes_allow() {
     let stage = Stage::new();
     let user = Ordinary::new(&stage, true);
-    user.mount(&stage, "state", "--uid 1234 --gid 1235 --umask 022");
     stage.site.put("backups/theirs", b"x");
     stage.site.mkdir("backups/folder");
+    user.mount(&stage, "state", "--uid 1234 --gid 1235 --umask 022");
     assert_eq!(user.sh("stat -c '%u %g %a' mnt/theirs mnt/folder"), "1234 1235 644\n1234 1235 755\n");
     // The owner that is shown is another: the mode has no bit for us, although we have mounted it.
     let refused = user.command("echo x > mnt/theirs").output().unwrap();

@@ -13,6 +13,10 @@ use super::exit_codes::{ExitCode, Failure};
 use super::print;
 use crate::mount::control::{self, ControlError, Request};
 
+/// How long a mount may be busy before that is told, and the pause between two attempts.
+const BUSY: Duration = Duration::from_secs(2);
+const BUSY_PAUSE: Duration = Duration::from_millis(50);
+
 /// The least that the daemon is given to end once nothing is mounted any more.
 const LAST_WORK: Duration = Duration::from_secs(30);
 /// How long a daemon that was told to end with a debt may take: it tries for a minute.
@@ -114,8 +118,18 @@ fn unescaped(field: &[u8]) -> Vec<u8> {
     bytes
 }
 
+/// Programs that have just ended may let go of it a moment later.
 fn unmount(mountpoint: &Path, lazy: bool) -> Result<(), Failure> {
-    crate::mount::unmount::unmount(mountpoint, lazy).map_err(|error| {
+    let end = Instant::now() + BUSY;
+    let outcome = loop {
+        match crate::mount::unmount::unmount(mountpoint, lazy) {
+            Err(error) if error.kind() == std::io::ErrorKind::ResourceBusy && Instant::now() < end => {
+                std::thread::sleep(BUSY_PAUSE);
+            }
+            outcome => break outcome,
+        }
+    };
+    outcome.map_err(|error| {
         let hint = match error.kind() {
             std::io::ErrorKind::ResourceBusy => {
                 "; end the programs that use it (fuser -vm shows them), or use --lazy"

@@ -4,7 +4,7 @@ use std::fs::{self, File};
 use std::io::Write;
 use std::os::unix::fs::FileExt;
 
-use filescomfs::emulator::{Effect, Fault};
+use filescomfs::emulator::{Effect, Fault, LoggedRequest};
 
 use crate::close::{close, write_and_close};
 use crate::stage::{Mount, Stage, noise, run, sh, wait_until};
@@ -131,7 +131,8 @@ fn a_part_that_fails_while_the_file_is_written_is_the_business_of_its_close() {
     stage.site.clear_requests();
     let mut file = File::create(mount.path("f")).unwrap();
     bytes.chunks(MIB).for_each(|piece| file.write_all(piece).unwrap());
-    wait_until("it was refused", || stage.requests("begin_upload") == 1);
+    let refused = |request: &LoggedRequest| request.status == 422;
+    wait_until("it was refused", || stage.site.requests().iter().any(refused));
     close(file).unwrap();
     assert!(stage.stored("f").unwrap() == bytes);
     mount.umount();

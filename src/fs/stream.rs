@@ -9,11 +9,13 @@
 use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
 use tokio::sync::Notify;
 use tokio::task::{JoinHandle, JoinSet};
 
 use super::Filesystem;
+use super::core::Core;
 use super::job::{Job, Trouble};
 use super::resume::{Going, last_change};
 use super::upload::{Flight, Flights, read_part};
@@ -77,6 +79,21 @@ struct Early {
     flights: Flights,
     /// All of them are on their way, or there.
     whole: bool,
+}
+
+impl Early {
+    /// Takes note of the parts that came to an end.
+    fn note_landed(&mut self, mut core: MutexGuard<'_, Core>) {
+        while let Some(done) = self.flights.try_join_next() {
+            match done.map_err(|_| Trouble::Overtaken).flatten() {
+                Ok(landed) => {
+                    core.meter.note(Instant::now(), landed.bytes, 0);
+                    self.evidence.insert(landed.number, landed.evidence);
+                }
+                Err(_) => self.whole = false,
+            }
+        }
+    }
 }
 
 /// Where the sending of a file goes on that began before its close.
@@ -153,17 +170,9 @@ impl Filesystem {
                 _memory: memory,
             };
             early.flights.spawn(carry_urgency(flight.deliver()));
-            while let Some(done) = early.flights.try_join_next() {
-                match done.map_err(|_| Trouble::Overtaken).flatten() {
-                    Ok(landed) => {
-                        self.core().meter.note(std::time::Instant::now(), landed.bytes, 0);
-                        early.evidence.insert(landed.number, landed.evidence);
-                    }
-                    Err(_) => {
-                        early.whole = false;
-                        self.end_growth(id);
-                    }
-                }
+            early.note_landed(self.core());
+            if !early.whole {
+                self.end_growth(id);
             }
         }
         Some(early)
@@ -242,6 +251,7 @@ impl Filesystem {
         // Bytes that change from now on are of another revision than the job's.
         let growth = self.core().growing.remove(&job.id);
         let (Some(mut early), Some(growth)) = (early, growth) else { return Ok(None) };
+        early.note_landed(self.core());
         let parts = Parts::of(job.size);
         if early.parts == 0 || parts.count() < 2 {
             return Ok(None);

@@ -72,10 +72,15 @@ impl Filesystem {
         going: Going,
     ) -> Result<Parcel, Trouble> {
         let (mut going, mut flights) = (going, JoinSet::new());
+        let is_early = going.head.is_some();
         if let Some(head) = &mut going.head {
             flights = std::mem::take(&mut head.flights);
         }
-        let outcome = self.send_missing(job, file, going, &mut flights).await;
+        let outcome = match self.send_missing(job, file, going, &mut flights).await {
+            // Of a part that left before the close: only one that the close itself asks for is its answer.
+            Err(Trouble::Refused(failure)) if is_early => Err(Trouble::Again(failure)),
+            outcome => outcome,
+        };
         if let Err(Trouble::Later(_) | Trouble::Again(_)) = &outcome {
             // The next attempt goes on with what arrives. Each comes to its own end in time.
             let mut rest = BTreeMap::new();

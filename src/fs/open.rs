@@ -27,7 +27,10 @@ impl Filesystem {
 
     /// Opens a file. `truncate` empties it first, whatever Files.com has: nothing is fetched.
     pub fn open(&self, ino: Ino, writable: bool, truncate: bool, pid: u32) -> Result<u64, Failure> {
-        if writable {
+        if truncate && !writable && self.is_being_executed(ino) {
+            return Err(Failure::plain(libc::ETXTBSY));
+        }
+        if writable || truncate {
             self.may_change()?;
             // The kernel looks again at ESTALE, and finds what is there now.
             still_there(self.core().tree.file(ino)?)?;
@@ -40,6 +43,17 @@ impl Filesystem {
         let mut core = self.core();
         core.tree.file(ino)?;
         core.open(Handle { ino, writable, process })
+    }
+
+    /// Is it a program that runs? Whoever opens a file for writing is refused by the kernel before we hear of it;
+    /// of one that is emptied and opened for reading, the kernel looks only after we have emptied it.
+    fn is_being_executed(&self, ino: Ino) -> bool {
+        let Some(path) = self.core().tree.local_path(ino) else { return false };
+        let path = self.rules.mountpoint.join(path);
+        let processes = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+        let mut programs =
+            processes.filter_map(|process| std::fs::read_link(process.path().join("exe")).ok());
+        programs.any(|program| program == path)
     }
 
     /// Root passes the kernel's check of the mode, and still has no permission on Files.com.

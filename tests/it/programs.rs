@@ -1,6 +1,7 @@
 //! Programs of all kinds, as people use them on a mount: git, SQLite, rdiff-backup.
 
 use std::fs;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::process::Command;
 
@@ -145,4 +146,22 @@ fn rdiff_backup_finds_out_what_the_mount_can_do_and_backs_up() {
         run(Command::new("diff").args(["-r", "--no-dereference"]).args([&source, &back]));
         fresh.umount();
     }
+}
+
+#[test]
+fn a_program_that_runs_is_not_emptied() {
+    let mut stage = Stage::new();
+    let mount = stage.mount(&[]);
+    for n in 0..8 {
+        let program = mount.path(&format!("sleep{n}"));
+        fs::copy("/bin/sleep", &program).unwrap();
+        let mut running = Command::new(&program).arg("60").spawn().unwrap();
+        let emptied = fs::OpenOptions::new().read(true).custom_flags(libc::O_TRUNC).open(&program);
+        let ended = running.try_wait().unwrap();
+        running.kill().unwrap();
+        running.wait().unwrap();
+        assert_eq!(emptied.unwrap_err().raw_os_error(), Some(libc::ETXTBSY));
+        assert!(ended.is_none(), "it lost its bytes: {ended:?}");
+    }
+    mount.umount();
 }

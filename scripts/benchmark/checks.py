@@ -22,10 +22,11 @@ def three_requests_a_file(requests, source):
 
 
 def one_page_a_folder(requests, source):
-    """One page for each 1,000 entries of each folder."""
+    """One page for each 1,000 entries of each folder. The first one of the folder that is mounted came with the mount,
+    before anything was counted."""
     entries = [sum(1 for _ in path.iterdir()) for path in [source.path, *source.path.rglob("*")] if path.is_dir()]
     pages = sum(max(1, -(-count // PAGE)) for count in entries)
-    return wrong_counts(requests, {"list": pages} | dict.fromkeys(NEVER_FOR_A_LOOK, 0))
+    return wrong_counts(requests, {"list": pages - 1} | dict.fromkeys(NEVER_FOR_A_LOOK, 0))
 
 
 def wrong_counts(requests, wanted):

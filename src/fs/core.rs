@@ -159,9 +159,9 @@ impl Core {
     }
 
     /// Is `folder` the next that somebody walks into?
-    pub fn is_expected(&mut self, folder: Ino) -> bool {
+    pub fn is_expected(&self, folder: Ino) -> bool {
         let parent = self.tree.node(folder).ok().and_then(|node| node.parent);
-        parent.and_then(|parent| self.walks.get(&parent)).is_some_and(|walk| walk.expects(folder))
+        parent.and_then(|parent| self.walks.peek(&parent)).is_some_and(|walk| walk.expects(folder))
     }
 
     /// Do steps wait that change the folder, or what is in it?

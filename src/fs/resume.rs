@@ -31,12 +31,18 @@ pub(super) struct Going {
     pub parts: Parts,
     /// Several parts may travel at once.
     pub parallel: bool,
-    /// Where part 1 goes, where the upload has just begun.
-    pub first: Option<PartSlot>,
-    /// How far it had come before, with bytes that are read again.
-    pub before: Option<Begun>,
-    /// How far it came while the file was written, where nothing has to be read again.
-    pub head: Option<Head>,
+    pub start: Start,
+}
+
+/// Where the sending begins.
+#[derive(Debug)]
+pub(super) enum Start {
+    /// Nothing has left. Where part 1 goes.
+    Anew(PartSlot),
+    /// It had come so far before, with bytes that are read again and compared.
+    Again(Begun),
+    /// It came so far while the file was written, and nothing has to be read again.
+    Ahead(Head),
 }
 
 impl Filesystem {
@@ -64,9 +70,7 @@ impl Filesystem {
                     reference: reference(&begun.reference),
                     parts: begun.plan(),
                     parallel: begun.parallel,
-                    first: None,
-                    before: Some(begun),
-                    head: None,
+                    start: Start::Again(begun),
                 });
             }
             self.abandon_upload(job.id);
@@ -92,7 +96,7 @@ impl Filesystem {
             self.note_begun(job.id, &begun);
         }
         let (reference, parallel) = (upload.reference, upload.parallel_parts);
-        Ok(Going { reference, parts, parallel, first: Some(upload.first), before: None, head: None })
+        Ok(Going { reference, parts, parallel, start: Start::Anew(upload.first) })
     }
 
     /// An upload of several parts was begun.

@@ -8,21 +8,22 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
+use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use tokio::sync::Notify;
-use tokio::task::{JoinHandle, JoinSet};
+use tokio::task::{JoinError, JoinHandle, JoinSet};
 
 use super::Filesystem;
-use super::core::Core;
 use super::job::{Job, Trouble};
-use super::resume::{Going, last_change};
-use super::upload::{Flight, Flights, read_part};
+use super::resume::{Going, Start, last_change};
+use super::upload::{Flight, Flights, Landed, read_part};
 use crate::model::digest::Hasher;
 use crate::model::fair::Urgency;
-use crate::model::growth::{Claim, News};
+use crate::model::growth::{Growth, News};
 use crate::model::ino::{ContentId, Ino};
+use crate::model::meter::Meter;
 use crate::model::parts::Parts;
 use crate::model::path::RemotePath;
 use crate::model::proof::PartEvidence;
@@ -67,43 +68,57 @@ impl Streams {
     }
 }
 
-/// What left of a file before it was closed.
+/// The parts of a file that left before it was closed.
+#[derive(Debug)]
+pub(super) struct Head {
+    /// How many, from the first one on; they need not be read again.
+    pub parts: u32,
+    /// Has seen them.
+    pub hasher: Hasher,
+    /// Those that are there,
+    pub evidence: BTreeMap<u32, PartEvidence>,
+    /// and those that are on their way.
+    pub flights: Flights,
+}
+
+/// An upload that began before its file was closed.
 #[derive(Debug)]
 struct Early {
     reference: UploadRef,
-    /// The first parts of the file, all read.
-    parts: u32,
-    /// Has seen those parts.
-    hasher: Hasher,
-    evidence: BTreeMap<u32, PartEvidence>,
-    flights: Flights,
-    /// All of them are on their way, or there.
-    whole: bool,
+    head: Head,
+    /// A part did not arrive.
+    broken: bool,
 }
 
 impl Early {
+    fn new(reference: UploadRef) -> Self {
+        let (hasher, evidence, flights) = (Hasher::default(), BTreeMap::new(), JoinSet::new());
+        Self { reference, head: Head { parts: 0, hasher, evidence, flights }, broken: false }
+    }
+
     /// Takes note of the parts that came to an end.
-    fn note_landed(&mut self, mut core: MutexGuard<'_, Core>) {
-        while let Some(done) = self.flights.try_join_next() {
-            match done.map_err(|_| Trouble::Overtaken).flatten() {
-                Ok(landed) => {
-                    core.meter.note(Instant::now(), landed.bytes, 0);
-                    self.evidence.insert(landed.number, landed.evidence);
-                }
-                Err(_) => self.whole = false,
-            }
+    fn note_landed(&mut self, meter: &mut Meter) {
+        while let Some(done) = self.head.flights.try_join_next() {
+            self.note(done, meter);
         }
     }
-}
 
-/// Where the sending of a file goes on that began before its close.
-#[derive(Debug)]
-pub(super) struct Head {
-    /// The parts that need not be read again.
-    pub parts: u32,
-    pub hasher: Hasher,
-    pub evidence: BTreeMap<u32, PartEvidence>,
-    pub flights: Flights,
+    /// The same, and waits for all of them.
+    async fn all_landed(&mut self, filesystem: &Filesystem) {
+        while let Some(done) = self.head.flights.join_next().await {
+            self.note(done, &mut filesystem.core().meter);
+        }
+    }
+
+    fn note(&mut self, done: Result<Result<Landed, Trouble>, JoinError>, meter: &mut Meter) {
+        match done {
+            Ok(Ok(landed)) => {
+                meter.note(Instant::now(), landed.bytes, 0);
+                self.head.evidence.insert(landed.number, landed.evidence);
+            }
+            Ok(Err(_)) | Err(_) => self.broken = true,
+        }
+    }
 }
 
 impl Filesystem {
@@ -140,25 +155,18 @@ impl Filesystem {
             }
         };
         let mut slot = Some(upload.first);
-        let mut early = Early {
-            reference: upload.reference,
-            parts: 0,
-            hasher: Hasher::default(),
-            evidence: BTreeMap::new(),
-            flights: JoinSet::new(),
-            whole: true,
-        };
+        let mut early = Early::new(upload.reference);
         while let Some((number, range)) = self.next_part(id).await {
             let memory = tokio::select! {
                 memory = self.reserve(range.end - range.start) => memory,
                 // The close finds room for it.
                 () = self.is_over(id) => break,
             };
-            let Ok(read) = read_part(file.clone(), range, early.hasher).await else {
+            let Ok(read) = read_part(file.clone(), range, early.head.hasher).await else {
                 self.end_growth(id);
                 return None;
             };
-            (early.hasher, early.parts) = (read.hasher, number);
+            (early.head.hasher, early.head.parts) = (read.hasher, number);
             let flight = Flight {
                 client: self.remote.clone(),
                 path: path.clone(),
@@ -169,9 +177,9 @@ impl Filesystem {
                 known: None,
                 _memory: memory,
             };
-            early.flights.spawn(carry_urgency(flight.deliver()));
-            early.note_landed(self.core());
-            if !early.whole {
+            early.head.flights.spawn(carry_urgency(flight.deliver()));
+            early.note_landed(&mut self.core().meter);
+            if early.broken {
                 self.end_growth(id);
             }
         }
@@ -199,28 +207,28 @@ impl Filesystem {
     }
 
     /// The next part whose bytes are there; `None` when no further one leaves before the close.
-    async fn next_part(&self, id: ContentId) -> Option<(u32, std::ops::Range<u64>)> {
-        loop {
-            let grown = self.streams.grown.notified();
-            tokio::pin!(grown);
-            grown.as_mut().enable();
-            let claim = self.core().growing.get_mut(&id).map(|growth| growth.claim());
-            match claim {
-                Some(Claim::Part(number, range)) => return Some((number, range)),
-                Some(Claim::Wait) => grown.await,
-                Some(Claim::Over) | None => return None,
-            }
-        }
+    async fn next_part(&self, id: ContentId) -> Option<(u32, Range<u64>)> {
+        self.watch(id, Growth::claim).await
     }
 
     /// Comes back when nobody wants parts of it any more.
     async fn is_over(&self, id: ContentId) {
+        self.watch(id, |_| None::<()>).await;
+    }
+
+    /// Waits until `find` finds something in a file that grows; `None` when nobody wants parts of it any more.
+    async fn watch<T>(&self, id: ContentId, find: impl Fn(&mut Growth) -> Option<T>) -> Option<T> {
         loop {
             let grown = self.streams.grown.notified();
             tokio::pin!(grown);
             grown.as_mut().enable();
-            if self.core().growing.get(&id).is_none_or(|growth| growth.has_ended()) {
-                return;
+            match self.core().growing.get_mut(&id).filter(|growth| !growth.has_ended()) {
+                None => return None,
+                Some(growth) => {
+                    if let Some(found) = find(growth) {
+                        return Some(found);
+                    }
+                }
             }
             grown.await;
         }
@@ -251,20 +259,17 @@ impl Filesystem {
         // Bytes that change from now on are of another revision than the job's.
         let growth = self.core().growing.remove(&job.id);
         let (Some(mut early), Some(growth)) = (early, growth) else { return Ok(None) };
-        early.note_landed(self.core());
+        early.note_landed(&mut self.core().meter);
         let parts = Parts::of(job.size);
-        if early.parts == 0 || parts.count() < 2 {
+        if early.head.parts == 0 || parts.count() < 2 {
             return Ok(None);
         }
-        let is_whole = early.whole && growth.touched().is_empty();
-        if !is_whole {
+        let has_to_be_read = early.broken || !growth.touched().is_empty();
+        if has_to_be_read {
             // A part that is still on its way must not arrive after the one that takes its place.
-            while let Some(done) = early.flights.join_next().await {
-                if let Ok(Ok(landed)) = done {
-                    early.evidence.insert(landed.number, landed.evidence);
-                }
-            }
-            early.evidence.retain(|number, _| !growth.touched().contains(number) && *number <= parts.count());
+            early.all_landed(self).await;
+            let is_good = |number: &u32| !growth.touched().contains(number) && *number <= parts.count();
+            early.head.evidence.retain(|number, _| is_good(number));
         }
         let begun = Begun {
             reference: early.reference.to_string(),
@@ -272,28 +277,23 @@ impl Filesystem {
             part_size: parts.part_size(),
             parallel: true,
             written: last_change(file)?,
-            parts: early.evidence.clone(),
+            parts: early.head.evidence.clone(),
             completing: None,
         };
         self.note_begun(job.id, &begun);
-        let bytes = |number: &u32| parts.range(*number).end - parts.range(*number).start;
-        if is_whole {
+        tracing::debug!(
+            "{}: {} of {} parts left before the close",
+            job.path,
+            early.head.parts,
+            parts.count()
+        );
+        let start = if has_to_be_read {
+            Start::Again(begun)
+        } else {
+            let bytes = |number: &u32| parts.range(*number).end - parts.range(*number).start;
             self.arrived(job, begun.parts.keys().map(bytes).sum());
-        }
-        tracing::debug!("{}: {} of {} parts left before the close", job.path, early.parts, parts.count());
-        let going = Going {
-            reference: early.reference,
-            parts,
-            parallel: true,
-            first: None,
-            before: (!is_whole).then_some(begun),
-            head: is_whole.then_some(Head {
-                parts: early.parts,
-                hasher: early.hasher,
-                evidence: early.evidence,
-                flights: early.flights,
-            }),
+            Start::Ahead(early.head)
         };
-        Ok(Some(going))
+        Ok(Some(Going { reference: early.reference, parts, parallel: true, start }))
     }
 }

@@ -10,7 +10,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio::task::JoinSet;
 
 use super::job::{Job, Trouble};
-use super::resume::Going;
+use super::resume::{Going, Start};
 use super::{Filesystem, PART_MEMORY, on_disk};
 use crate::local::failpoint;
 use crate::model::digest::{ETag, Hasher, Md5};
@@ -72,8 +72,8 @@ impl Filesystem {
         going: Going,
     ) -> Result<Parcel, Trouble> {
         let (mut going, mut flights) = (going, JoinSet::new());
-        let is_early = going.head.is_some();
-        if let Some(head) = &mut going.head {
+        let is_early = matches!(going.start, Start::Ahead(_));
+        if let Start::Ahead(head) = &mut going.start {
             flights = std::mem::take(&mut head.flights);
         }
         let outcome = match self.send_missing(job, file, going, &mut flights).await {
@@ -98,11 +98,14 @@ impl Filesystem {
         going: Going,
         flights: &mut Flights,
     ) -> Result<Parcel, Trouble> {
-        let Going { reference, parts, parallel, mut first, before, head } = going;
-        let (done, mut hasher, mut evidence) = match head {
-            Some(head) => (head.parts, head.hasher, head.evidence),
-            None => (0, Hasher::default(), BTreeMap::new()),
-        };
+        let Going { reference, parts, parallel, start } = going;
+        let (mut done, mut hasher, mut evidence) = (0, Hasher::default(), BTreeMap::new());
+        let (mut first, mut before) = (None, None);
+        match start {
+            Start::Anew(slot) => first = Some(slot),
+            Start::Again(begun) => before = Some(begun),
+            Start::Ahead(head) => (done, hasher, evidence) = (head.parts, head.hasher, head.evidence),
+        }
         for number in done + 1..=parts.count() {
             let range = parts.range(number);
             let memory = {

@@ -43,17 +43,6 @@ enum Stage {
     Ended,
 }
 
-/// What is there to be sent.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Claim {
-    /// These bytes, as this part: a change from now on is noted.
-    Part(u32, Range<u64>),
-    /// Nothing yet.
-    Wait,
-    /// Nothing more.
-    Over,
-}
-
 /// What a write made possible.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum News {
@@ -107,14 +96,12 @@ impl Growth {
         wanted
     }
 
-    /// The next part, to be read and sent now.
-    pub fn claim(&mut self) -> Claim {
-        if self.stage != Stage::Followed {
-            return Claim::Over;
-        }
-        let Some(range) = self.next() else { return Claim::Wait };
+    /// The next part by its number, to be read and sent now. `None`: nothing yet, or, where it has ended, nothing
+    /// more.
+    pub fn claim(&mut self) -> Option<(u32, Range<u64>)> {
+        let range = self.next().filter(|_| self.stage == Stage::Followed)?;
         (self.parts, self.claimed) = (self.parts + 1, range.end);
-        Claim::Part(self.parts, range)
+        Some((self.parts, range))
     }
 
     fn next(&self) -> Option<Range<u64>> {
@@ -164,13 +151,13 @@ mod tests {
         assert!(!growth.follow());
         assert_eq!(append(&mut growth, &mut size, MIB), News::Stream);
         assert!(growth.follow() && !growth.follow());
-        assert_eq!(growth.claim(), Claim::Part(1, 0..16 * MIB));
-        assert_eq!(growth.claim(), Claim::Wait, "it may be the last one");
+        assert_eq!(growth.claim(), Some((1, 0..16 * MIB)));
+        assert_eq!(growth.claim(), None, "it may be the last one");
         assert_eq!(append(&mut growth, &mut size, MIB), News::Part);
-        assert_eq!(growth.claim(), Claim::Part(2, 16 * MIB..32 * MIB));
+        assert_eq!(growth.claim(), Some((2, 16 * MIB..32 * MIB)));
         growth.end();
         append(&mut growth, &mut size, 64 * MIB);
-        assert_eq!(growth.claim(), Claim::Over);
+        assert!(growth.claim().is_none() && growth.has_ended());
         assert!(growth.touched().is_empty());
     }
 
@@ -182,9 +169,9 @@ mod tests {
         growth.before_write(size, 3 * MIB, MIB, false);
         growth.before_write(size, size, MIB, false);
         assert_eq!(growth.after_write(size + MIB, false), News::Nothing);
-        assert_eq!(growth.claim(), Claim::Wait);
+        assert_eq!(growth.claim(), None);
         assert_eq!(growth.after_write(size + MIB, true), News::Part);
-        assert_eq!(growth.claim(), Claim::Part(1, 0..16 * MIB));
+        assert_eq!(growth.claim(), Some((1, 0..16 * MIB)));
     }
 
     #[test]
@@ -202,13 +189,13 @@ mod tests {
         let (mut growth, mut size) = (Growth::default(), 0);
         append(&mut growth, &mut size, 100 * MIB);
         growth.follow();
-        while let Claim::Part(..) = growth.claim() {}
+        while growth.claim().is_some() {}
         growth.before_write(size, 99 * MIB, 1, false);
         assert!(growth.touched().is_empty(), "that part has not left");
         growth.before_write(size, 10, 4, false);
         assert_eq!(growth.touched().iter().collect::<Vec<_>>(), [&1]);
         growth.after_write(size + 100 * MIB, true);
-        assert_eq!(growth.claim(), Claim::Over);
+        assert!(growth.claim().is_none() && growth.has_ended());
         growth.before_write(size, 20 * MIB, 0, true);
         assert_eq!(growth.touched().len(), 6, "what was cut off is gone");
     }
@@ -231,7 +218,7 @@ mod tests {
                     }
                     2 => {
                         growth.follow();
-                        if let Claim::Part(part, range) = growth.claim() {
+                        if let Some((part, range)) = growth.claim() {
                             let range = (range.start / MIB) as usize..(range.end / MIB) as usize;
                             sent.push((part, range.clone(), row[range].to_vec()));
                         }

@@ -19,8 +19,20 @@ LARGE = "file00000.dat"
 LONG_AGO = 1_600_000_000
 
 
+class Planted:
+    """A folder that stays for the next run, at `path`."""
+
+    @functools.cached_property
+    def digests(self):
+        return digests(self.path)
+
+    @functools.cached_property
+    def site(self):
+        return seeded(self.path)
+
+
 @dataclasses.dataclass(frozen=True)
-class Source:
+class Source(Planted):
     """`files` files of `size` bytes each in `folders` folders; with 0 folders, beside each other."""
 
     files: int
@@ -49,17 +61,9 @@ class Source:
         for n, place in enumerate(sorted({*places, folder})):
             os.utime(place, (LONG_AGO + n, LONG_AGO + n))
 
-    @functools.cached_property
-    def digests(self):
-        return digests(self.path)
-
-    @functools.cached_property
-    def site(self):
-        return seeded(self.path)
-
 
 @dataclasses.dataclass(frozen=True)
-class Repository:
+class Repository(Planted):
     """A restic repository, with a backup of `source` or empty, made without a mount."""
 
     source: Source
@@ -78,14 +82,6 @@ class Repository:
 
     files = property(lambda self: len(self.digests))
     bytes = property(lambda self: sum(path.stat().st_size for path in self.path.rglob("*") if path.is_file()))
-
-    @functools.cached_property
-    def digests(self):
-        return digests(self.path)
-
-    @functools.cached_property
-    def site(self):
-        return seeded(self.path)
 
 
 def made(name, fill):

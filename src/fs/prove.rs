@@ -41,10 +41,13 @@ impl Filesystem {
         };
         let mut stored = Stored { size: entry.size, md5: entry.md5, crc32: entry.crc32, object: None };
         // The storage knows at once which parts, in which order, it put together; the site's own digest of a large
-        // file may take seconds.
+        // file may take seconds. Where the storage names the object otherwise, the site's digest decides, if there is
+        // one.
         let are_digests = sent.parts.iter().all(|part| matches!(part.etag, ETag::Md5(_)));
+        let mut object = None;
         if !strict && stored.md5.is_none() && sent.parts.len() > 1 && are_digests {
-            stored.object = self.stored_object(path, entry).await?;
+            object = self.stored_object(path, entry).await?;
+            stored.object = object.take_if(|etag| *etag == sent.object());
         }
         if let Some(proof) = Verified::compare(sent, &stored)?.filter(enough) {
             return Ok(proof);
@@ -69,6 +72,7 @@ impl Filesystem {
                 core.habits.digests = Digests::Absent;
             }
         }
+        stored.object = object;
         let proof = Verified::by_size(sent, &stored)?;
         if proof.basis().is_weak() {
             tracing::warn!(
@@ -142,9 +146,8 @@ impl Filesystem {
         if entry.size != parcel.sent.digest.size {
             return Ok(None);
         }
-        let parts: Vec<_> = parcel.sent.parts.iter().map(|part| part.sent).collect();
         let is_ours = entry.md5 == Some(parcel.sent.digest.md5)
-            || self.remote.object(path).await?.1 == Some(ETag::composite(&parts));
+            || self.remote.object(path).await?.1 == Some(parcel.sent.object());
         Ok(is_ours.then_some(entry))
     }
 }

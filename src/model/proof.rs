@@ -65,6 +65,13 @@ pub struct Sent {
     pub parts: Vec<PartEvidence>,
 }
 
+impl Sent {
+    /// What the storage calls an object that is put together from these parts.
+    pub fn object(&self) -> ETag {
+        ETag::composite(&self.parts.iter().map(|part| part.sent).collect::<Vec<_>>())
+    }
+}
+
 /// What the other side reports, as far as it is known.
 #[derive(Debug, Clone, Default)]
 pub struct Stored {
@@ -110,8 +117,7 @@ impl Verified {
             differ("the MD5", &sent.digest.md5, md5)?;
             Basis::PartMd5
         } else if let Some(etag @ ETag::Composite { .. }) = &stored.object {
-            let expected = ETag::composite(&sent.parts.iter().map(|part| part.sent).collect::<Vec<_>>());
-            differ("the ETag of the object", &expected, etag)?;
+            differ("the ETag of the object", &sent.object(), etag)?;
             Basis::ObjectETag
         } else if let Some(crc32) = &stored.crc32 {
             differ("the CRC32", &sent.digest.crc32, crc32)?;

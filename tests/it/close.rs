@@ -444,3 +444,26 @@ fn an_empty_file_is_published_though_its_process_reads_it_too() {
     drop(reader);
     mount.umount();
 }
+
+#[test]
+fn a_large_file_that_the_storage_names_otherwise_is_proven_by_the_digest_of_the_site() {
+    for (md5, arrives) in [(true, true), (false, false)] {
+        let mut stage = Stage::with(|site| site.md5 = md5);
+        let mount = stage.mount(&[]);
+        let bytes = noise(1, 20 << 20);
+        let headers = [
+            ("ETag", format!("\"{}-7\"", "0".repeat(32))),
+            ("Content-Range", format!("bytes 0-0/{}", bytes.len())),
+        ];
+        let headers = headers.map(|(name, value)| (name.to_owned(), value)).to_vec();
+        let answer = Effect::Answer { status: 206, headers, body: "x".into() };
+        stage.site.inject(Fault::on("fetch", answer).times(0));
+        let closed = write_and_close(&mount.path("f"), &bytes);
+        assert_eq!(closed.is_ok(), arrives, "{closed:?}");
+        assert_eq!(mount.status()["verified"], u64::from(arrives));
+        if arrives {
+            assert!(stage.stored("f").unwrap() == bytes);
+            mount.umount();
+        }
+    }
+}

@@ -7,6 +7,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Waker};
 use std::time::SystemTime;
 
 use fuser::{
@@ -47,12 +48,19 @@ impl Door {
         Self { fs, runtime, dirs: Arc::default(), next_dir: AtomicU64::new(1) }
     }
 
+    /// Answers at once where nobody has to be waited for, and else as soon as it can.
     fn later<F, Fut>(&self, work: F)
     where
         F: FnOnce(Arc<Filesystem>) -> Fut,
         Fut: Future<Output = ()> + Send + 'static,
     {
-        self.runtime.spawn(work(self.fs.clone()));
+        let mut work = Box::pin(work(self.fs.clone()));
+        let _inside = self.runtime.enter();
+        // Handing it to another thread costs more than most answers do. The runtime asks again right away, so
+        // nothing is missed by a waker that does nothing.
+        if work.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending() {
+            self.runtime.spawn(work);
+        }
     }
 
     /// Answers a change of attributes; true: once it is on the local disk.

@@ -23,6 +23,7 @@ mod writer;
 
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Sender, channel};
 use std::thread::JoinHandle;
 
@@ -47,6 +48,9 @@ pub struct Journal {
     writer: Option<JoinHandle<()>>,
     reserve: Arc<Reserve>,
     latch: Arc<Latch>,
+    /// How many orders with facts were given, and how many of them are on the disk.
+    noted: AtomicU64,
+    written: Arc<AtomicU64>,
 }
 
 impl Journal {
@@ -58,15 +62,17 @@ impl Journal {
         let (connection, facts) = open::open(path)?;
         let reserve = Arc::new(Reserve::keep(&path.with_extension("reserve")));
         let latch = Arc::new(Latch::default());
+        let written = Arc::new(AtomicU64::new(0));
         let (orders, inbox) = channel();
         let writer = std::thread::Builder::new()
             .name("journal".into())
             .spawn({
-                let (reserve, latch) = (reserve.clone(), latch.clone());
-                move || writer::write(connection, &inbox, &reserve, &latch)
+                let (reserve, latch, written) = (reserve.clone(), latch.clone(), written.clone());
+                move || writer::write(connection, &inbox, &reserve, &latch, &written)
             })
             .map_err(|_| OpenError::Refused(rusqlite::Error::InvalidQuery))?;
-        Ok((Self { orders: Some(orders), writer: Some(writer), reserve, latch }, facts))
+        let (orders, writer, noted) = (Some(orders), Some(writer), AtomicU64::new(0));
+        Ok((Self { orders, writer, reserve, latch, noted, written }, facts))
     }
 
     /// Why nothing new may be promised any more, once that is so.
@@ -102,6 +108,7 @@ impl Journal {
     /// The same for several that become true together.
     pub fn note_all(&self, facts: Vec<Fact>) {
         if let Some(orders) = self.orders.as_ref().filter(|_| !facts.is_empty()) {
+            self.noted.fetch_add(1, Ordering::SeqCst);
             let _ = orders.send(Order { facts, answer: None, then: None });
         }
     }
@@ -109,6 +116,7 @@ impl Journal {
     /// The same, and `then` once it is on the disk: what a fact speaks of goes after the fact.
     pub fn note_then(&self, fact: Fact, then: impl FnOnce() + Send + 'static) {
         if let Some(orders) = &self.orders {
+            self.noted.fetch_add(1, Ordering::SeqCst);
             let _ = orders.send(Order { facts: vec![fact], answer: None, then: Some(Then(Box::new(then))) });
         }
     }
@@ -121,6 +129,12 @@ impl Journal {
 
     /// Waits until every fact that was noted before is on the disk.
     pub async fn flush(&self) -> Result<(), Failure> {
+        if let Some(failure) = self.latch.failure() {
+            return Err(failure.clone());
+        }
+        if self.written.load(Ordering::SeqCst) >= self.noted.load(Ordering::SeqCst) {
+            return Ok(());
+        }
         let (answer, outcome) = oneshot::channel();
         let order = Order { facts: Vec::new(), answer: Some(answer), then: None };
         let sent = self.orders.as_ref().is_some_and(|orders| orders.send(order).is_ok());

@@ -1,5 +1,6 @@
 //! The one thread that writes: everything that waits becomes one transaction.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::Receiver;
 use std::time::{Duration, Instant};
 
@@ -31,12 +32,19 @@ pub(super) struct Then(pub Box<dyn FnOnce() + Send>);
 const LINGER: Duration = Duration::from_millis(20);
 
 /// Until the last sender is gone.
-pub(super) fn write(mut connection: Connection, inbox: &Receiver<Order>, reserve: &Reserve, latch: &Latch) {
+pub(super) fn write(
+    mut connection: Connection,
+    inbox: &Receiver<Order>,
+    reserve: &Reserve,
+    latch: &Latch,
+    written: &AtomicU64,
+) {
     // What a full disk did not take goes first into the next transaction: facts are in order.
-    let (mut facts, mut then) = (Vec::new(), Vec::new());
+    let (mut facts, mut then, mut orders) = (Vec::new(), Vec::new(), 0);
     while let Ok(first) = inbox.recv() {
         let mut answers = Vec::new();
         let mut take = |order: Order| {
+            orders += u64::from(!order.facts.is_empty());
             facts.extend(order.facts);
             then.extend(order.then);
             answers.extend(order.answer);
@@ -59,6 +67,7 @@ pub(super) fn write(mut connection: Connection, inbox: &Receiver<Order>, reserve
         if outcome.is_ok() {
             then.drain(..).for_each(|Then(then)| then());
             facts.clear();
+            written.fetch_add(std::mem::take(&mut orders), Ordering::SeqCst);
         } else if latch.failure().is_some() {
             (facts, then) = (Vec::new(), Vec::new());
         }

@@ -60,6 +60,7 @@ impl Filesystem {
                 aside.display()
             );
         }
+        plan.unused.into_iter().for_each(|id| self.store.remove(id));
         for fact in plan.broken {
             tracing::error!(
                 "the journal says that {} ({} bytes) is owed, but its bytes are not in the spool",

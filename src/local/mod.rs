@@ -7,4 +7,6 @@ pub mod lock;
 pub mod receipts;
 pub mod recovery;
 pub mod reserve;
+mod spares;
 pub mod store;
+mod unnamed;

@@ -29,6 +29,8 @@ pub struct Recovery {
     pub abandoned: Vec<ContentId>,
     /// In the spool, but no fact says what they are: set aside.
     pub unknown: Vec<ContentId>,
+    /// In the spool, empty, and no fact says what for: removed.
+    pub unused: Vec<ContentId>,
     /// Facts whose bytes are missing: told.
     pub broken: Vec<Owed>,
     /// Facts of bytes that were proven when the mount ended, and had left the spool: forgotten.
@@ -55,7 +57,10 @@ impl Recovery {
         let (going, abandoned) = uploads.into_iter().partition(|(id, _)| owed.contains(id));
         plan.uploads = going;
         plan.abandoned = BTreeMap::into_keys(abandoned).collect();
-        plan.unknown.extend(left.spooled.into_keys());
+        for (id, size) in left.spooled {
+            let without_fact = if size == 0 { &mut plan.unused } else { &mut plan.unknown };
+            without_fact.push(id);
+        }
         plan.cached = left.cached;
         plan
     }
@@ -112,7 +117,8 @@ mod tests {
 
     #[test]
     fn everything_in_the_spool_is_owed_or_set_aside() {
-        let spooled = BTreeMap::from([(ContentId(1), 10), (ContentId(2), 3), (ContentId(9), 7)]);
+        let spooled =
+            BTreeMap::from([(ContentId(1), 10), (ContentId(2), 3), (ContentId(8), 0), (ContentId(9), 7)]);
         let left = Left { spooled, cached: BTreeSet::from([ContentId(4), ContentId(5)]) };
         let owed = vec![fact(1, 10), fact(2, 20), fact(3, 5), fact(4, 5)];
         let begun = |reference: &str| Begun {
@@ -133,7 +139,7 @@ mod tests {
         assert_eq!(plan.uploads, BTreeMap::from([(ContentId(1), begun("a"))]));
         assert_eq!(plan.abandoned, [ContentId(4), ContentId(9)]);
         assert_eq!(plan.owed, [fact(1, 10), fact(2, 3)], "with the sizes that the disk has");
-        assert_eq!(plan.unknown, [ContentId(9)]);
+        assert_eq!((plan.unknown, plan.unused), (vec![ContentId(9)], vec![ContentId(8)]));
         assert_eq!(plan.broken, [fact(3, 5)]);
         assert_eq!(plan.proven, [ContentId(4)]);
         assert_eq!(plan.cached, BTreeSet::from([ContentId(4), ContentId(5)]));

@@ -14,6 +14,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use lru::LruCache;
 
+use super::spares::Spares;
+use super::unnamed::Unnamed;
 use super::{durable, failpoint};
 use crate::model::ino::ContentId;
 use crate::model::room::{self, Answer, Room};
@@ -28,6 +30,9 @@ pub struct Store {
     cache: PathBuf,
     quarantine: PathBuf,
     next: AtomicU64,
+    spares: Spares,
+    /// Files of the spool whose names a power loss may take.
+    unnamed: Unnamed,
     open: Mutex<LruCache<ContentId, Arc<File>>>,
     room: Mutex<Room>,
 }
@@ -72,9 +77,11 @@ impl Store {
             room.enter(id, taken(&metadata));
         }
         let last = left.spooled.keys().chain(&left.cached).map(|id| id.0).max();
-        let next = last.unwrap_or(0) + 1;
-        let open = Mutex::new(LruCache::new(OPEN_FILES));
-        Ok((Self { spool, cache, quarantine, next: AtomicU64::new(next), open, room: room.into() }, left))
+        // What a process that died had not synced any more.
+        durable::sync_names(&spool)?;
+        let (next, spares) = (AtomicU64::new(last.unwrap_or(0) + 1), Spares::default());
+        let (open, unnamed) = (Mutex::new(LruCache::new(OPEN_FILES)), Unnamed::default());
+        Ok((Self { spool, cache, quarantine, next, spares, unnamed, open, room: room.into() }, left))
     }
 
     /// Spool and cache may take `bytes` together.
@@ -139,21 +146,17 @@ impl Store {
 
     /// A new, empty file in the spool.
     pub fn create(&self) -> io::Result<ContentId> {
-        let id = self.create_in(&self.spool)?;
+        let (id, file) = self.spares.take(&self.spool, &self.next, &self.unnamed)?;
+        self.keep(id, file);
         self.room().enter(id, 0);
+        failpoint::reach("store.created");
         Ok(id)
     }
 
     /// A new, empty file in the cache.
     pub fn create_cached(&self) -> io::Result<ContentId> {
-        self.create_in(&self.cache)
-    }
-
-    fn create_in(&self, folder: &Path) -> io::Result<ContentId> {
-        let id = ContentId(self.next.fetch_add(1, Ordering::Relaxed));
-        let mut options = OpenOptions::new();
-        let file = options.read(true).write(true).create_new(true).mode(0o600).open(place(folder, id))?;
-        self.keep(id, Arc::new(file));
+        let (id, file) = create_new(&self.cache, &self.next)?;
+        self.keep(id, file);
         failpoint::reach("store.created");
         Ok(id)
     }
@@ -184,7 +187,7 @@ impl Store {
         durable::sync_bytes(&file)?;
         // Some disks give the blocks only now.
         self.measure(id, &file);
-        durable::sync_names(&self.spool)
+        self.unnamed.sync(id, &self.spool)
     }
 
     /// From the spool to the cache: nothing of it is owed any more. False when the two are on
@@ -193,6 +196,7 @@ impl Store {
         match fs::rename(place(&self.spool, id), place(&self.cache, id)) {
             Ok(()) => {
                 self.room().leave(id);
+                self.unnamed.left(id);
                 failpoint::reach("store.moved-to-cache");
                 Ok(true)
             }
@@ -219,6 +223,7 @@ impl Store {
             other => other,
         };
         moved?;
+        self.unnamed.came(id);
         let file = self.file(id)?;
         let metadata = file.metadata()?;
         self.room().enter(id, taken(&metadata));
@@ -229,6 +234,7 @@ impl Store {
     pub fn remove(&self, id: ContentId) {
         self.open.lock().unwrap_or_else(PoisonError::into_inner).pop(&id);
         self.room().leave(id);
+        self.unnamed.left(id);
         for folder in [&self.spool, &self.cache] {
             match fs::remove_file(place(folder, id)) {
                 Ok(()) => return failpoint::reach("store.removed"),
@@ -251,6 +257,12 @@ impl Store {
     }
 }
 
+impl Drop for Store {
+    fn drop(&mut self) {
+        self.spares.remove(&self.spool);
+    }
+}
+
 fn taken(metadata: &fs::Metadata) -> u64 {
     room::taken(metadata.len(), metadata.blocks() * 512)
 }
@@ -266,6 +278,14 @@ pub(super) fn move_aside(spool: &Path, quarantine: &Path, id: ContentId) -> io::
     durable::sync_names(quarantine)?;
     durable::sync_names(spool)?;
     Ok(to)
+}
+
+/// A new, empty file in `folder` with the next number.
+pub(super) fn create_new(folder: &Path, next: &AtomicU64) -> io::Result<(ContentId, Arc<File>)> {
+    let id = ContentId(next.fetch_add(1, Ordering::Relaxed));
+    let mut options = OpenOptions::new();
+    let file = options.read(true).write(true).create_new(true).mode(0o600).open(place(folder, id))?;
+    Ok((id, Arc::new(file)))
 }
 
 pub(super) fn place(folder: &Path, id: ContentId) -> PathBuf {

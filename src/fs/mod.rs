@@ -90,7 +90,7 @@ use crate::model::tree::Tree;
 use crate::remote::{self, Client, Download, ErrorKind};
 
 /// Memory for parts that are on their way, in MiB.
-const PART_MEMORY: usize = 128;
+const PART_MEMORY: usize = 96;
 
 /// Errands of one kind that were taken from the queue, and have a place or wait for one: more than there ever
 /// are places, and few beside a hundred thousand that are due.

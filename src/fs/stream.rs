@@ -174,7 +174,7 @@ impl Filesystem {
                 number,
                 slot: slot.take(),
                 bytes: read.bytes,
-                known: None,
+                md5: read.md5,
                 _memory: memory,
             };
             early.head.flights.spawn(carry_urgency(flight.deliver()));

@@ -13,7 +13,7 @@ use super::job::{Job, Trouble};
 use super::resume::{Going, Start};
 use super::{Filesystem, PART_MEMORY, on_disk};
 use crate::local::failpoint;
-use crate::model::digest::{ETag, Hasher, Md5};
+use crate::model::digest::{ETag, Hasher, Md5, PartHasher};
 use crate::model::failure::Failure;
 use crate::model::path::RemotePath;
 use crate::model::proof::{PartEvidence, Sent};
@@ -22,6 +22,9 @@ use crate::remote::{Client, ErrorKind, PartSlot, UploadRef, carry_urgency};
 
 /// How often one part is sent until its ETag fits.
 const PART_ATTEMPTS: u32 = 3;
+
+/// Bytes that are read and hashed before the next ones are.
+const AT_ONCE: usize = 256 << 10;
 
 /// All parts are with the storage; nothing is visible yet.
 #[derive(Debug)]
@@ -41,8 +44,7 @@ pub(super) struct Flight {
     pub number: u32,
     pub slot: Option<PartSlot>,
     pub bytes: Bytes,
-    /// Its MD5, where the file is this one part and was hashed as a whole already.
-    pub known: Option<Md5>,
+    pub md5: Md5,
     pub _memory: OwnedSemaphorePermit,
 }
 
@@ -120,16 +122,13 @@ impl Filesystem {
             };
             let read = read_part(file.clone(), range, hasher).await?;
             hasher = read.hasher;
-            let mut known = (parts.count() == 1).then(|| hasher.clone().finish().md5);
             if !self.is_current(job) {
                 return Err(Trouble::Overtaken);
             }
             if let Some(before) = &before
                 && before.parts.contains_key(&number)
             {
-                let md5 = hash(known, read.bytes.clone()).await?;
-                known = Some(md5);
-                match before.part(number, md5) {
+                match before.part(number, read.md5) {
                     Known::Missing => {}
                     Known::Sent(sent) => {
                         self.arrived(job, read.bytes.len() as u64);
@@ -151,7 +150,7 @@ impl Filesystem {
                     number,
                     slot: first.take(),
                     bytes: read.bytes,
-                    known,
+                    md5: read.md5,
                     _memory: memory,
                 }
                 .deliver(),
@@ -211,8 +210,7 @@ pub(super) struct Landed {
 impl Flight {
     /// Sends the part until the storage states the digest that left.
     pub(super) async fn deliver(mut self) -> Result<Landed, Trouble> {
-        let mut sent = self.known;
-        let mut last = None;
+        let (md5, mut last) = (self.md5, None);
         for _ in 0..PART_ATTEMPTS {
             // A URL does not wait for its turn: its life is short.
             let place = self.client.place_for_part(&self.path).await?;
@@ -220,14 +218,7 @@ impl Flight {
                 Some(slot) => slot,
                 None => self.client.begin_part(&self.path, &self.reference, self.number).await?,
             };
-            // Hashed while it travels.
-            let (answer, md5) = tokio::join!(
-                self.client.put_part_in(place, &slot, self.bytes.clone()),
-                hash(sent, self.bytes.clone())
-            );
-            let md5 = md5?;
-            sent = Some(md5);
-            match answer {
+            match self.client.put_part_in(place, &slot, self.bytes.clone()).await {
                 Ok(ETag::Md5(stored)) if stored != md5 => {
                     let what = format!("part {} arrived with MD5 {stored} and left with {md5}", self.number);
                     tracing::warn!("{}: {what}; it is sent again", self.path);
@@ -246,22 +237,15 @@ impl Flight {
     }
 }
 
-/// The MD5 of a part, computed once.
-async fn hash(known: Option<Md5>, bytes: Bytes) -> Result<Md5, Failure> {
-    match known {
-        Some(md5) => Ok(md5),
-        None => on_disk(move || Ok(Md5::of(&bytes))).await,
-    }
-}
-
 /// One part in memory.
 pub(super) struct ReadPart {
     /// Has seen its bytes, too.
     pub hasher: Hasher,
     pub bytes: Bytes,
+    pub md5: Md5,
 }
 
-/// Reads one part, and hashes it for the whole.
+/// Reads one part, and hashes it, for itself and for the whole: while it is in the processor's cache.
 pub(super) async fn read_part(
     file: Arc<std::fs::File>,
     range: std::ops::Range<u64>,
@@ -269,12 +253,20 @@ pub(super) async fn read_part(
 ) -> Result<ReadPart, Trouble> {
     let read = on_disk(move || {
         let mut bytes = vec![0; (range.end - range.start) as usize];
-        match file.read_exact_at(&mut bytes, range.start) {
-            Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => return Ok(None),
-            other => other?,
+        let mut part = PartHasher::default();
+        for (chunk, at) in bytes.chunks_mut(AT_ONCE).zip((range.start..).step_by(AT_ONCE)) {
+            match file.read_exact_at(chunk, at) {
+                Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => return Ok(None),
+                other => other?,
+            }
+            match range.start {
+                // So far, it is the whole.
+                0 => hasher.update(chunk),
+                _ => hasher.update_with(&mut part, chunk),
+            }
         }
-        hasher.update(&bytes);
-        Ok(Some(ReadPart { hasher, bytes: bytes.into() }))
+        let md5 = if range.start == 0 { hasher.clone().finish().md5 } else { part.finish() };
+        Ok(Some(ReadPart { hasher, bytes: bytes.into(), md5 }))
     });
     // Shorter than it was: somebody cut it off in the meantime.
     read.await?.ok_or(Trouble::Overtaken)

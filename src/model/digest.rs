@@ -9,6 +9,8 @@ use std::str::FromStr;
 
 use md5::Digest as _;
 
+use super::md5::Chain;
+
 /// An MD5 digest.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Md5(pub [u8; 16]);
@@ -151,8 +153,19 @@ pub struct Digest {
 #[derive(Debug, Clone, Default)]
 pub struct Hasher {
     size: u64,
-    md5: md5::Md5,
+    md5: Chain,
     crc32: crc32fast::Hasher,
+}
+
+/// The MD5 of one part of a file, computed beside the [`Hasher`] of the whole.
+#[derive(Debug, Default)]
+pub struct PartHasher(Chain);
+
+impl PartHasher {
+    /// The MD5 of all bytes of the part.
+    pub fn finish(self) -> Md5 {
+        Md5(self.0.finish())
+    }
 }
 
 impl Hasher {
@@ -163,9 +176,16 @@ impl Hasher {
         self.crc32.update(bytes);
     }
 
+    /// Takes the next bytes, which are the next of `part` too.
+    pub fn update_with(&mut self, part: &mut PartHasher, bytes: &[u8]) {
+        self.size += bytes.len() as u64;
+        self.md5.update_both(&mut part.0, bytes);
+        self.crc32.update(bytes);
+    }
+
     /// What all the bytes so far amount to.
     pub fn finish(self) -> Digest {
-        Digest { size: self.size, md5: Md5(self.md5.finalize().into()), crc32: Crc32(self.crc32.finalize()) }
+        Digest { size: self.size, md5: Md5(self.md5.finish()), crc32: Crc32(self.crc32.finalize()) }
     }
 }
 
@@ -204,6 +224,18 @@ mod tests {
         let mut hasher = Hasher::default();
         hasher.update(b"hello ");
         hasher.update(b"world");
+        let digest = hasher.finish();
+        assert_eq!((digest.size, digest.md5), (11, Md5::of(b"hello world")));
+        assert_eq!(digest.crc32, Crc32(crc32fast::hash(b"hello world")));
+    }
+
+    #[test]
+    fn a_part_is_hashed_beside_the_whole() {
+        let (mut hasher, mut part) = (Hasher::default(), PartHasher::default());
+        hasher.update(b"hello ");
+        hasher.update_with(&mut part, b"wor");
+        hasher.update_with(&mut part, b"ld");
+        assert_eq!(part.finish(), Md5::of(b"world"));
         let digest = hasher.finish();
         assert_eq!((digest.size, digest.md5), (11, Md5::of(b"hello world")));
         assert_eq!(digest.crc32, Crc32(crc32fast::hash(b"hello world")));

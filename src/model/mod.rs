@@ -24,6 +24,7 @@ pub mod label;
 mod ligatures;
 pub mod listing;
 pub mod manifest;
+pub mod md5;
 pub mod meter;
 pub mod moment;
 pub mod name;

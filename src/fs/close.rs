@@ -73,12 +73,13 @@ impl Filesystem {
         durable
     }
 
-    /// Is there anything to do at the close of this descriptor?
+    /// A descriptor is being closed. Is there anything to do?
     pub fn has_to_close(&self, handle: u64) -> bool {
-        let core = self.core();
-        core.handles.get(&handle).is_some_and(|handle| {
-            handle.writable && core.tree.file(handle.ino).is_ok_and(|f| f.content.is_owed())
-        })
+        let mut core = self.core();
+        let Some(handle) = core.handles.get_mut(&handle) else { return false };
+        handle.closed = true;
+        let (ino, writable) = (handle.ino, handle.writable);
+        writable && core.tree.file(ino).is_ok_and(|file| file.content.is_owed())
     }
 
     /// ftruncate(2), or truncate(2) where there is no handle: then nobody will close the file, and this call

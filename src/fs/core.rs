@@ -56,6 +56,8 @@ pub(crate) struct Handle {
     pub writable: bool,
     /// The process that opened it; 0 when it could not be told.
     pub process: u32,
+    /// It was closed, perhaps for the last time: only duplicates may use it still.
+    pub closed: bool,
 }
 
 /// Does the site state digests? Learned once, not waited for again with every file.

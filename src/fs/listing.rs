@@ -49,6 +49,16 @@ impl Filesystem {
 
     /// Asks for the listing of `folder` now, however new the last one is.
     pub(super) async fn list_anew(&self, folder: Ino) -> Result<(), Failure> {
+        let kept = self.list_once(folder).await?;
+        if self.were_being_let_go(&kept).await {
+            // What was listed counts for them now.
+            self.list_once(folder).await?;
+        }
+        Ok(())
+    }
+
+    /// Tells the files that did not take the version that was listed, because they are open.
+    async fn list_once(&self, folder: Ino) -> Result<Vec<Ino>, Failure> {
         let (path, asked, answer) = loop {
             let (path, origin, ended, asked) = {
                 let core = self.core();
@@ -83,7 +93,7 @@ impl Filesystem {
                 if known && is_out_of_reach(error.kind()) {
                     // What is known stays readable; that it cannot be refreshed is not "gone".
                     tracing::warn!("{path} is shown as it was before: {error}");
-                    return Ok(());
+                    return Ok(Vec::new());
                 }
                 return Err(told_aloud(&error));
             }
@@ -93,7 +103,7 @@ impl Filesystem {
 
     /// The listing of the folder that is mounted, which was asked for before the mount came about.
     pub fn take_root_listing(&self, entries: Vec<Entry>, asked: Instant) -> Result<(), Failure> {
-        self.take_listing(Ino::ROOT, &self.rules.folder, entries, asked)
+        self.take_listing(Ino::ROOT, &self.rules.folder, entries, asked).map(drop)
     }
 
     /// Lists the folder that is mounted, unless it is known. What fails fails again for who looks.
@@ -107,8 +117,8 @@ impl Filesystem {
         path: &RemotePath,
         entries: Vec<Entry>,
         asked: Instant,
-    ) -> Result<(), Failure> {
-        let changes = {
+    ) -> Result<Vec<Ino>, Failure> {
+        let mut changes = {
             let mut core = self.core();
             if entries.iter().any(|entry| entry.md5.is_some()) {
                 core.habits.digests = Digests::Stated;
@@ -124,8 +134,9 @@ impl Filesystem {
         for name in &changes.hidden {
             tracing::warn!("{path} has an entry that no folder of Linux can hold, it is not shown: {name:?}");
         }
+        let kept = std::mem::take(&mut changes.kept);
         self.spread(changes);
-        Ok(())
+        Ok(kept)
     }
 
     /// The same where the folder is not where it was: an earlier mount may have made a move that it could not

@@ -77,7 +77,7 @@ impl Filesystem {
         let ino = core.tree.insert(parent, name.to_owned(), remote, attributes, Body::File(file))?;
         touch(&mut core, parent, ino)?;
         let process = super::close::process_of(maker.pid).unwrap_or(0);
-        let handle = core.open(Handle { ino, writable: true, process })?;
+        let handle = core.open(Handle { ino, writable: true, process, closed: false })?;
         // The kernel counts the answer as a look-up.
         core.tree.node_mut(ino)?.lookups += 1;
         Ok((self.attr_of(&core, ino)?, handle))

@@ -136,6 +136,8 @@ pub struct Filesystem {
     errands: Notify,
     /// An errand ended, well or not.
     outcomes: Notify,
+    /// A descriptor was let go.
+    releases: Notify,
     memory: Arc<Semaphore>,
     /// Uploads that are being begun.
     begins: Begins,
@@ -184,6 +186,7 @@ impl Filesystem {
             arrivals: Notify::new(),
             errands: Notify::new(),
             outcomes: Notify::new(),
+            releases: Notify::new(),
             memory: Arc::new(Semaphore::new(PART_MEMORY)),
             begins: Begins::default(),
             streams: Streams::default(),

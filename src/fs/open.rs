@@ -3,12 +3,15 @@
 use std::time::Duration;
 
 use super::Filesystem;
-use super::core::{Errand, Handle};
+use super::core::{Core, Errand, Handle};
 use super::write::still_there;
 use crate::model::content::State;
 use crate::model::failure::Failure;
 use crate::model::ino::Ino;
 use crate::model::node::Local;
+
+/// How long a descriptor that was closed may take to be let go.
+const LET_GO: Duration = Duration::from_millis(50);
 
 impl Filesystem {
     /// The same, and whether the pages that the kernel has of the file are still good: what a listing
@@ -42,7 +45,7 @@ impl Filesystem {
         let process = if writable { super::close::process_of(pid).unwrap_or(0) } else { 0 };
         let mut core = self.core();
         core.tree.file(ino)?;
-        core.open(Handle { ino, writable, process })
+        core.open(Handle { ino, writable, process, closed: false })
     }
 
     /// Is it a program that runs? Whoever opens a file for writing is refused by the kernel before we hear of it;
@@ -120,6 +123,7 @@ impl Filesystem {
     pub fn release(&self, handle: u64) {
         let mut core = self.core();
         let Some(Handle { ino, .. }) = core.release(handle) else { return };
+        self.releases.notify_waiters();
         let Ok(file) = core.tree.file(ino) else { return };
         let owed = file.handles == 0 && matches!(file.content.state(), State::Dirty(_) | State::Sealed(_));
         let late = owed && !core.queue.is_planned(Errand::Publish(ino));
@@ -130,6 +134,34 @@ impl Filesystem {
         } else if late {
             self.schedule(Errand::Publish(ino), Duration::ZERO);
         }
+    }
+
+    /// Waits for files to be let go that were closed a moment ago: the kernel tells so after close(2) has returned, and
+    /// whoever looks then is to find the newest version. True when all of `files` that it waited for are.
+    pub(super) async fn were_being_let_go(&self, files: &[Ino]) -> bool {
+        let are_closed = |core: &Core, ino: Ino| {
+            let mut handles = core.handles.values().filter(|handle| handle.ino == ino);
+            handles.all(|handle| handle.closed)
+        };
+        let closed: Vec<Ino> = {
+            let core = self.core();
+            files.iter().copied().filter(|ino| are_closed(&core, *ino)).collect()
+        };
+        if closed.is_empty() {
+            return false;
+        }
+        let are_gone = async {
+            loop {
+                let release = self.releases.notified();
+                let is_open = |ino: &Ino| self.core().tree.file(*ino).is_ok_and(|file| file.handles > 0);
+                if !closed.iter().any(is_open) {
+                    return;
+                }
+                release.await;
+            }
+        };
+        // Another process may have inherited the descriptor, and keep it.
+        tokio::time::timeout(LET_GO, are_gone).await.is_ok()
     }
 
     /// Nothing is mounted any more. A kernel that is hurried does not send the release of every descriptor

@@ -29,6 +29,8 @@ pub struct Changes {
     pub hidden: Vec<String>,
     /// What is only here and got another text, with the one that it had.
     pub renamed: Vec<(Ino, String)>,
+    /// Files that are open, and stay with the version that they had.
+    pub kept: Vec<Ino>,
 }
 
 impl Tree {
@@ -198,6 +200,7 @@ impl Tree {
                 let same = file.published.is_some_and(|known| known.is_same_version(&version));
                 if !same && file.handles > 0 {
                     // Whoever has it open goes on with the version that was there at open.
+                    changes.kept.push(ino);
                     return Ok(());
                 }
                 file.published = Some(version);
@@ -390,7 +393,8 @@ mod tests {
         stage.list(0, &[entry("f", Kind::File, 1)]);
         let file = stage.find("f").unwrap();
         stage.tree.file_mut(file).unwrap().handles = 1;
-        assert!(stage.list(1, &[entry("f", Kind::File, 2)]).inodes.is_empty());
+        let changes = stage.list(1, &[entry("f", Kind::File, 2)]);
+        assert_eq!((changes.inodes, changes.kept), (vec![], vec![file]));
         stage.tree.file_mut(file).unwrap().handles = 0;
         assert_eq!(stage.list(2, &[entry("f", Kind::File, 2)]).inodes, [file]);
     }

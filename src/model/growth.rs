@@ -7,12 +7,12 @@
 use std::collections::BTreeSet;
 use std::ops::Range;
 
-use super::parts::{Parts, WHOLE_UP_TO};
+use super::parts::{PART, Parts};
 
 /// Nothing leaves of a smaller file: its close may be near, and it costs one request less then.
-const WORTH_IT: u64 = 2 * WHOLE_UP_TO;
+const WORTH_IT: u64 = 2 * PART;
 /// So much must have been appended in one go: whoever does that will go on.
-const IN_A_ROW: u64 = WHOLE_UP_TO;
+const IN_A_ROW: u64 = PART;
 
 /// How far a file has grown, and how much of it was handed out.
 #[derive(Debug, Clone, Default)]

@@ -4,15 +4,19 @@
 //! parts of 5 MiB to 5 GiB, the last one smaller. A file of one part is proven by that part's ETag
 //! alone, so small files stay whole.
 //!
-//! Where a part begins depends on its number alone, never on the size of the file: so parts can leave while
-//! the file still grows.
+//! Where a part of a file of several begins depends on its number alone, never on the size of the file: so parts
+//! can leave while the file still grows.
 
 use std::ops::Range;
 
 const MIB: u64 = 1 << 20;
 
-/// Files up to this size are one part.
-pub const WHOLE_UP_TO: u64 = 16 * MIB;
+/// Bytes of the first parts of a larger file.
+pub const PART: u64 = 16 * MIB;
+
+/// Files up to this size are one part: a second one would cost two requests, and the proof of several two more. The
+/// packs of backup tools are of 16 MiB and somewhat more.
+pub const WHOLE_UP_TO: u64 = 24 * MIB;
 
 /// The largest file that can be stored: 5 TiB.
 pub const LARGEST_FILE: u64 = 5 << 40;
@@ -33,7 +37,7 @@ pub struct Parts {
 impl Parts {
     /// The plan for `size` bytes.
     pub fn of(size: u64) -> Self {
-        Self::of_size(size, WHOLE_UP_TO)
+        Self::of_size(size, if size <= WHOLE_UP_TO { WHOLE_UP_TO } else { PART })
     }
 
     /// The plan for storage that takes parts only one after the other: it begins with the size that the
@@ -106,7 +110,7 @@ mod tests {
         prop_oneof![
             0..100 * MIB,
             0..=LARGEST_FILE,
-            (0..2_000u64).prop_map(|parts| parts * WHOLE_UP_TO),
+            (0..2_000u64).prop_map(|parts| parts * PART),
             Just(WHOLE_UP_TO + 1),
             Just(LARGEST_FILE),
         ]

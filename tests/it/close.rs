@@ -450,7 +450,7 @@ fn a_large_file_that_the_storage_names_otherwise_is_proven_by_the_digest_of_the_
     for (md5, arrives) in [(true, true), (false, false)] {
         let mut stage = Stage::with(|site| site.md5 = md5);
         let mount = stage.mount(&[]);
-        let bytes = noise(1, 20 << 20);
+        let bytes = noise(1, 30 << 20);
         let headers = [
             ("ETag", format!("\"{}-7\"", "0".repeat(32))),
             ("Content-Range", format!("bytes 0-0/{}", bytes.len())),

@@ -31,7 +31,7 @@ fn one_of_each(stage: &Stage, mount: &Mount, kind: &str, name: &str) {
     match kind {
         "begin_upload" | "begin_part" | "part" | "complete" => {
             // Two parts where the second one is what is meant.
-            let bytes = if kind == "begin_part" { noise(2, 17 << 20) } else { name.as_bytes().to_vec() };
+            let bytes = if kind == "begin_part" { noise(2, 25 << 20) } else { name.as_bytes().to_vec() };
             write_and_close(&path, &bytes).unwrap();
             assert!(stage.stored(name).unwrap() == bytes, "{name}");
         }

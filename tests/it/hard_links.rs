@@ -34,7 +34,7 @@ fn a_hard_link_is_a_copy_with_all_attributes_that_files_com_makes() {
         let mut stage = Stage::with(|site| {
             (site.md5, site.crc32, site.migration_delay_ms) = (md5, md5, delay);
         });
-        let bytes = noise(1, 20 << 20);
+        let bytes = noise(1, 30 << 20);
         stage.site.put(&format!("{FOLDER}/theirs"), &noise(2, 1000));
         let mount = stage.mount(&COPY);
         fs::write(mount.path("f"), &bytes).unwrap();

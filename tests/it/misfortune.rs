@@ -15,7 +15,7 @@ const FILES: u64 = 12;
 
 /// Small files, and one of two parts.
 fn bytes(n: u64) -> Vec<u8> {
-    noise(n, if n == 3 { 20 << 20 } else { 1000 * n as usize })
+    noise(n, if n == 3 { 30 << 20 } else { 1000 * n as usize })
 }
 
 /// Writes files whose closes are all answered with success.

@@ -152,7 +152,7 @@ fn cp_and_dd_and_the_shell() {
 fn sizes_around_the_parts_of_an_upload() {
     let mut stage = Stage::new();
     let mount = stage.mount(&[]);
-    for size in [0, 1, 4095, PART - 1, PART, PART + 1, 3 * PART, 3 * PART + 12_345] {
+    for size in [0, 1, 4095, PART - 1, PART, PART + 1, 24 * MIB, 24 * MIB + 1, 3 * PART, 3 * PART + 12_345] {
         let (name, bytes) = (format!("{size}"), noise(size as u64, size));
         fs::write(mount.path(&name), &bytes).unwrap();
         assert!(stage.stored(&name).unwrap() == bytes, "{size} bytes arrived differently");

@@ -35,7 +35,7 @@ fn an_upload_that_the_service_forgets_is_begun_afresh() {
     let mount = stage.mount(&[]);
     for kind in ["complete", "begin_part"] {
         stage.site.inject(Fault::on(kind, refusal("not-found/file-upload-not-found", None)));
-        let bytes = noise(2, 17 << 20);
+        let bytes = noise(2, 25 << 20);
         write_and_close(&mount.path(kind), &bytes).unwrap();
         assert!(stage.stored(kind).unwrap() == bytes, "{kind}");
         assert_eq!(stage.site.waiting_faults(), [], "{kind}");

@@ -13,6 +13,7 @@ mod ahead;
 mod attributes;
 mod background;
 mod begins;
+mod buffers;
 mod cached;
 mod check;
 mod close;
@@ -69,6 +70,7 @@ pub use self::scope::Scope;
 pub use self::status::{OwedFile, Remainder};
 
 use self::begins::Begins;
+use self::buffers::Buffers;
 use self::check::Checks;
 use self::core::{Core, Errand};
 use self::space::Space;
@@ -88,9 +90,6 @@ use crate::model::policy::{Close, Metadata, Verify};
 use crate::model::resume::Begun;
 use crate::model::tree::Tree;
 use crate::remote::{self, Client, Download, ErrorKind};
-
-/// Memory for parts that are on their way, in MiB.
-const PART_MEMORY: usize = 96;
 
 /// Errands of one kind that were taken from the queue, and have a place or wait for one: more than there ever
 /// are places, and few beside a hundred thousand that are due.
@@ -138,7 +137,7 @@ pub struct Filesystem {
     outcomes: Notify,
     /// A descriptor was let go.
     releases: Notify,
-    memory: Arc<Semaphore>,
+    buffers: Buffers,
     /// Uploads that are being begun.
     begins: Begins,
     /// Files that travel while they are written.
@@ -187,7 +186,7 @@ impl Filesystem {
             errands: Notify::new(),
             outcomes: Notify::new(),
             releases: Notify::new(),
-            memory: Arc::new(Semaphore::new(PART_MEMORY)),
+            buffers: Buffers::default(),
             begins: Begins::default(),
             streams: Streams::default(),
             space: Arc::default(),

@@ -157,12 +157,12 @@ impl Filesystem {
         let mut slot = Some(upload.first);
         let mut early = Early::new(upload.reference);
         while let Some((number, range)) = self.next_part(id).await {
-            let memory = tokio::select! {
-                memory = self.reserve(range.end - range.start) => memory,
+            let room = tokio::select! {
+                room = self.buffers.reserve(range.end - range.start) => room,
                 // The close finds room for it.
                 () = self.is_over(id) => break,
             };
-            let Ok(read) = read_part(file.clone(), range, early.head.hasher).await else {
+            let Ok(read) = read_part(file.clone(), range.start, room, early.head.hasher).await else {
                 self.end_growth(id);
                 return None;
             };
@@ -175,7 +175,6 @@ impl Filesystem {
                 slot: slot.take(),
                 bytes: read.bytes,
                 md5: read.md5,
-                _memory: memory,
             };
             early.head.flights.spawn(carry_urgency(flight.deliver()));
             early.note_landed(&mut self.core().meter);

@@ -6,12 +6,12 @@ use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use tokio::sync::OwnedSemaphorePermit;
 use tokio::task::JoinSet;
 
+use super::buffers::Room;
 use super::job::{Job, Trouble};
 use super::resume::{Going, Start};
-use super::{Filesystem, PART_MEMORY, on_disk};
+use super::{Filesystem, on_disk};
 use crate::local::failpoint;
 use crate::model::digest::{ETag, Hasher, Md5, PartHasher};
 use crate::model::failure::Failure;
@@ -45,7 +45,6 @@ pub(super) struct Flight {
     pub slot: Option<PartSlot>,
     pub bytes: Bytes,
     pub md5: Md5,
-    pub _memory: OwnedSemaphorePermit,
 }
 
 impl Filesystem {
@@ -110,17 +109,17 @@ impl Filesystem {
         }
         for number in done + 1..=parts.count() {
             let range = parts.range(number);
-            let memory = {
-                let mut room = std::pin::pin!(self.reserve(range.end - range.start));
+            let room = {
+                let mut room = std::pin::pin!(self.buffers.reserve(range.end - range.start));
                 loop {
                     // What arrives while there is no room is noted at once.
                     tokio::select! {
-                        memory = &mut room => break memory,
+                        room = &mut room => break room,
                         Some(done) = flights.join_next() => self.landed(job, &mut evidence, Some(done))?,
                     }
                 }
             };
-            let read = read_part(file.clone(), range, hasher).await?;
+            let read = read_part(file.clone(), range.start, room, hasher).await?;
             hasher = read.hasher;
             if !self.is_current(job) {
                 return Err(Trouble::Overtaken);
@@ -151,7 +150,6 @@ impl Filesystem {
                     slot: first.take(),
                     bytes: read.bytes,
                     md5: read.md5,
-                    _memory: memory,
                 }
                 .deliver(),
             ));
@@ -173,13 +171,6 @@ impl Filesystem {
         if let Some(progress) = self.core().uploading.get_mut(&job.ino) {
             progress.sent += bytes;
         }
-    }
-
-    /// Room for a part of `bytes` bytes. A part larger than all of it takes all.
-    pub(super) async fn reserve(&self, bytes: u64) -> OwnedSemaphorePermit {
-        let mib = bytes.div_ceil(1 << 20).clamp(1, PART_MEMORY as u64) as u32;
-        let memory = self.memory.clone();
-        memory.acquire_many_owned(mib).await.expect("the semaphore is never closed")
     }
 
     fn landed(
@@ -245,28 +236,31 @@ pub(super) struct ReadPart {
     pub md5: Md5,
 }
 
-/// Reads one part, and hashes it, for itself and for the whole: while it is in the processor's cache.
+/// Reads the part at `start` that there is `room` for, and hashes it, for itself and for the whole: while it is in
+/// the processor's cache.
 pub(super) async fn read_part(
     file: Arc<std::fs::File>,
-    range: std::ops::Range<u64>,
+    start: u64,
+    room: Room,
     mut hasher: Hasher,
 ) -> Result<ReadPart, Trouble> {
     let read = on_disk(move || {
-        let mut bytes = vec![0; (range.end - range.start) as usize];
+        debug_assert!(start > 0 || hasher.is_new());
+        let mut buffer = room.take()?;
         let mut part = PartHasher::default();
-        for (chunk, at) in bytes.chunks_mut(AT_ONCE).zip((range.start..).step_by(AT_ONCE)) {
+        for (chunk, at) in buffer.chunks_mut(AT_ONCE).zip((start..).step_by(AT_ONCE)) {
             match file.read_exact_at(chunk, at) {
                 Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => return Ok(None),
                 other => other?,
             }
-            match range.start {
+            match start {
                 // So far, it is the whole.
                 0 => hasher.update(chunk),
                 _ => hasher.update_with(&mut part, chunk),
             }
         }
-        let md5 = if range.start == 0 { hasher.clone().finish().md5 } else { part.finish() };
-        Ok(Some(ReadPart { hasher, bytes: bytes.into(), md5 }))
+        let md5 = if start == 0 { hasher.clone().finish().md5 } else { part.finish() };
+        Ok(Some(ReadPart { hasher, bytes: Bytes::from_owner(buffer), md5 }))
     });
     // Shorter than it was: somebody cut it off in the meantime.
     read.await?.ok_or(Trouble::Overtaken)

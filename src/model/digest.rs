@@ -169,6 +169,11 @@ impl PartHasher {
 }
 
 impl Hasher {
+    /// Has it seen nothing yet?
+    pub fn is_new(&self) -> bool {
+        self.size == 0
+    }
+
     /// Takes the next bytes.
     pub fn update(&mut self, bytes: &[u8]) {
         self.size += bytes.len() as u64;

@@ -1,4 +1,5 @@
-//! What an earlier mount left behind: owed again, or set aside. Nothing is deleted.
+//! What an earlier mount left behind: owed again, or set aside. Nothing is deleted but empty files that were
+//! made in advance.
 
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};

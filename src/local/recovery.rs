@@ -29,7 +29,7 @@ pub struct Recovery {
     pub abandoned: Vec<ContentId>,
     /// In the spool, but no fact says what they are: set aside.
     pub unknown: Vec<ContentId>,
-    /// In the spool, empty, and no fact says what for: removed.
+    /// In the spool, empty, and no fact says what for: made in advance. The mount removes them.
     pub unused: Vec<ContentId>,
     /// Facts whose bytes are missing: told.
     pub broken: Vec<Owed>,
@@ -42,7 +42,7 @@ pub struct Recovery {
 impl Recovery {
     /// Decides what becomes of each fact, and of each file in the spool.
     pub fn plan(facts: Facts, mut left: Left) -> Self {
-        let Facts { steps, entries, uploads, owed, .. } = facts;
+        let Facts { steps, entries, uploads, owed, place } = facts;
         let mut plan = Self { steps, entries, ..Self::default() };
         for fact in owed {
             match left.spooled.remove(&fact.id) {
@@ -58,8 +58,9 @@ impl Recovery {
         plan.uploads = going;
         plan.abandoned = BTreeMap::into_keys(abandoned).collect();
         for (id, size) in left.spooled {
-            let without_fact = if size == 0 { &mut plan.unused } else { &mut plan.unknown };
-            without_fact.push(id);
+            // A journal that was begun anew tells nothing of what was owed before, and that may be empty.
+            let is_unused = size == 0 && place.is_some();
+            if is_unused { &mut plan.unused } else { &mut plan.unknown }.push(id);
         }
         plan.cached = left.cached;
         plan
@@ -104,9 +105,14 @@ pub fn quarantined(state_dir: &Path) -> io::Result<Vec<PathBuf>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::local::journal::Place;
     use crate::model::attributes::Attributes;
     use crate::model::moment::Moment;
     use crate::model::path::RemotePath;
+
+    fn place() -> Place {
+        Place { site: "https://example.files.com".into(), folder: RemotePath::parse("f").unwrap() }
+    }
 
     fn fact(id: u64, size: u64) -> Owed {
         let attributes =
@@ -135,7 +141,7 @@ mod tests {
             (ContentId(4), begun("b")),
             (ContentId(9), begun("c")),
         ]);
-        let plan = Recovery::plan(Facts { owed, uploads, ..Facts::default() }, left);
+        let plan = Recovery::plan(Facts { owed, uploads, place: Some(place()), ..Facts::default() }, left);
         assert_eq!(plan.uploads, BTreeMap::from([(ContentId(1), begun("a"))]));
         assert_eq!(plan.abandoned, [ContentId(4), ContentId(9)]);
         assert_eq!(plan.owed, [fact(1, 10), fact(2, 3)], "with the sizes that the disk has");
@@ -143,6 +149,14 @@ mod tests {
         assert_eq!(plan.broken, [fact(3, 5)]);
         assert_eq!(plan.proven, [ContentId(4)]);
         assert_eq!(plan.cached, BTreeSet::from([ContentId(4), ContentId(5)]));
+    }
+
+    #[test]
+    fn beside_a_journal_that_was_begun_anew_nothing_is_unused() {
+        let spooled = BTreeMap::from([(ContentId(1), 10), (ContentId(2), 0)]);
+        let left = Left { spooled, cached: BTreeSet::new() };
+        let plan = Recovery::plan(Facts::default(), left);
+        assert_eq!((plan.unknown, plan.unused), (vec![ContentId(1), ContentId(2)], vec![]));
     }
 
     #[test]

@@ -1,6 +1,6 @@
-//! Empty files that are in the spool before they are asked for: whoever needs one makes several, and one sync of
-//! the folder puts the names of all of them on the disk. The close of a small file then waits for its bytes
-//! alone.
+//! Empty files that are in the spool before they are asked for. A close that has to sync the folder for the name of
+//! its file makes some more before: the one sync puts all their names on the disk, and the closes of the next
+//! small files wait for their bytes alone.
 //!
 //! What is left of them when a process dies is empty, and no fact speaks of it.
 
@@ -15,7 +15,8 @@ use super::store;
 use super::unnamed::Unnamed;
 use crate::model::ino::ContentId;
 
-/// The most that are made at once. It begins with the one that is asked for, and doubles from time to time.
+/// The most that are ready. It begins with one, and doubles whenever they did not suffice: who writes a file now and
+/// then has no use for them.
 const MOST: usize = 64;
 
 /// An empty file, open.
@@ -29,8 +30,8 @@ pub(super) struct Spares(Mutex<Stock>);
 struct Stock {
     /// In the order of their numbers: files that are taken later have larger ones.
     ready: VecDeque<Spare>,
-    /// How many were made last.
-    made: usize,
+    /// How many there are to be.
+    wanted: usize,
 }
 
 impl Spares {
@@ -38,27 +39,27 @@ impl Spares {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The next one. Makes more of them where none is left.
+    /// The next one, or where there is none, a new one.
     pub fn take(&self, spool: &Path, next: &AtomicU64, unnamed: &Unnamed) -> io::Result<Spare> {
         let mut stock = self.stock();
-        if let Some(spare) = stock.ready.pop_front() {
-            return Ok(spare);
+        match stock.ready.pop_front() {
+            Some(spare) => Ok(spare),
+            None => create(spool, next, unnamed),
         }
-        let first = store::create_new(spool, next)?;
-        unnamed.came(first.0);
-        let more = (stock.made * 2).min(MOST - 1);
-        for _ in 0..more {
+    }
+
+    /// Makes some more where none is left. The folder is to be synced next.
+    pub fn top_up(&self, spool: &Path, next: &AtomicU64, unnamed: &Unnamed) {
+        let mut stock = self.stock();
+        if !stock.ready.is_empty() {
+            return;
+        }
+        stock.wanted = (stock.wanted * 2).clamp(1, MOST);
+        while stock.ready.len() < stock.wanted {
             // A disk that is full is told to who needs the room.
-            let Ok(spare) = store::create_new(spool, next) else { break };
-            unnamed.came(spare.0);
+            let Ok(spare) = create(spool, next, unnamed) else { return };
             stock.ready.push_back(spare);
         }
-        stock.made = stock.ready.len() + 1;
-        if !stock.ready.is_empty() {
-            // What cannot be synced here is synced, or refused, by the close.
-            let _ = unnamed.sync(first.0, spool);
-        }
-        Ok(first)
     }
 
     /// Leaves none of them in `spool`.
@@ -67,6 +68,12 @@ impl Spares {
             let _ = fs::remove_file(store::place(spool, id));
         }
     }
+}
+
+fn create(spool: &Path, next: &AtomicU64, unnamed: &Unnamed) -> io::Result<Spare> {
+    let spare = store::create_new(spool, next)?;
+    unnamed.came(spare.0);
+    Ok(spare)
 }
 
 #[cfg(test)]
@@ -88,10 +95,18 @@ mod tests {
             assert_eq!(file.metadata().unwrap().len(), 0);
             id
         };
-        let mut taken = vec![take()];
-        assert_eq!(there(), taken, "a mount that needs one file has one");
-        taken.extend((0..99).map(|_| take()));
-        assert_eq!(taken, (7..107).map(ContentId).collect::<Vec<_>>());
+        let (mut taken, mut unnamed_ones) = (Vec::new(), 0);
+        for _ in 0..200 {
+            let id = take();
+            taken.push(id);
+            if unnamed.has(id) {
+                unnamed_ones += 1;
+                spares.top_up(dir.path(), &next, &unnamed);
+                unnamed.sync(dir.path()).unwrap();
+            }
+        }
+        assert_eq!(taken, (7..207).map(ContentId).collect::<Vec<_>>());
+        assert_eq!(unnamed_ones, 9, "after 1, 2, 4, ... files");
         assert!(there().len() > taken.len());
         spares.remove(dir.path());
         assert_eq!(there(), taken);

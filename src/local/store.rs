@@ -187,7 +187,11 @@ impl Store {
         durable::sync_bytes(&file)?;
         // Some disks give the blocks only now.
         self.measure(id, &file);
-        self.unnamed.sync(id, &self.spool)
+        if !self.unnamed.has(id) {
+            return Ok(());
+        }
+        self.spares.top_up(&self.spool, &self.next, &self.unnamed);
+        self.unnamed.sync(&self.spool)
     }
 
     /// From the spool to the cache: nothing of it is owed any more. False when the two are on

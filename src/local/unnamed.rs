@@ -18,6 +18,8 @@ struct Arrivals {
     next: u64,
     /// By file: the how manieth it was.
     at: HashMap<ContentId, u64>,
+    /// The disk could not sync the folder: which names it kept is not known.
+    is_lost: bool,
 }
 
 impl Unnamed {
@@ -38,19 +40,31 @@ impl Unnamed {
         self.arrivals().at.remove(&id);
     }
 
-    /// Waits until the name of `id` in `folder` is on the disk.
-    pub fn sync(&self, id: ContentId, folder: &Path) -> io::Result<()> {
+    /// Is its name not on the disk yet?
+    pub fn has(&self, id: ContentId) -> bool {
+        self.arrivals().at.contains_key(&id)
+    }
+
+    /// Waits until the names of all that came to `folder` so far are on the disk.
+    ///
+    /// # Errors
+    /// Once a disk could not do that, it is not asked again: it would answer for what it has dropped.
+    pub fn sync(&self, folder: &Path) -> io::Result<()> {
         let next = {
             let arrivals = self.arrivals();
-            if !arrivals.at.contains_key(&id) {
-                return Ok(());
+            if arrivals.is_lost {
+                return Err(io::Error::from_raw_os_error(libc::EIO));
             }
             arrivals.next
         };
-        durable::sync_names(folder)?;
-        // What came meanwhile may have come too late.
-        self.arrivals().at.retain(|_, place| *place >= next);
-        Ok(())
+        let synced = durable::sync_names(folder);
+        let mut arrivals = self.arrivals();
+        match &synced {
+            // What came meanwhile may have come too late.
+            Ok(()) => arrivals.at.retain(|_, place| *place >= next),
+            Err(error) => arrivals.is_lost |= error.raw_os_error() == Some(libc::EIO),
+        }
+        synced
     }
 }
 
@@ -62,14 +76,12 @@ mod tests {
     fn one_sync_serves_all_that_came_before_it() {
         let dir = tempfile::tempdir().unwrap();
         let unnamed = Unnamed::default();
-        let waits = |id| unnamed.arrivals().at.contains_key(&ContentId(id));
+        let waits = |id| unnamed.has(ContentId(id));
         (1..=3).for_each(|id| unnamed.came(ContentId(id)));
         unnamed.left(ContentId(2));
-        unnamed.sync(ContentId(9), Path::new("/nowhere")).unwrap();
-        assert!(waits(1), "nothing was to be done");
-        unnamed.sync(ContentId(1), Path::new("/nowhere")).unwrap_err();
-        assert!(waits(1), "and nothing was");
-        unnamed.sync(ContentId(1), dir.path()).unwrap();
+        unnamed.sync(Path::new("/nowhere")).unwrap_err();
+        assert!(waits(1) && waits(3) && !waits(2));
+        unnamed.sync(dir.path()).unwrap();
         assert!(!waits(1) && !waits(3));
         unnamed.came(ContentId(2));
         assert!(waits(2));

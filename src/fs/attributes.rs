@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use super::core::{Core, Errand};
-use super::{Close, Filesystem, Metadata, is_final, now, told};
+use super::{Filesystem, Metadata, is_final, now, told};
 use crate::local::failpoint;
 use crate::local::journal::Fact;
 use crate::model::attributes::{
@@ -86,10 +86,9 @@ impl Filesystem {
         self.attr_of(&self.core(), ino)
     }
 
-    /// Changes attributes. Those of something published are sent a moment later, merged; with
-    /// `close=journaled` they are a fact here before the caller is answered: then it waits for
-    /// [`Self::facts_are_durable`]. Not so while a close or a rename is still to come, which takes them
-    /// along.
+    /// Changes attributes. Those of something published are sent a moment later, merged, and are a fact here before
+    /// the caller is answered: true says that it waits for [`Self::facts_are_durable`]. Not so while an fsync, a
+    /// close or a rename is still to come, which takes them along.
     pub fn change(&self, ino: Ino, change: Change) -> Result<(Attr, bool), Failure> {
         self.may_change()?;
         let mut core = self.core();
@@ -109,9 +108,10 @@ impl Filesystem {
         }
         let facts: Vec<Fact> = self.facts_of(core, ino).collect();
         let file = core.tree.node(ino)?.file();
-        let comes_later =
-            file.is_some_and(|file| file.temporary || file.content.is_owed() && core.has_writer(ino));
-        let waits = self.rules.close == Close::Journaled && !facts.is_empty() && !comes_later;
+        let comes_later = file.is_some_and(|file| {
+            file.temporary || file.content.is_owed() && !file.is_noted() && core.has_writer(ino)
+        });
+        let waits = !facts.is_empty() && !comes_later;
         self.journal.note_all(facts);
         Ok(waits)
     }

@@ -138,13 +138,9 @@ impl Filesystem {
                 // Asked again, the disk would answer for what it has dropped.
                 return Err(failure);
             }
-            let is_noted = self.core().tree.file(ino)?.noted == Some(owed.id);
-            if is_synced && is_noted {
-                // Only its name or its attributes changed since, and whoever changed them told the journal.
-                return self.journal.flush().await;
-            }
             failpoint::reach("close.sealed");
             let (store, id) = (self.store.clone(), owed.id);
+            // Not again where only the name is another one.
             if !is_synced && let Err(failure) = super::on_disk(move || store.sync(id)).await {
                 return Err(self.not_synced(id, failure));
             }

@@ -2,7 +2,7 @@
 //! that is how backup tools finish a file, and why it costs no move there.
 
 use std::ffi::OsStr;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tokio::sync::{RwLockReadGuard, RwLockWriteGuard};
 
@@ -247,10 +247,15 @@ impl Filesystem {
         if !whole {
             return Ok(());
         }
-        if may_publish {
-            return self.answer(ino).await;
+        if !may_publish {
+            return self.hold_back(ino).await;
         }
-        self.hold_back(ino).await
+        if self.rules.close == Close::Journaled && self.core().tree.file(ino)?.is_noted() {
+            // Under its new name, a moment ago: there is nothing to add.
+            self.schedule(Errand::Publish(ino), Duration::ZERO);
+            return self.core().tree.file(ino)?.failure.clone().map_or(Ok(()), Err);
+        }
+        self.answer(ino).await
     }
 
     /// Publishes a folder that was only here, with all that is in it.

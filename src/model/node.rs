@@ -146,6 +146,12 @@ impl File {
         Self { size: version.size, published: Some(version), ..Self::with(Work::rest().clone()) }
     }
 
+    /// Does the journal know the newest bytes of this file, all of them durable here?
+    pub fn is_noted(&self) -> bool {
+        let is_synced = self.content.owed().is_some_and(|revision| self.content.is_synced(revision));
+        is_synced && self.noted.is_some() && self.noted == self.local.id()
+    }
+
     fn with(work: Work) -> Self {
         Self {
             size: 0,

@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::ffi::CString;
-use std::fs;
+use std::fs::{self, Permissions};
 use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
+use std::time::{Duration, UNIX_EPOCH};
 
 use filescomfs::emulator::{Effect, Fault};
 
@@ -177,19 +178,45 @@ fn journaled_extended_attributes_survive_sigkill() {
 }
 
 #[test]
+fn a_mode_and_a_time_survive_sigkill_from_the_moment_that_they_are_answered() {
+    for close in ["verified", "journaled"] {
+        let mut stage = Stage::new();
+        let mount = stage.mount_with_state("state", &["--close", close]);
+        stage.site.inject(Fault { times: 0, ..Fault::on("patch", Effect::Proxy { status: 503 }) });
+        let path = mount.path("f");
+        fs::write(&path, "x").unwrap();
+        // A writer that has nothing new, whose close has nothing to say.
+        let open = fs::OpenOptions::new().write(true).open(&path).unwrap();
+        let time = UNIX_EPOCH + Duration::new(1_600_000_000, 5);
+        open.set_modified(time).unwrap();
+        fs::set_permissions(&path, Permissions::from_mode(0o4750)).unwrap();
+        mount.kill();
+        drop(open);
+        stage.site.clear_faults();
+        let mount = stage.mount_with_state("state", &[]);
+        sync(&stage, &mount);
+        mount.umount();
+        let mount = stage.mount(&[]);
+        let seen = fs::metadata(mount.path("f")).unwrap();
+        assert_eq!((seen.mode() & 0o7777, seen.modified().unwrap()), (0o4750, time), "{close}");
+        mount.umount();
+    }
+}
+
+#[test]
 fn what_is_taken_away_is_gone_where_the_service_merges_metadata() {
     let mut stage = Stage::with(|site| site.metadata_merges = true);
     let mount = stage.mount(&[]);
     let file = mount.path("f");
     fs::write(&file, "x").unwrap();
     sh(&format!("touch -d 2020-02-02 {}", file.display()));
-    fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).unwrap();
+    fs::set_permissions(&file, Permissions::from_mode(0o600)).unwrap();
     assert_eq!(set(&file, b"user.a", &[b'x'; 2500], 0), 0);
     wait_until("they are sent", || stage.requests("patch") > 0);
     mount.umount();
     let mount = stage.mount(&[]);
     assert_eq!(remove(&mount.path("f"), b"user.a"), 0);
-    fs::set_permissions(mount.path("f"), fs::Permissions::from_mode(0o644)).unwrap();
+    fs::set_permissions(mount.path("f"), Permissions::from_mode(0o644)).unwrap();
     mount.umount();
     let mount = stage.mount(&[]);
     assert!(all(&mount.path("f")).is_empty());
@@ -204,11 +231,11 @@ fn special_bits_come_back_and_a_new_owner_takes_them_off() {
     let mode = |mount: &Mount, name: &str| fs::metadata(mount.path(name)).unwrap().mode() & 0o7777;
     for (name, bits) in [("setuid", 0o4755), ("setgid", 0o2755), ("both", 0o6711), ("sticky", 0o1644)] {
         fs::write(mount.path(name), "x").unwrap();
-        fs::set_permissions(mount.path(name), fs::Permissions::from_mode(bits)).unwrap();
+        fs::set_permissions(mount.path(name), Permissions::from_mode(bits)).unwrap();
     }
     for (name, bits) in [("shared", 0o2775), ("tmp", 0o1777)] {
         fs::create_dir(mount.path(name)).unwrap();
-        fs::set_permissions(mount.path(name), fs::Permissions::from_mode(bits)).unwrap();
+        fs::set_permissions(mount.path(name), Permissions::from_mode(bits)).unwrap();
     }
     std::os::unix::fs::chown(mount.path("shared"), None, Some(4321)).unwrap();
     assert_eq!(mode(&mount, "shared"), 0o2775, "a folder keeps it");

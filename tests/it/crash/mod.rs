@@ -16,9 +16,8 @@
 //!   they are in the quarantine folder.
 //! * **create, mkdir, rmdir, unlink, symlink, rename**: happened, wholly, as soon as the call returned. In flight, it has happened or
 //!   it has not. Nothing comes back that was deleted, and nothing is under two names.
-//! * **chmod, utimes**: what was set before an answer that makes new bytes durable (fsync, close, the rename
-//!   of a temporary name) holds. What was set later may be lost; then the earlier value shows, never a third
-//!   one.
+//! * **chmod, utimes**: holds as soon as the call returned; while new bytes are still to be made durable (by fsync,
+//!   close, the rename of a temporary name), with that. Until then the earlier value may show, never a third one.
 //! * **sync**: everything above, on Files.com.
 //! * A call that was refused has changed nothing.
 //!

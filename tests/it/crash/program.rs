@@ -352,7 +352,9 @@ impl<'a> Program<'a> {
         };
         self.world.set_mode(id, mode);
         let outcome = fs::set_permissions(self.at(path), Permissions::from_mode(mode));
-        self.told(outcome, "chmod").map(|()| "0")
+        self.told(outcome, "chmod")?;
+        self.world.changed(id);
+        Ok("0")
     }
 
     fn reopen(
@@ -419,7 +421,9 @@ impl<'a> Program<'a> {
         self.with(slot, |program, open| {
             program.world.set_time(open.id, time);
             let outcome = open.file.set_modified(UNIX_EPOCH + Duration::from_secs(time));
-            program.told(outcome, "futimes")
+            program.told(outcome, "futimes")?;
+            program.world.changed(open.id);
+            Ok(())
         })
     }
 
@@ -427,7 +431,9 @@ impl<'a> Program<'a> {
         self.with(slot, |program, open| {
             program.world.set_mode(open.id, mode);
             let outcome = open.file.set_permissions(Permissions::from_mode(mode));
-            program.told(outcome, "fchmod")
+            program.told(outcome, "fchmod")?;
+            program.world.changed(open.id);
+            Ok(())
         })
     }
 

@@ -232,6 +232,15 @@ impl World {
         self.files[id].times.push(Some(time));
     }
 
+    /// chmod(2) or utimes(2) has answered. While newer bytes are still to be acknowledged, that takes it along.
+    pub fn changed(&mut self, id: Id) {
+        let file = &mut self.files[id];
+        if !file.owed {
+            newest_only(&mut file.modes);
+            newest_only(&mut file.times);
+        }
+    }
+
     /// fsync has answered: what the running mount shows is what a crash leaves.
     pub fn synced(&mut self, id: Id) {
         let file = &mut self.files[id];

@@ -4,10 +4,11 @@ use std::collections::HashMap;
 use std::ffi::OsStr;
 use std::future::Future;
 use std::os::unix::ffi::OsStrExt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::task::{Context, Waker};
+use std::task::{Context, Poll, Waker};
 use std::time::SystemTime;
 
 use fuser::{
@@ -48,8 +49,9 @@ impl Door {
         Self { fs, runtime, dirs: Arc::default(), next_dir: AtomicU64::new(1) }
     }
 
-    /// Answers at once where nobody has to be waited for, and else as soon as it can.
-    fn later<F, Fut>(&self, work: F)
+    /// Answers at once where nobody has to be waited for, and else as soon as it can. What blocks has no place
+    /// in the first step of `work`.
+    fn soon<F, Fut>(&self, work: F)
     where
         F: FnOnce(Arc<Filesystem>) -> Fut,
         Fut: Future<Output = ()> + Send + 'static,
@@ -58,7 +60,10 @@ impl Door {
         let _inside = self.runtime.enter();
         // Handing it to another thread costs more than most answers do. The runtime asks again right away, so
         // nothing is missed by a waker that does nothing.
-        if work.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending() {
+        let asked =
+            catch_unwind(AssertUnwindSafe(|| work.as_mut().poll(&mut Context::from_waker(Waker::noop()))));
+        // A panic costs the one request, as it would in the runtime: what is dropped without a reply is EIO.
+        if let Ok(Poll::Pending) = asked {
             self.runtime.spawn(work);
         }
     }
@@ -66,7 +71,7 @@ impl Door {
     /// Answers a change of attributes; true: once it is on the local disk.
     fn when_durable(&self, reply: ReplyEmpty, changed: Result<bool, Failure>) {
         match changed {
-            Ok(true) => self.later(|fs| async move { empty(reply, fs.facts_are_durable().await) }),
+            Ok(true) => self.soon(|fs| async move { empty(reply, fs.facts_are_durable().await) }),
             changed => empty(reply, changed.map(drop)),
         }
     }
@@ -107,7 +112,7 @@ impl fuser::Filesystem for Door {
             return entry(reply, found);
         }
         let name = name.to_owned();
-        self.later(|fs| async move { entry(reply, fs.lookup(parent, &name).await) });
+        self.soon(|fs| async move { entry(reply, fs.lookup(parent, &name).await) });
     }
 
     fn forget(&self, _: &Request, node: INodeNo, count: u64) {
@@ -145,7 +150,7 @@ impl fuser::Filesystem for Door {
                 outcome => return attributes(reply, outcome.map(|(attr, _)| attr)),
             }
         }
-        self.later(move |fs| async move {
+        self.soon(move |fs| async move {
             let outcome = async {
                 if let Some(size) = size {
                     fs.truncate(node, size, handle.is_some()).await?;
@@ -175,7 +180,7 @@ impl fuser::Filesystem for Door {
             return reply.error(Errno::EPERM);
         }
         let (parent, name, maker) = (ino(parent), name.to_owned(), maker(request, mode));
-        self.later(move |fs| async move {
+        self.soon(move |fs| async move {
             let outcome = async {
                 let (made, handle) = fs.create(parent, &name, maker, true).await?;
                 let closed = fs.close(made.ino, handle, maker.pid).await;
@@ -189,35 +194,35 @@ impl fuser::Filesystem for Door {
 
     fn mkdir(&self, request: &Request, parent: INodeNo, name: &OsStr, mode: u32, _: u32, reply: ReplyEntry) {
         let (parent, name, maker) = (ino(parent), name.to_owned(), maker(request, mode));
-        self.later(move |fs| async move { entry(reply, fs.mkdir(parent, &name, maker).await) });
+        self.soon(move |fs| async move { entry(reply, fs.mkdir(parent, &name, maker).await) });
     }
 
     fn unlink(&self, _: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEmpty) {
         let (parent, name) = (ino(parent), name.to_owned());
-        self.later(move |fs| async move { empty(reply, fs.unlink(parent, &name).await) });
+        self.soon(move |fs| async move { empty(reply, fs.unlink(parent, &name).await) });
     }
 
     fn rmdir(&self, _: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEmpty) {
         let (parent, name) = (ino(parent), name.to_owned());
-        self.later(move |fs| async move { empty(reply, fs.rmdir(parent, &name).await) });
+        self.soon(move |fs| async move { empty(reply, fs.rmdir(parent, &name).await) });
     }
 
     fn symlink(&self, request: &Request, parent: INodeNo, name: &OsStr, target: &Path, reply: ReplyEntry) {
         let (parent, name, maker) = (ino(parent), name.to_owned(), maker(request, 0o777));
         let target = target.as_os_str().to_owned();
-        self.later(move |fs| async move { entry(reply, fs.symlink(parent, &name, &target, maker).await) });
+        self.soon(move |fs| async move { entry(reply, fs.symlink(parent, &name, &target, maker).await) });
     }
 
     fn readlink(&self, _: &Request, node: INodeNo, reply: ReplyData) {
         let node = ino(node);
-        self.later(move |fs| async move {
+        self.soon(move |fs| async move {
             data(reply, fs.follow_link(node).await.map(std::os::unix::ffi::OsStringExt::into_vec));
         });
     }
 
     fn link(&self, _: &Request, node: INodeNo, parent: INodeNo, name: &OsStr, reply: ReplyEntry) {
         let (node, parent, name) = (ino(node), ino(parent), name.to_owned());
-        self.later(move |fs| async move { entry(reply, fs.link(node, parent, &name).await) });
+        self.soon(move |fs| async move { entry(reply, fs.link(node, parent, &name).await) });
     }
 
     fn rename(
@@ -236,7 +241,7 @@ impl fuser::Filesystem for Door {
             _ => return reply.error(Errno::EINVAL),
         };
         let (from, to) = ((ino(parent), name.to_owned()), (ino(new_parent), new_name.to_owned()));
-        self.later(move |fs| async move {
+        self.soon(move |fs| async move {
             empty(reply, fs.rename((from.0, &from.1), (to.0, &to.1), no_replace).await);
         });
     }
@@ -264,7 +269,7 @@ impl fuser::Filesystem for Door {
     ) {
         let (parent, name, maker) = (ino(parent), name.to_owned(), maker(request, mode));
         let exclusive = flags & libc::O_EXCL != 0;
-        self.later(move |fs| async move {
+        self.soon(move |fs| async move {
             match fs.create(parent, &name, maker, exclusive).await {
                 Ok((made, handle)) => reply.created(
                     &made.ttl,
@@ -293,7 +298,7 @@ impl fuser::Filesystem for Door {
         if let Some(read) = self.fs.read_now(node, offset, size) {
             return data(reply, read);
         }
-        self.later(move |fs| async move { data(reply, fs.read(node, offset, size).await) });
+        self.soon(move |fs| async move { data(reply, fs.read(node, offset, size).await) });
     }
 
     fn write(
@@ -316,7 +321,7 @@ impl fuser::Filesystem for Door {
             return written(reply, outcome);
         }
         let bytes = bytes.to_vec();
-        self.later(move |fs| async move { written(reply, fs.write(node, offset, &bytes).await) });
+        self.soon(move |fs| async move { written(reply, fs.write(node, offset, &bytes).await) });
     }
 
     fn flush(&self, request: &Request, node: INodeNo, handle: FileHandle, _: LockOwner, reply: ReplyEmpty) {
@@ -324,7 +329,7 @@ impl fuser::Filesystem for Door {
         if !self.fs.has_to_close(handle.0) {
             return reply.ok();
         }
-        self.later(move |fs| async move { empty(reply, fs.close(node, handle.0, pid).await) });
+        self.soon(move |fs| async move { empty(reply, fs.close(node, handle.0, pid).await) });
     }
 
     fn release(
@@ -343,7 +348,7 @@ impl fuser::Filesystem for Door {
 
     fn fsync(&self, _: &Request, node: INodeNo, _: FileHandle, _: bool, reply: ReplyEmpty) {
         let node = ino(node);
-        self.later(move |fs| async move { empty(reply, fs.fsync(node).await) });
+        self.soon(move |fs| async move { empty(reply, fs.fsync(node).await) });
     }
 
     fn fsyncdir(&self, _: &Request, _: INodeNo, _: FileHandle, _: bool, reply: ReplyEmpty) {
@@ -365,7 +370,7 @@ impl fuser::Filesystem for Door {
         mut reply: ReplyDirectory,
     ) {
         let (node, dirs) = (ino(node), self.dirs.clone());
-        self.later(move |fs| async move {
+        self.soon(move |fs| async move {
             let entries = match snapshot(&fs, &dirs, node, handle.0, offset).await {
                 Ok(entries) => entries,
                 Err(failure) => return reply.error(errno(&failure)),
@@ -388,7 +393,7 @@ impl fuser::Filesystem for Door {
         mut reply: ReplyDirectoryPlus,
     ) {
         let (node, dirs) = (ino(node), self.dirs.clone());
-        self.later(move |fs| async move {
+        self.soon(move |fs| async move {
             let entries = match snapshot(&fs, &dirs, node, handle.0, offset).await {
                 Ok(entries) => entries,
                 Err(failure) => return reply.error(errno(&failure)),
@@ -415,7 +420,7 @@ impl fuser::Filesystem for Door {
     }
 
     fn statfs(&self, _: &Request, _: INodeNo, reply: ReplyStatfs) {
-        self.later(|fs| async move {
+        self.soon(|fs| async move {
             // Files.com states neither a quota nor free space.
             let used = fs.stored_bytes().await.unwrap_or(0).div_ceil(BLOCK_SIZE.into());
             let (all, name) = (used.saturating_add(BLOCKS), LONGEST_NAME as u32);
@@ -434,7 +439,7 @@ impl fuser::Filesystem for Door {
             return xattr(reply, size, self.fs.xattr(node, name));
         }
         let name = name.to_owned();
-        self.later(async move |fs| xattr(reply, size, fs.told_by_name(node, &name).await));
+        self.soon(async move |fs| xattr(reply, size, fs.told_by_name(node, &name).await));
     }
 
     fn listxattr(&self, _: &Request, node: INodeNo, size: u32, reply: ReplyXattr) {
@@ -478,7 +483,7 @@ impl fuser::Filesystem for Door {
             return reply.error(Errno::EOPNOTSUPP);
         }
         let (node, end) = (ino(node), offset.saturating_add(length));
-        self.later(move |fs| async move { empty(reply, fs.extend(node, end).await) });
+        self.soon(move |fs| async move { empty(reply, fs.extend(node, end).await) });
     }
 
     fn ioctl(

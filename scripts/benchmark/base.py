@@ -68,5 +68,14 @@ def cpu_seconds(pid):
 
 def peak_mib(pid):
     """The largest resident size of a process so far."""
+    return status_mib(pid, "VmHWM:")
+
+
+def resident_mib(pid):
+    """Its resident size now."""
+    return status_mib(pid, "VmRSS:")
+
+
+def status_mib(pid, field):
     status = pathlib.Path(f"/proc/{pid}/status").read_text()
-    return int(status.partition("VmHWM:")[2].split()[0]) / 1024
+    return int(status.partition(field)[2].split()[0]) / 1024

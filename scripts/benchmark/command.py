@@ -6,7 +6,7 @@ import subprocess
 import sys
 import time
 
-from . import plots, report, results, tools
+from . import growth, plots, report, results, tools
 from .base import DOCS, HOME, Wrong, say
 from .goals import verdicts
 from .measure import measure
@@ -65,18 +65,26 @@ def measure_all(wanted, folder):
         if only and scenario.number not in only:
             continue
         scenario.sides = [side for side in scenario.sides if not names or side.name in names]
-        try:
-            taken = take_turns(scenario, repetitions)
-        except (Wrong, subprocess.CalledProcessError, subprocess.TimeoutExpired) as error:
-            # The others may still tell something.
-            say(f"scenario {scenario.number} FAILED: {reason(error)}")
-            wanted.failed = True
+        taken = attempt(wanted, scenario.number, lambda: take_turns(scenario, repetitions))
+        if not taken:
             continue
         kept[scenario.number] = results.record(scenario, taken, wanted.scale)
         if not names:
             # What was measured is kept, whatever happens to the rest.
             results.save(kept, folder)
+    if not names and (not only or growth.NUMBER in only):
+        attempt(wanted, growth.NUMBER, lambda: growth.measure(wanted, folder))
     return dict(sorted(kept.items(), key=lambda item: results.place(item[0])))
+
+
+def attempt(wanted, number, work):
+    """What `work` answers. Where it fails, the other scenarios may still tell something."""
+    try:
+        return work()
+    except (Wrong, subprocess.CalledProcessError, subprocess.TimeoutExpired) as error:
+        say(f"scenario {number} FAILED: {reason(error)}")
+        wanted.failed = True
+        return None
 
 
 def take_turns(scenario, repetitions):

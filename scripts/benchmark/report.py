@@ -2,6 +2,7 @@
 
 import statistics
 
+from . import growth
 from .base import DOCS
 from .goals import OURS, verdicts
 from .measure import TOTALS
@@ -16,7 +17,9 @@ took turns; below 1, filescomfs is quicker.
 
 def write(results, folder=DOCS):
     folder.mkdir(parents=True, exist_ok=True)
-    text = "\n".join([HEAD, *goals(results), *times(results), *costs(results), *flags(results), *origins(results)])
+    grown = growth.load(folder)
+    text = "\n".join([HEAD, *goals(results, growth.verdicts(grown)), *times(results), *growing(grown),
+                      *costs(results), *flags(results), *origins(results)])
     (folder / "results.md").write_text(text + "\n")
     return text
 
@@ -40,9 +43,9 @@ def verdict_word(verdict):
     return {True: "met", False: "**missed**", None: "not measured"}[verdict.met]
 
 
-def goals(results):
+def goals(results, more):
     lines = ["## Goals", "", "Goals are set for scale 1.", "", *table("scenario", "goal", "measured", "", "scale")]
-    for verdict in verdicts(results):
+    for verdict in [*verdicts(results), *more]:
         measured = verdict.told or (spread(verdict.values, 3) + verdict.unit if verdict.values else "–")
         lines.append(row(verdict.number, verdict.words, measured, verdict_word(verdict), scales(results, verdict)))
     return [*lines, "", "![goals](goals.svg)", ""]
@@ -79,6 +82,21 @@ def against(scenario, name):
     values = [one["seconds"] / one["files"] / ((other["seconds"] - once) / other["files"])
               for one, other in zip(ours, theirs)]
     return f"{spread(values, 3)} per file (it had {theirs[0]['files']})"
+
+
+def growing(found):
+    if not found:
+        return []
+    few, many = found["sizes"]
+    made = ", ".join(f"{name} {text}" for name, text in found["with"].items())
+    heads = [f"{size['entries']:,} entries, {size['owed']:,} owed" for size in (few, many)]
+    lines = ["## Growth", "", f"{growth.NUMBER}: no latency, no limit of bandwidth; once, {found['measured']}, {made}.", "",
+             *table("", *heads, "times as much")]
+    values = [(words, few["seconds"][step], many["seconds"][step], "s", 2) for step, words in growth.STEPS.items()]
+    values += [(words, few[key], many[key], unit, 0) for words, key, unit in growth.MEMORY]
+    for words, one, other, unit, digits in values:
+        lines.append(row(words, *(f"{value:.{digits}f} {unit}" for value in (one, other)), f"{other / one:.1f}"))
+    return [*lines, ""]
 
 
 def costs(results):

@@ -9,7 +9,7 @@ use futures_util::StreamExt;
 use super::Filesystem;
 use super::core::{Core, Errand};
 use crate::local::failpoint;
-use crate::local::journal::{EntryDebt, Fact, Owed, OwedEntry};
+use crate::local::journal::{EntryDebt, Fact, Owed, OwedEntry, Place};
 use crate::local::recovery::Recovery;
 use crate::model::attributes::Shape;
 use crate::model::failure::Failure;
@@ -50,8 +50,8 @@ impl Untaken {
 
 impl Filesystem {
     /// Carries a recovery out: what is owed is published in the background, what is not understood is
-    /// set aside and named in the log.
-    pub async fn recover(&self, plan: Recovery) -> Result<(), Failure> {
+    /// set aside and named in the log. `place` is what is mounted.
+    pub async fn recover(&self, plan: Recovery, place: Place) -> Result<(), Failure> {
         failpoint::reach("recover.planned");
         for id in plan.unknown {
             let aside = self.store.set_aside(id)?;
@@ -61,6 +61,8 @@ impl Filesystem {
                 aside.display()
             );
         }
+        // Not before: to a journal that tells this, an empty file that it does not know is nobody's.
+        self.journal.note(Fact::Mounted(place));
         plan.unused.into_iter().for_each(|id| self.store.remove(id));
         for fact in plan.broken {
             tracing::error!(

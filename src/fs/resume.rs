@@ -151,7 +151,7 @@ impl Filesystem {
     /// Its bytes are on the local disk. May be given up at any time.
     pub(super) async fn sync_while_sent(&self, job: &Job) {
         let (store, id) = (self.store.clone(), job.id);
-        // Told by the journey that notes it, which syncs again.
+        // Told by the journey that notes it: what could not be synced once fails again.
         let _ = super::on_disk(move || store.sync(id)).await;
     }
 

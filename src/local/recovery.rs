@@ -70,11 +70,10 @@ impl Recovery {
 /// What is in the spool of `state_dir`, and in the cache where it is known.
 pub fn survey(state_dir: &Path, cache_dir: Option<&Path>) -> io::Result<Left> {
     let mut left = Left::default();
-    for (path, id) in store::numbered(&state_dir.join("spool"))? {
-        left.spooled.insert(id, fs::metadata(path)?.len());
-    }
+    let spooled = store::numbered(&state_dir.join("spool"))?;
+    left.spooled.extend(spooled.into_iter().map(|(id, metadata)| (id, metadata.len())));
     if let Some(cache_dir) = cache_dir {
-        left.cached.extend(store::numbered(&cache_dir.join("content"))?.into_iter().map(|(_, id)| id));
+        left.cached.extend(store::numbered(&cache_dir.join("content"))?.into_keys());
     }
     Ok(left)
 }

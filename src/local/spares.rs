@@ -10,14 +10,17 @@ use std::io;
 use std::path::Path;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use super::store;
 use super::unnamed::Unnamed;
 use crate::model::ino::ContentId;
 
-/// The most that are ready. It begins with one, and doubles whenever they did not suffice: who writes a file now and
-/// then has no use for them.
+/// The most that are ready. It begins with one, and doubles whenever they did not suffice.
 const MOST: usize = 64;
+
+/// What sufficed for so long begins with one again: who writes a file now and then has no use for more.
+const A_WHILE: Duration = Duration::from_secs(10);
 
 /// An empty file, open.
 pub(super) type Spare = (ContentId, Arc<File>);
@@ -28,10 +31,11 @@ pub(super) struct Spares(Mutex<Stock>);
 
 #[derive(Debug, Default)]
 struct Stock {
-    /// In the order of their numbers: files that are taken later have larger ones.
     ready: VecDeque<Spare>,
     /// How many there are to be.
     wanted: usize,
+    /// When they did not suffice the last time.
+    topped_up: Option<Instant>,
 }
 
 impl Spares {
@@ -41,24 +45,27 @@ impl Spares {
 
     /// The next one, or where there is none, a new one.
     pub fn take(&self, spool: &Path, next: &AtomicU64, unnamed: &Unnamed) -> io::Result<Spare> {
-        let mut stock = self.stock();
-        match stock.ready.pop_front() {
-            Some(spare) => Ok(spare),
-            None => create(spool, next, unnamed),
-        }
+        let ready = self.stock().ready.pop_front();
+        ready.map_or_else(|| create(spool, next, unnamed), Ok)
     }
 
     /// Makes some more where none is left. The folder is to be synced next.
     pub fn top_up(&self, spool: &Path, next: &AtomicU64, unnamed: &Unnamed) {
-        let mut stock = self.stock();
-        if !stock.ready.is_empty() {
-            return;
-        }
-        stock.wanted = (stock.wanted * 2).clamp(1, MOST);
-        while stock.ready.len() < stock.wanted {
+        let missing = {
+            let mut stock = self.stock();
+            if !stock.ready.is_empty() {
+                return;
+            }
+            let now = Instant::now();
+            let sufficed = stock.topped_up.replace(now).is_some_and(|then| now - then > A_WHILE);
+            stock.wanted = if sufficed { 1 } else { (stock.wanted * 2).clamp(1, MOST) };
+            stock.wanted
+        };
+        // Whoever takes one meanwhile does not wait for the disk here.
+        for _ in 0..missing {
             // A disk that is full is told to who needs the room.
             let Ok(spare) = create(spool, next, unnamed) else { return };
-            stock.ready.push_back(spare);
+            self.stock().ready.push_back(spare);
         }
     }
 
@@ -85,8 +92,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let (spares, unnamed, next) = (Spares::default(), Unnamed::default(), AtomicU64::new(7));
         let there = || {
-            let mut there: Vec<ContentId> =
-                store::numbered(dir.path()).unwrap().into_iter().map(|(_, id)| id).collect();
+            let mut there: Vec<ContentId> = store::numbered(dir.path()).unwrap().into_keys().collect();
             there.sort_unstable();
             there
         };

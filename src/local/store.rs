@@ -33,6 +33,8 @@ pub struct Store {
     spares: Spares,
     /// Files of the spool whose names a power loss may take.
     unnamed: Unnamed,
+    /// Files that the disk could not sync, with its answer.
+    unsynced: Mutex<BTreeMap<ContentId, i32>>,
     open: Mutex<LruCache<ContentId, Arc<File>>>,
     room: Mutex<Room>,
 }
@@ -70,9 +72,8 @@ impl Store {
         }
         let mut left = Left::default();
         let mut room = Room::new(u64::MAX);
-        left.cached.extend(numbered(&cache)?.into_iter().map(|(_, id)| id));
-        for (path, id) in numbered(&spool)? {
-            let metadata = fs::metadata(path)?;
+        left.cached.extend(numbered(&cache)?.into_keys());
+        for (id, metadata) in numbered(&spool)? {
             left.spooled.insert(id, metadata.len());
             room.enter(id, taken(&metadata));
         }
@@ -81,7 +82,8 @@ impl Store {
         durable::sync_names(&spool)?;
         let (next, spares) = (AtomicU64::new(last.unwrap_or(0) + 1), Spares::default());
         let (open, unnamed) = (Mutex::new(LruCache::new(OPEN_FILES)), Unnamed::default());
-        Ok((Self { spool, cache, quarantine, next, spares, unnamed, open, room: room.into() }, left))
+        let (unsynced, room) = (Mutex::default(), Mutex::new(room));
+        Ok((Self { spool, cache, quarantine, next, spares, unnamed, unsynced, open, room }, left))
     }
 
     /// Spool and cache may take `bytes` together.
@@ -182,9 +184,18 @@ impl Store {
     }
 
     /// Waits until the bytes of a spooled file and its name are on the disk.
+    ///
+    /// # Errors
+    /// A disk that could not do it once is not asked again: it would answer for what it has dropped.
     pub fn sync(&self, id: ContentId) -> io::Result<()> {
+        if let Some(errno) = self.unsynced().get(&id) {
+            return Err(io::Error::from_raw_os_error(*errno));
+        }
         let file = self.file(id)?;
-        durable::sync_bytes(&file)?;
+        if let Err(error) = durable::sync_bytes(&file) {
+            self.unsynced().insert(id, error.raw_os_error().unwrap_or(libc::EIO));
+            return Err(error);
+        }
         // Some disks give the blocks only now.
         self.measure(id, &file);
         if !self.unnamed.has(id) {
@@ -192,6 +203,10 @@ impl Store {
         }
         self.spares.top_up(&self.spool, &self.next, &self.unnamed);
         self.unnamed.sync(&self.spool)
+    }
+
+    fn unsynced(&self) -> MutexGuard<'_, BTreeMap<ContentId, i32>> {
+        self.unsynced.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// From the spool to the cache: nothing of it is owed any more. False when the two are on
@@ -239,6 +254,7 @@ impl Store {
         self.open.lock().unwrap_or_else(PoisonError::into_inner).pop(&id);
         self.room().leave(id);
         self.unnamed.left(id);
+        self.unsynced().remove(&id);
         for folder in [&self.spool, &self.cache] {
             match fs::remove_file(place(folder, id)) {
                 Ok(()) => return failpoint::reach("store.removed"),
@@ -297,13 +313,18 @@ pub(super) fn place(folder: &Path, id: ContentId) -> PathBuf {
 }
 
 /// The files in `folder` whose names are numbers of ours.
-pub(super) fn numbered(folder: &Path) -> io::Result<Vec<(PathBuf, ContentId)>> {
-    let mut found = Vec::new();
+pub(super) fn numbered(folder: &Path) -> io::Result<BTreeMap<ContentId, fs::Metadata>> {
+    let mut found = BTreeMap::new();
     for entry in fs::read_dir(folder)? {
-        let path = entry?.path();
-        let name = path.file_name().and_then(|name| name.to_str()).filter(|name| name.len() == 16);
-        if let Some(id) = name.and_then(|name| u64::from_str_radix(name, 16).ok()) {
-            found.push((path, ContentId(id)));
+        let entry = entry?;
+        let name = entry.file_name();
+        let name = name.to_str().filter(|name| name.len() == 16);
+        let Some(id) = name.and_then(|name| u64::from_str_radix(name, 16).ok()) else { continue };
+        match entry.metadata() {
+            Ok(metadata) => drop(found.insert(ContentId(id), metadata)),
+            // A mount that ends takes away what it had made in advance.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(error),
         }
     }
     Ok(found)
@@ -316,6 +337,22 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    #[test]
+    fn a_disk_that_could_not_sync_a_file_is_not_believed_when_it_is_asked_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let (store, _) = Store::open(dir.path(), dir.path()).unwrap();
+        let [bad, good] = [(); 2].map(|()| store.create().unwrap());
+        let file = store.file(bad).unwrap();
+        // What cannot be synced at all.
+        store.keep(bad, Arc::new(File::open("/dev/null").unwrap()));
+        let first = store.sync(bad).unwrap_err();
+        store.keep(bad, file);
+        assert_eq!(store.sync(bad).unwrap_err().raw_os_error(), first.raw_os_error());
+        store.sync(good).unwrap();
+        store.remove(bad);
+        assert!(store.unsynced().is_empty());
+    }
 
     #[test]
     fn what_is_owed_survives_a_restart_and_what_is_cached_does_not() {

@@ -11,7 +11,7 @@ use super::options::Options;
 use crate::fs::{Filesystem, Rules, Stale};
 use crate::local::durable;
 use crate::local::failpoint;
-use crate::local::journal::{self, Fact, Facts, Journal, OpenError, Place};
+use crate::local::journal::{self, Facts, Journal, OpenError, Place};
 use crate::local::lock::StateLock;
 use crate::local::receipts::Receipts;
 use crate::local::recovery::Recovery;
@@ -88,7 +88,6 @@ pub async fn assemble(options: &Options) -> Result<Assembled, MountError> {
     if let Some(last) = facts.owed.iter().map(|owed| owed.id).max() {
         store.start_after(last);
     }
-    journal.note(Fact::Mounted(place));
     failpoint::reach("recover.journal-open");
     let plan = Recovery::plan(facts, left);
     let path = options.state_dir.join("receipts.sqlite");
@@ -100,7 +99,7 @@ pub async fn assemble(options: &Options) -> Result<Assembled, MountError> {
     let (fs, stale) = Filesystem::new(rules(options), client.clone(), store, journal, receipts);
     let Some(SiteFacts { key_expires, root, listing }) = site else {
         fs.start_unseen()?;
-        fs.recover(plan).await?;
+        fs.recover(plan, place).await?;
         return Ok(Assembled { fs, stale, client, key_expires: None, lock });
     };
     if let Some(entry) = root {
@@ -111,7 +110,7 @@ pub async fn assemble(options: &Options) -> Result<Assembled, MountError> {
     if is_known {
         fs.take_root_listing(listing.entries, listing.asked)?;
     }
-    fs.recover(plan).await?;
+    fs.recover(plan, place).await?;
     if !is_known {
         // Whoever looks first finds it under way.
         let fs = fs.clone();

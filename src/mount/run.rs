@@ -101,6 +101,8 @@ pub fn run(
     signals.abort();
     serving.abort();
     runtime.shutdown_timeout(Duration::from_secs(5));
+    // What it had made in advance goes before another mount may look.
+    drop(fs);
     drop(lock);
     Ok(Ended { remainder })
 }

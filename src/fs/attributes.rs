@@ -10,10 +10,11 @@ use crate::local::journal::Fact;
 use crate::model::attributes::{
     Attributes, LINK_KEY, LONGEST_VALUE, MOST_KEYS, Shape, is_ours, on_the_wire, take_apart,
 };
+use crate::model::content::State;
 use crate::model::failure::Failure;
 use crate::model::ino::Ino;
 use crate::model::moment::Moment;
-use crate::model::node::{Link, Node};
+use crate::model::node::{File, Link, Node};
 use crate::remote::ErrorKind;
 
 /// How long changed attributes wait for more of them: tools set mode, owner and time one by one.
@@ -108,9 +109,8 @@ impl Filesystem {
         }
         let facts: Vec<Fact> = self.facts_of(core, ino).collect();
         let file = core.tree.node(ino)?.file();
-        let comes_later = file.is_some_and(|file| {
-            file.temporary || file.content.is_owed() && !file.is_noted() && core.has_writer(ino)
-        });
+        let is_dirty = |file: &File| matches!(file.content.state(), State::Dirty(_));
+        let comes_later = file.is_some_and(|file| file.temporary || is_dirty(file) && core.has_writer(ino));
         let waits = !facts.is_empty() && !comes_later;
         self.journal.note_all(facts);
         Ok(waits)

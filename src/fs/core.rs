@@ -19,6 +19,7 @@ use crate::model::growth::Growth;
 use crate::model::ino::{ContentId, Ino};
 use crate::model::meter::Meter;
 use crate::model::node::{Body, File, Local};
+use crate::model::path::RemotePath;
 use crate::model::queue::{Kinds, Queue};
 use crate::model::tree::Tree;
 use crate::model::waiting::Waiting;
@@ -119,6 +120,9 @@ pub(crate) struct Core {
     pub dropped: HashMap<ContentId, Failure>,
     /// Large files that are being written, for whoever sends their parts meanwhile.
     pub growing: HashMap<ContentId, Growth>,
+    /// What Files.com is being asked to move, from where and to where. The journal was told already: what it hears
+    /// meanwhile is under the new paths.
+    pub moving: Vec<(RemotePath, RemotePath)>,
 }
 
 impl Core {
@@ -144,7 +148,15 @@ impl Core {
             walks: LruCache::new(WALKS),
             dropped: HashMap::new(),
             growing: HashMap::new(),
+            moving: Vec::new(),
         }
+    }
+
+    /// Where the journal finds `ino`.
+    pub fn path_told(&self, ino: Ino) -> Option<RemotePath> {
+        let path = self.tree.path(ino)?;
+        let mut moved = self.moving.iter().filter_map(|(from, to)| Some(to.descend(path.below(from)?)));
+        Some(moved.next().unwrap_or(path))
     }
 
     /// Why the bytes of `ino` cannot be believed, where the disk may have dropped some.
@@ -285,5 +297,29 @@ impl Core {
                 return Some(id);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::attributes::{Defaults, Shape};
+    use crate::model::moment::Moment;
+
+    #[test]
+    fn the_journal_is_told_the_new_path_of_what_is_on_its_way() {
+        let path = |text: &str| text.split('/').fold(RemotePath::ROOT, |path, name| path.join(name));
+        let defaults = Defaults::with_umask(0o022, 0, 0);
+        let mut core = Core::new(Tree::new(path("backups"), defaults, Moment::default()));
+        let attributes = defaults.new_entry(Shape::File, Moment::default());
+        let [one, other] = ["a", "ab"].map(|name| {
+            let body = Body::File(File::created(ContentId(1), false));
+            core.tree.insert(Ino::ROOT, name.into(), name.into(), attributes, body).unwrap()
+        });
+        core.moving.push((path("backups/a"), path("backups/b")));
+        assert_eq!(core.path_told(one), Some(path("backups/b")));
+        assert_eq!(core.path_told(other), Some(path("backups/ab")));
+        core.moving.clear();
+        assert_eq!(core.path_told(one), Some(path("backups/a")));
     }
 }

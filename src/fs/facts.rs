@@ -11,7 +11,7 @@ impl Filesystem {
         let node = core.tree.node(ino).ok()?;
         let file = node.file()?;
         file.content.owed()?;
-        let (id, path) = (file.local.id()?, core.tree.path(ino)?);
+        let (id, path) = (file.local.id()?, core.path_told(ino)?);
         let (attributes, xattrs) = (node.attributes, node.xattrs.clone());
         Some(Owed { id, path, size: file.size, attributes, xattrs, is_link: node.link.is_some() })
     }
@@ -21,7 +21,7 @@ impl Filesystem {
     fn noted_fact(&self, core: &Core, ino: Ino) -> Option<Owed> {
         let node = core.tree.node(ino).ok()?;
         let file = node.file()?;
-        let (id, path) = (file.noted?, core.tree.path(ino)?);
+        let (id, path) = (file.noted?, core.path_told(ino)?);
         let (attributes, xattrs) = (node.attributes, node.xattrs.clone());
         Some(Owed { id, path, size: file.size, attributes, xattrs, is_link: node.link.is_some() })
     }
@@ -36,7 +36,7 @@ impl Filesystem {
             _ => return None,
         };
         let (attributes, xattrs) = (node.attributes, node.xattrs.clone());
-        Some(OwedEntry { path: core.tree.path(ino)?, what, attributes, xattrs })
+        Some(OwedEntry { path: core.path_told(ino)?, what, attributes, xattrs })
     }
 
     /// Everything that the journal should know of `ino`.

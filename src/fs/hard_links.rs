@@ -106,9 +106,14 @@ impl Filesystem {
             Ok(copied) => copied,
             Err(trouble) => return Err(trouble.verdict().0),
         };
-        let mut core = self.core();
-        let (made, _) = self.insert_copy(&mut core, ino, parent, name, &plan)?;
-        self.copy_arrived(&mut core, made, &plan.version, &copied);
+        let made = {
+            let mut core = self.core();
+            let (made, facts) = self.insert_copy(&mut core, ino, parent, name, &plan)?;
+            self.journal.note_all(facts);
+            self.copy_arrived(&mut core, made, &plan.version, &copied);
+            made
+        };
+        self.journal.flush().await?;
         Ok(Some(made))
     }
 
@@ -149,11 +154,7 @@ impl Filesystem {
         (node.xattrs, node.foreign, node.attributes_owed) = (xattrs, foreign, true);
         core.queue.schedule(Errand::Attributes(made), Instant::now());
         self.errands.notify_one();
-        let facts: Vec<Fact> = self.facts_of(core, made).collect();
-        if self.rules.close == Close::Verified {
-            self.journal.note_all(facts.clone());
-        }
-        Ok((made, facts))
+        Ok((made, self.facts_of(core, made).collect()))
     }
 
     /// The bytes as they are here, as a file of its own.

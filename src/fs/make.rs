@@ -110,7 +110,7 @@ impl Filesystem {
             }
             failpoint::reach("make.there");
         }
-        let made = {
+        let (made, waits) = {
             let mut core = self.core();
             // Where Files.com was asked, it has the folder under that text.
             let unasked = journaled || only_here;
@@ -123,11 +123,12 @@ impl Filesystem {
             {
                 facts.push(self.put_off(&mut core, Step::Make(path)));
             }
+            let waits = !facts.is_empty();
             self.journal.note_all(facts);
-            self.attr_of(&core, ino)?
+            (self.attr_of(&core, ino)?, waits)
         };
         failpoint::reach("make.here");
-        if journaled || only_here {
+        if waits {
             self.journal.flush().await?;
         }
         Ok(made)

@@ -133,27 +133,13 @@ impl Filesystem {
         clear: bool,
     ) -> Result<Vec<Fact>, Failure> {
         self.nothing_begins_below(from).await;
-        let before = {
-            let core = self.core();
-            let subtree = core.tree.subtree(source);
-            subtree.into_iter().flat_map(|ino| self.facts_of(&core, ino)).collect::<Vec<Fact>>()
-        };
-        if before.is_empty() && !clear {
+        let Some([first, second]) = self.promise_move(source, (from, to), overwrite, clear) else {
             self.remote.rename(from, to, overwrite).await.map_err(|error| told_aloud(&error))?;
             failpoint::reach("rename.there");
             return Ok(Vec::new());
-        }
-        let [first, second] = {
-            let mut core = self.core();
-            [(); 2].map(|()| core.backlog.number())
         };
-        let mut promise: Vec<Fact> = before.iter().flat_map(|fact| fact.moved(from, to)).collect();
-        promise.extend(clear.then(|| Fact::Planned(first, Step::RemoveFolder(to.clone()))));
-        let step = Step::Move { from: from.clone(), to: to.clone(), overwrite };
-        promise.push(Fact::Planned(second, step));
-        self.journal.note_all(promise);
-        self.journal.flush().await?;
         let moved = async {
+            self.journal.flush().await?;
             if clear {
                 self.delete_folder(to).await?;
                 failpoint::reach("rename.cleared");
@@ -162,14 +148,47 @@ impl Filesystem {
             self.remote.rename(from, to, overwrite).await.map_err(|error| told_aloud(&error))
         };
         if let Err(failure) = moved.await {
-            let mut back: Vec<Fact> = before.iter().flat_map(|fact| fact.moved(from, to)).collect();
-            back = back.iter().flat_map(|fact| fact.moved(to, from)).collect();
+            let mut core = self.core();
+            let mut back: Vec<Fact> =
+                self.facts_below(&core, source).iter().flat_map(|fact| fact.moved(to, from)).collect();
             back.extend([Fact::Taken(first), Fact::Taken(second)]);
+            core.moving.retain(|(moving, _)| moving != from);
             self.journal.note_all(back);
             return Err(failure);
         }
         failpoint::reach("rename.there");
         Ok(vec![Fact::Taken(second)])
+    }
+
+    /// Notes a move that is about to be made, where a crash could leave one half of it. Answers with the numbers of
+    /// its two steps.
+    fn promise_move(
+        &self,
+        source: Ino,
+        (from, to): (&RemotePath, &RemotePath),
+        overwrite: bool,
+        clear: bool,
+    ) -> Option<[u64; 2]> {
+        let mut core = self.core();
+        let before = self.facts_below(&core, source);
+        let is_owed =
+            |ino: &Ino| core.tree.node(*ino).is_ok_and(|n| n.file().is_some_and(|f| f.content.is_owed()));
+        if before.is_empty() && !clear && !core.tree.subtree(source).iter().any(is_owed) {
+            return None;
+        }
+        let [first, second] = [(); 2].map(|()| core.backlog.number());
+        let mut promise: Vec<Fact> = before.iter().flat_map(|fact| fact.moved(from, to)).collect();
+        promise.extend(clear.then(|| Fact::Planned(first, Step::RemoveFolder(to.clone()))));
+        let step = Step::Move { from: from.clone(), to: to.clone(), overwrite };
+        promise.push(Fact::Planned(second, step));
+        // Under the lock, so that nobody states an old path after it.
+        self.journal.note_all(promise);
+        core.moving.push((from.clone(), to.clone()));
+        Some([first, second])
+    }
+
+    fn facts_below(&self, core: &Core, source: Ino) -> Vec<Fact> {
+        core.tree.subtree(source).into_iter().flat_map(|ino| self.facts_of(core, ino)).collect()
     }
 
     /// The part of a rename that this mount sees, and that the journal must know of: all of it, or nothing.
@@ -181,6 +200,9 @@ impl Filesystem {
         (steps, taken): (Vec<Step>, Vec<Fact>),
     ) -> Result<(), Failure> {
         let mut core = self.core();
+        if let There::Move { from, .. } = &plan.there {
+            core.moving.retain(|(moving, _)| moving != from);
+        }
         let subtree = core.tree.subtree(plan.source);
         let mut facts = taken;
         facts.extend(subtree.iter().filter_map(|ino| self.end_of_entry(&core, *ino)));
@@ -251,7 +273,8 @@ impl Filesystem {
             return self.hold_back(ino).await;
         }
         if self.rules.close == Close::Journaled && self.core().tree.file(ino)?.is_noted() {
-            // Under its new name, a moment ago: there is nothing to add.
+            // Under its new name, a moment ago, perhaps by another thread: there is nothing to add.
+            self.journal.flush().await?;
             self.schedule(Errand::Publish(ino), Duration::ZERO);
             return self.core().tree.file(ino)?.failure.clone().map_or(Ok(()), Err);
         }

@@ -20,14 +20,13 @@ use crate::model::receipt::Receipt;
 impl Filesystem {
     /// The file is proven: its bytes may go to the cache, its fact may go from the journal.
     pub(super) async fn settle(&self, job: &Job, proof: &Verified, entry: Entry, sent: Attributes) {
-        let (settled, older, was_noted) = {
+        let (settled, older, was_noted, attributes_owed) = {
             let mut core = self.core();
             core.counts.verified += 1;
             core.meter.note(Instant::now(), 0, 1);
             if proof.basis().is_weak() {
                 core.counts.weak += 1;
             }
-            self.learn(&mut core, job.ino, &entry, sent);
             // Under today's name, and before anybody can rename it again.
             if let Some(path) = core.tree.path(job.ino) {
                 self.receipts.give(Receipt::of(path, proof, &entry, super::now()));
@@ -48,8 +47,13 @@ impl Filesystem {
                 file.local = Local::Cached(job.id, ReadAhead::whole(job.size));
                 core.queue.forget(Errand::Publish(job.ino));
             }
-            (settled, older, was_noted)
+            let attributes_owed = self.learn(&mut core, job.ino, &entry, sent);
+            (settled, older, was_noted, attributes_owed)
         };
+        if attributes_owed && let Err(failure) = self.journal.flush().await {
+            // The bytes are safe, and the journal has said what is wrong with it.
+            tracing::warn!("the attributes of {} are not durable here: {failure}", job.path);
+        }
         tracing::debug!("{} is verified by {}", job.path, proof.basis().name());
         if !settled {
             return;
@@ -84,8 +88,9 @@ impl Filesystem {
         self.space.progressed();
     }
 
-    /// What the completed entity shows of the site's habits, and which attributes must still be sent.
-    fn learn(&self, core: &mut Core, ino: Ino, entry: &Entry, sent: Attributes) {
+    /// What the completed entity shows of the site's habits. True where attributes must still be sent: whoever closed
+    /// the file is answered once that is durable.
+    fn learn(&self, core: &mut Core, ino: Ino, entry: &Entry, sent: Attributes) -> bool {
         if entry.provided.is_none() && core.habits.keeps_mtime {
             core.habits.keeps_mtime = false;
             tracing::warn!(
@@ -95,7 +100,7 @@ impl Filesystem {
         }
         let wanted = match core.tree.node(ino) {
             Ok(node) => self.metadata(core, node),
-            Err(_) => return,
+            Err(_) => return false,
         };
         let ours = |metadata: &BTreeMap<String, String>| {
             metadata
@@ -105,21 +110,25 @@ impl Filesystem {
                 .collect::<BTreeMap<_, _>>()
         };
         let metadata_arrived = ours(&wanted) == ours(&entry.metadata);
-        if !metadata_arrived && entry.metadata.is_empty() && core.habits.takes_metadata_at_completion {
+        let is_as_sent = core.tree.node(ino).is_ok_and(|node| node.attributes == sent);
+        let is_told_nothing = !metadata_arrived && is_as_sent && entry.metadata.is_empty();
+        if is_told_nothing && core.habits.takes_metadata_at_completion {
             core.habits.takes_metadata_at_completion = false;
             tracing::info!("this site does not take metadata with an upload; each file costs one more call");
         }
-        let Ok(node) = core.tree.node(ino) else { return };
-        if metadata_arrived && node.attributes == sent {
+        if metadata_arrived && is_as_sent {
             self.attributes_arrived(core, ino);
-            return;
+            return false;
         }
         if let Ok(node) = core.tree.node_mut(ino) {
             node.attributes_owed = true;
         }
-        self.journal.note_all(self.entry_fact(core, ino).map(Fact::Entry).into_iter().collect());
+        let fact = self.entry_fact(core, ino).map(Fact::Entry);
         core.queue.schedule(Errand::Attributes(ino), Instant::now());
         self.errands.notify_one();
+        let attributes_owed = fact.is_some();
+        self.journal.note_all(fact.into_iter().collect());
+        attributes_owed
     }
 
     /// Publication failed: the debt is kept durably, told at the next close, and tried again unless it

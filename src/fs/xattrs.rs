@@ -61,7 +61,8 @@ impl Filesystem {
             return Err(Failure::new(libc::ENOTSUP, "no metadata is kept here"));
         }
         if changed == node.xattrs {
-            return Ok(false);
+            // Whoever set it may still wait for the disk.
+            return Ok(true);
         }
         let node = core.tree.node_mut(ino)?;
         node.xattrs = changed;

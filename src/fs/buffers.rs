@@ -6,15 +6,22 @@ use std::fmt;
 use std::ops::{Deref, DerefMut};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use memmap2::MmapMut;
+use memmap2::{MmapMut, UncheckedAdvice};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use crate::model::parts::WHOLE_UP_TO;
+use crate::model::parts::{PART, WHOLE_UP_TO};
 
 const MIB: usize = 1 << 20;
+/// What the system gives and takes memory by, or a multiple of it.
+const PAGE: usize = 64 << 10;
 
-/// Memory of all parts together, in MiB.
-const ROOM: usize = 96;
+/// Memory of all parts together, in MiB: two of the parts of a file of 42 GiB and more. A larger one has all of it, and
+/// more.
+const ROOM: usize = 128;
+
+/// Of this size and up to one of the usual ones, a part takes pages that were used before.
+const WORTH_KEEPING: usize = PART as usize / 2;
+const USUAL: usize = WHOLE_UP_TO as usize;
 
 /// Buffers that wait for the next part while others are under way.
 const IDLE: usize = 4;
@@ -82,24 +89,29 @@ impl Room {
     /// The system has none.
     pub fn take(self) -> std::io::Result<Buffer> {
         let Self { room, pool, len } = self;
-        let memory = if len < MIB {
-            Memory::Heap(vec![0; len])
-        } else {
-            let idle = {
-                let mut pool = locked(&pool);
-                let fits = pool.idle.iter().position(|pages| pages.len() >= len);
-                fits.map(|at| pool.idle.swap_remove(at))
-            };
-            let pages = match idle {
-                Some(pages) => pages,
-                // Pages that nobody touches take no memory.
-                None => MmapMut::map_anon(len.max(WHOLE_UP_TO as usize))?,
-            };
-            locked(&pool).lent += 1;
-            Memory::Pages(Some(pages))
+        let pages = match len {
+            ..MIB => None,
+            WORTH_KEEPING..=USUAL => Some(used_before(&pool, len)?),
+            _ => Some(MmapMut::map_anon(len)?),
+        };
+        let memory = match pages {
+            None => Memory::Heap(vec![0; len]),
+            Some(pages) => {
+                locked(&pool).lent += 1;
+                Memory::Pages(Some(pages))
+            }
         };
         Ok(Buffer { memory, len, pool, _room: room })
     }
+}
+
+/// Pages of the usual size, of which no more than `len` bytes take memory.
+fn used_before(pool: &Mutex<Pool>, len: usize) -> std::io::Result<MmapMut> {
+    let Some(pages) = locked(pool).idle.pop() else { return MmapMut::map_anon(USUAL) };
+    let end = len.next_multiple_of(PAGE).min(USUAL);
+    // SAFETY: the pages are nobody else's, and what they hold is not looked at before it is written.
+    unsafe { pages.unchecked_advise_range(UncheckedAdvice::DontNeed, end, USUAL - end)? };
+    Ok(pages)
 }
 
 impl Deref for Buffer {
@@ -140,8 +152,8 @@ impl Drop for Buffer {
         let Some(pages) = pages.take() else { return };
         let mut pool = locked(&self.pool);
         pool.lent -= 1;
-        // A large one is rare, and would take the place of several.
-        if pages.len() == WHOLE_UP_TO as usize && pool.idle.len() < IDLE {
+        // Smaller ones are soon made, and larger ones rare.
+        if pages.len() == USUAL && pool.idle.len() < IDLE {
             pool.idle.push(pages);
         }
         if pool.lent == 0 {
@@ -163,15 +175,21 @@ mod tests {
     async fn a_buffer_is_used_again_and_given_back_when_none_is_under_way() {
         let buffers = Buffers::default();
         let take = async |len| buffers.reserve(len).await.take().unwrap();
-        let (mut first, second) = (take(WHOLE_UP_TO).await, take(3 << 20).await);
-        assert_eq!((first.len(), second.len(), sizes(&buffers)), (WHOLE_UP_TO as usize, 3 << 20, (2, 0)));
-        first[7] = 7;
+        let (mut first, small) = (take(WHOLE_UP_TO).await, take(3 << 20).await);
+        assert_eq!((first.len(), small.len(), sizes(&buffers)), (USUAL, 3 << 20, (2, 0)));
+        first.fill(7);
         let at = first.as_ptr();
         drop(first);
         assert_eq!(sizes(&buffers), (1, 1));
-        let again = take(2 << 20).await;
-        assert_eq!((again.as_ptr(), again.len(), sizes(&buffers)), (at, 2 << 20, (2, 0)));
-        drop((second, again));
+        drop(take(3 << 20).await);
+        assert_eq!(sizes(&buffers), (1, 1), "a small part has pages of its own");
+        let again = take(PART + 1).await;
+        assert_eq!((again.as_ptr(), again.len(), sizes(&buffers)), (at, PART as usize + 1, (2, 0)));
+        let Memory::Pages(Some(pages)) = &again.memory else { panic!("it has pages") };
+        let is_given_back = |at: usize| pages[at] == 0;
+        assert!(!is_given_back(PART as usize), "what is used is used again");
+        assert!(is_given_back(USUAL - 1) && is_given_back(PART as usize + PAGE), "the rest takes no memory");
+        drop((small, again));
         assert_eq!(sizes(&buffers), (0, 0), "nothing is kept for nobody");
         assert_eq!((take(0).await.len(), take(100).await.len(), sizes(&buffers)), (0, 100, (0, 0)));
     }

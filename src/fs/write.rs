@@ -9,7 +9,7 @@ use crate::model::content::Writing;
 use crate::model::failure::Failure;
 use crate::model::ino::{ContentId, Ino};
 use crate::model::node::{File, Local};
-use crate::model::parts::{LARGEST_FILE, WHOLE_UP_TO};
+use crate::model::parts::{LARGEST_FILE, PART};
 use crate::model::room;
 
 /// What came of a change that was wanted.
@@ -142,7 +142,7 @@ impl Filesystem {
             if outcome.is_ok() && file.local.id() == Some(id) {
                 file.size = extent.size(file.size);
                 let (size, quiet) = (file.size, !file.content.is_being_changed());
-                if size >= WHOLE_UP_TO {
+                if size >= PART {
                     let news = core.growing.entry(id).or_default().after_write(size, quiet);
                     self.streams.tell(ino, id, news);
                 }

@@ -73,8 +73,8 @@ impl Filesystem {
         durable
     }
 
-    /// A descriptor is being closed. Is there anything to do?
-    pub fn has_to_close(&self, handle: u64) -> bool {
+    /// A descriptor is being closed. True: [`Self::close`] has something to do.
+    pub fn begin_close(&self, handle: u64) -> bool {
         let mut core = self.core();
         let Some(handle) = core.handles.get_mut(&handle) else { return false };
         handle.closed = true;

@@ -50,9 +50,9 @@ impl Filesystem {
     /// Asks for the listing of `folder` now, however new the last one is.
     pub(super) async fn list_anew(&self, folder: Ino) -> Result<(), Failure> {
         let kept = self.list_once(folder).await?;
-        if self.were_being_let_go(&kept).await {
-            // What was listed counts for them now.
-            self.list_once(folder).await?;
+        if self.wait_for_release(&kept).await {
+            // What was listed counts for some of them now. Those who asked have a listing already.
+            let _ = self.list_once(folder).await;
         }
         Ok(())
     }

@@ -137,8 +137,8 @@ impl Filesystem {
     }
 
     /// Waits for files to be let go that were closed a moment ago: the kernel tells so after close(2) has returned, and
-    /// whoever looks then is to find the newest version. True when all of `files` that it waited for are.
-    pub(super) async fn were_being_let_go(&self, files: &[Ino]) -> bool {
+    /// whoever looks then is to find the newest version. True when one of `files` was let go.
+    pub(super) async fn wait_for_release(&self, files: &[Ino]) -> bool {
         let are_closed = |core: &Core, ino: Ino| {
             let mut handles = core.handles.values().filter(|handle| handle.ino == ino);
             handles.all(|handle| handle.closed)
@@ -147,21 +147,23 @@ impl Filesystem {
             let core = self.core();
             files.iter().copied().filter(|ino| are_closed(&core, *ino)).collect()
         };
-        if closed.is_empty() {
-            return false;
-        }
+        let is_open = |ino: &Ino| self.core().tree.file(*ino).is_ok_and(|file| file.handles > 0);
         let are_gone = async {
             loop {
                 let release = self.releases.notified();
-                let is_open = |ino: &Ino| self.core().tree.file(*ino).is_ok_and(|file| file.handles > 0);
                 if !closed.iter().any(is_open) {
                     return;
                 }
                 release.await;
             }
         };
-        // Another process may have inherited the descriptor, and keep it.
-        tokio::time::timeout(LET_GO, are_gone).await.is_ok()
+        if tokio::time::timeout(LET_GO, are_gone).await.is_err() {
+            // Another process inherited the descriptor: nobody waits for it again.
+            let mut core = self.core();
+            let duplicates = core.handles.values_mut().filter(|handle| closed.contains(&handle.ino));
+            duplicates.for_each(|handle| handle.closed = false);
+        }
+        closed.iter().any(|ino| !is_open(ino))
     }
 
     /// Nothing is mounted any more. A kernel that is hurried does not send the release of every descriptor

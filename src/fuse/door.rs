@@ -49,8 +49,8 @@ impl Door {
         Self { fs, runtime, dirs: Arc::default(), next_dir: AtomicU64::new(1) }
     }
 
-    /// Answers at once where nobody has to be waited for, and else as soon as it can. What blocks has no place
-    /// in the first step of `work`.
+    /// Answers at once where nobody has to be waited for, and else as soon as it can. What waits for the network or
+    /// for a disk to sync has no place in the first step of `work`.
     fn soon<F, Fut>(&self, work: F)
     where
         F: FnOnce(Arc<Filesystem>) -> Fut,
@@ -326,7 +326,7 @@ impl fuser::Filesystem for Door {
 
     fn flush(&self, request: &Request, node: INodeNo, handle: FileHandle, _: LockOwner, reply: ReplyEmpty) {
         let (node, pid) = (ino(node), request.pid());
-        if !self.fs.has_to_close(handle.0) {
+        if !self.fs.begin_close(handle.0) {
             return reply.ok();
         }
         self.soon(move |fs| async move { empty(reply, fs.close(node, handle.0, pid).await) });

@@ -12,6 +12,7 @@ from .goals import verdicts
 from .measure import measure
 from .scenarios import scenarios
 
+ORDERS_TO_END = (signal.SIGTERM, signal.SIGHUP)
 # Where a goal takes its values from the runs of another scenario.
 TAKEN_FROM = {"5": {"2", "3", "4"}, "13": {"1"}, "11": {"11a", "11b"}, "12": {"12a", "12b"}}
 # Goals of numbers of requests: these hold on any machine.
@@ -36,9 +37,8 @@ def arguments(about):
 
 def main(about):
     wanted = arguments(about)
-    # An order to end unwinds like an error does, so that nothing stays mounted.
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, lambda *_: sys.exit(1))
+    for number in ORDERS_TO_END:
+        signal.signal(number, end)
     folder = HOME / "quick" if wanted.quick else DOCS
     if not wanted.report:
         tools.prepare(build=not wanted.no_build)
@@ -53,6 +53,13 @@ def main(about):
     plots.draw(kept, folder)
     say(f"written to {folder}")
     return int(failed or bool(wanted.quick and faults(kept)))
+
+
+def end(*_):
+    """An order to end unwinds like an error does, so that nothing stays mounted; and only the first one."""
+    for number in ORDERS_TO_END:
+        signal.signal(number, signal.SIG_IGN)
+    sys.exit(1)
 
 
 def measure_all(wanted, folder):

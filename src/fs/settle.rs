@@ -11,7 +11,7 @@ use crate::local::journal::Fact;
 use crate::model::attributes::{Attributes, is_ours};
 use crate::model::entry::Entry;
 use crate::model::failure::Failure;
-use crate::model::ino::Ino;
+use crate::model::ino::{ContentId, Ino};
 use crate::model::node::{Body, Local};
 use crate::model::proof::Verified;
 use crate::model::readahead::ReadAhead;
@@ -20,7 +20,7 @@ use crate::model::receipt::Receipt;
 impl Filesystem {
     /// The file is proven: its bytes may go to the cache, its fact may go from the journal.
     pub(super) async fn settle(&self, job: &Job, proof: &Verified, entry: Entry, sent: Attributes) {
-        let (settled, older, was_noted, attributes_owed) = {
+        let (settled, noted, attributes_owed) = {
             let mut core = self.core();
             core.counts.verified += 1;
             core.meter.note(Instant::now(), 0, 1);
@@ -38,17 +38,16 @@ impl Filesystem {
             file.published = Some(entry.fingerprint());
             file.proven = (!proof.basis().is_weak()).then_some(proof.digest().md5);
             let settled = file.content.verified(job.revision);
-            let (mut older, mut was_noted) = (None, false);
+            // Stays until the journal is told: whoever renames or deletes the file meanwhile tells it, too.
+            let noted = file.noted;
             if settled {
-                was_noted = file.noted == Some(job.id);
-                older = file.noted.take().filter(|older| *older != job.id);
                 file.failure = None;
                 file.owed_since = None;
                 file.local = Local::Cached(job.id, ReadAhead::whole(job.size));
                 core.queue.forget(Errand::Publish(job.ino));
             }
             let attributes_owed = self.learn(&mut core, job.ino, &entry, sent);
-            (settled, older, was_noted, attributes_owed)
+            (settled, noted, attributes_owed)
         };
         if attributes_owed && let Err(failure) = self.journal.flush().await {
             // The bytes are safe, and the journal has said what is wrong with it.
@@ -78,14 +77,28 @@ impl Filesystem {
             }
         }
         failpoint::reach("publish.cached");
-        // The journal forgets what it was told; most small files that a close waited for are proven before that.
-        if was_noted | self.settled(job.id) {
-            self.journal.note(Fact::Settled(job.id));
-        }
+        let older = self.forget_noted(job, noted);
         failpoint::reach("publish.settled");
         older.into_iter().for_each(|older| self.drop_content(older));
         self.make_room();
         self.space.progressed();
+    }
+
+    /// The journal forgets what it was told of a file that is proven; of most small files that a close waited for, that
+    /// is nothing. Answers with older bytes that it knew instead.
+    fn forget_noted(&self, job: &Job, noted: Option<ContentId>) -> Option<ContentId> {
+        let was_begun = self.settled(job.id);
+        let mut core = self.core();
+        let told = match core.tree.file_mut(job.ino) {
+            // Newer bytes are noted by now, which settled these.
+            Ok(file) if file.noted != noted => None,
+            Ok(file) => file.noted.take(),
+            Err(_) => noted,
+        };
+        if was_begun || told == Some(job.id) {
+            self.journal.note(Fact::Settled(job.id));
+        }
+        told.filter(|older| *older != job.id)
     }
 
     /// What the completed entity shows of the site's habits. True where attributes must still be sent: whoever closed

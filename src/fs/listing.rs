@@ -125,7 +125,8 @@ impl Filesystem {
             }
             let changes = core.tree.merge(folder, entries, asked)?;
             for (ino, before) in &changes.renamed {
-                let mut facts = vec![Fact::EntrySettled(path.join(before))];
+                let told = core.path_told(folder).unwrap_or_else(|| path.clone());
+                let mut facts = vec![Fact::EntrySettled(told.join(before))];
                 facts.extend(self.facts_of(&core, *ino));
                 self.journal.note_all(facts);
             }

@@ -95,9 +95,7 @@ impl Filesystem {
                 ));
             }
             match self.rules.close {
-                Close::Verified => {
-                    taken = self.move_whole(plan.source, (from, to), *overwrite, *clear).await?
-                }
+                Close::Verified => taken = self.move_whole(plan, (from, to), *overwrite, *clear).await?,
                 Close::Journaled => {
                     steps.extend(clear.then(|| Step::RemoveFolder(to.clone())));
                     let (from, to) = (from.clone(), to.clone());
@@ -127,13 +125,13 @@ impl Filesystem {
     /// once the move is true here.
     async fn move_whole(
         &self,
-        source: Ino,
+        plan: &RenamePlan,
         (from, to): (&RemotePath, &RemotePath),
         overwrite: bool,
         clear: bool,
     ) -> Result<Vec<Fact>, Failure> {
         self.nothing_begins_below(from).await;
-        let Some([first, second]) = self.promise_move(source, (from, to), overwrite, clear) else {
+        let Some([first, second]) = self.promise_move(plan.source, (from, to), overwrite, clear) else {
             self.remote.rename(from, to, overwrite).await.map_err(|error| told_aloud(&error))?;
             failpoint::reach("rename.there");
             return Ok(Vec::new());
@@ -150,9 +148,11 @@ impl Filesystem {
         if let Err(failure) = moved.await {
             let mut core = self.core();
             let mut back: Vec<Fact> =
-                self.facts_below(&core, source).iter().flat_map(|fact| fact.moved(to, from)).collect();
+                self.facts_below(&core, plan.source).iter().flat_map(|fact| fact.moved(to, from)).collect();
             back.extend([Fact::Taken(first), Fact::Taken(second)]);
             core.moving.retain(|(moving, _)| moving != from);
+            // What is at the new name stays there, with the facts that the promise took the place of.
+            back.extend(plan.target.into_iter().flat_map(|target| self.facts_of(&core, target)));
             self.journal.note_all(back);
             return Err(failure);
         }
@@ -171,9 +171,10 @@ impl Filesystem {
     ) -> Option<[u64; 2]> {
         let mut core = self.core();
         let before = self.facts_below(&core, source);
-        let is_owed =
-            |ino: &Ino| core.tree.node(*ino).is_ok_and(|n| n.file().is_some_and(|f| f.content.is_owed()));
-        if before.is_empty() && !clear && !core.tree.subtree(source).iter().any(is_owed) {
+        // In a folder, others may make something durable while it moves.
+        let may_owe =
+            core.tree.node(source).is_ok_and(|node| node.file().is_none_or(|f| f.content.is_owed()));
+        if before.is_empty() && !clear && !may_owe {
             return None;
         }
         let [first, second] = [(); 2].map(|()| core.backlog.number());

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use super::core::{Core, Errand};
 use super::job::Job;
-use super::{Filesystem, on_disk};
+use super::{Close, Filesystem, on_disk};
 use crate::local::failpoint;
 use crate::local::journal::Fact;
 use crate::model::attributes::{Attributes, is_ours};
@@ -49,9 +49,12 @@ impl Filesystem {
             let attributes_owed = self.learn(&mut core, job.ino, &entry, sent);
             (settled, noted, attributes_owed)
         };
-        if attributes_owed && let Err(failure) = self.journal.flush().await {
+        // Whoever closed it is answered next: a power cut must bring back neither an older version, which the journal
+        // may be about to forget, nor older attributes. With `close=journaled`, the close was answered before.
+        let is_awaited = attributes_owed || self.rules.close == Close::Verified;
+        if is_awaited && let Err(failure) = self.journal.flush().await {
             // The bytes are safe, and the journal has said what is wrong with it.
-            tracing::warn!("the attributes of {} are not durable here: {failure}", job.path);
+            tracing::warn!("what is known here of {} is not durable: {failure}", job.path);
         }
         tracing::debug!("{} is verified by {}", job.path, proof.basis().name());
         if !settled {

@@ -1,13 +1,11 @@
 //! One method for each request of the kernel: all of one trait, so all in one place.
 
-use std::collections::HashMap;
 use std::ffi::OsStr;
 use std::future::Future;
 use std::os::unix::ffi::OsStrExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::SystemTime;
 
@@ -20,8 +18,9 @@ use fuser::{
 use tokio::runtime::Handle;
 
 use super::convert::{attr, errno, ino, kind, moment};
+use super::folders::Folders;
 use super::reply::{GENERATION, attributes, data, empty, entry, written, xattr};
-use crate::fs::{Change, DirEntry, Filesystem, Maker};
+use crate::fs::{Change, Filesystem, Maker};
 use crate::model::failure::Failure;
 use crate::model::name::LONGEST_NAME;
 use crate::model::xattrs::{Expects, RESERVED};
@@ -38,15 +37,13 @@ const BLOCK_SIZE: u32 = 4096;
 pub struct Door {
     fs: Arc<Filesystem>,
     runtime: Handle,
-    /// Snapshots of folders that are being read.
-    dirs: Arc<Mutex<HashMap<u64, Arc<Vec<DirEntry>>>>>,
-    next_dir: AtomicU64,
+    folders: Arc<Folders>,
 }
 
 impl Door {
     /// A door to `fs`, whose slow work runs on `runtime`.
     pub fn new(fs: Arc<Filesystem>, runtime: Handle) -> Self {
-        Self { fs, runtime, dirs: Arc::default(), next_dir: AtomicU64::new(1) }
+        Self { fs, runtime, folders: Arc::default() }
     }
 
     /// Answers at once where nobody has to be waited for, and else as soon as it can. What waits for the network or
@@ -357,8 +354,7 @@ impl fuser::Filesystem for Door {
     }
 
     fn opendir(&self, _: &Request, _: INodeNo, _: OpenFlags, reply: ReplyOpen) {
-        let handle = self.next_dir.fetch_add(1, Ordering::Relaxed);
-        reply.opened(FileHandle(handle), FopenFlags::empty());
+        reply.opened(FileHandle(self.folders.begin()), FopenFlags::empty());
     }
 
     fn readdir(
@@ -369,9 +365,9 @@ impl fuser::Filesystem for Door {
         offset: u64,
         mut reply: ReplyDirectory,
     ) {
-        let (node, dirs) = (ino(node), self.dirs.clone());
+        let (node, folders) = (ino(node), self.folders.clone());
         self.soon(move |fs| async move {
-            let entries = match snapshot(&fs, &dirs, node, handle.0, offset).await {
+            let entries = match folders.lines(&fs, node, handle.0, offset).await {
                 Ok(entries) => entries,
                 Err(failure) => return reply.error(errno(&failure)),
             };
@@ -392,9 +388,9 @@ impl fuser::Filesystem for Door {
         offset: u64,
         mut reply: ReplyDirectoryPlus,
     ) {
-        let (node, dirs) = (ino(node), self.dirs.clone());
+        let (node, folders) = (ino(node), self.folders.clone());
         self.soon(move |fs| async move {
-            let entries = match snapshot(&fs, &dirs, node, handle.0, offset).await {
+            let entries = match folders.lines(&fs, node, handle.0, offset).await {
                 Ok(entries) => entries,
                 Err(failure) => return reply.error(errno(&failure)),
             };
@@ -415,7 +411,7 @@ impl fuser::Filesystem for Door {
     }
 
     fn releasedir(&self, _: &Request, _: INodeNo, handle: FileHandle, _: OpenFlags, reply: ReplyEmpty) {
-        self.dirs.lock().unwrap_or_else(PoisonError::into_inner).remove(&handle.0);
+        self.folders.end(handle.0);
         reply.ok();
     }
 
@@ -522,23 +518,4 @@ impl fuser::Filesystem for Door {
         // The kernel remembers this and copies by reading and writing.
         reply.error(Errno::ENOSYS);
     }
-}
-
-/// The lines of a folder for one reader: a new snapshot when reading starts, the same one after.
-async fn snapshot(
-    fs: &Arc<Filesystem>,
-    dirs: &Mutex<HashMap<u64, Arc<Vec<DirEntry>>>>,
-    node: crate::model::ino::Ino,
-    handle: u64,
-    offset: u64,
-) -> Result<Arc<Vec<DirEntry>>, Failure> {
-    let known = || dirs.lock().unwrap_or_else(PoisonError::into_inner).get(&handle).cloned();
-    if offset > 0
-        && let Some(entries) = known()
-    {
-        return Ok(entries);
-    }
-    let entries = fs.read_dir(node).await?;
-    dirs.lock().unwrap_or_else(PoisonError::into_inner).insert(handle, entries.clone());
-    Ok(entries)
 }

@@ -7,6 +7,7 @@
 mod convert;
 mod door;
 mod enter;
+mod folders;
 mod forget;
 mod reply;
 

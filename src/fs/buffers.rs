@@ -27,7 +27,7 @@ const USUAL: usize = WHOLE_UP_TO as usize;
 const IDLE: usize = 4;
 
 /// The memory of a mount for parts.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub(super) struct Buffers {
     room: Arc<Semaphore>,
     pool: Arc<Mutex<Pool>>,
@@ -51,8 +51,7 @@ pub(super) struct Buffer {
 enum Memory {
     /// Too small to be worth pages of its own.
     Heap(Vec<u8>),
-    /// `None` once it went back to the pool.
-    Pages(Option<MmapMut>),
+    Pages(MmapMut),
 }
 
 fn locked(pool: &Mutex<Pool>) -> MutexGuard<'_, Pool> {
@@ -98,7 +97,7 @@ impl Room {
             None => Memory::Heap(vec![0; len]),
             Some(pages) => {
                 locked(&pool).lent += 1;
-                Memory::Pages(Some(pages))
+                Memory::Pages(pages)
             }
         };
         Ok(Buffer { memory, len, pool, _room: room })
@@ -120,7 +119,7 @@ impl Deref for Buffer {
     fn deref(&self) -> &[u8] {
         match &self.memory {
             Memory::Heap(bytes) => bytes,
-            Memory::Pages(pages) => pages.as_deref().map_or(&[], |pages| &pages[..self.len]),
+            Memory::Pages(pages) => &pages[..self.len],
         }
     }
 }
@@ -129,7 +128,7 @@ impl DerefMut for Buffer {
     fn deref_mut(&mut self) -> &mut [u8] {
         match &mut self.memory {
             Memory::Heap(bytes) => bytes,
-            Memory::Pages(pages) => pages.as_deref_mut().map_or(&mut [], |pages| &mut pages[..self.len]),
+            Memory::Pages(pages) => &mut pages[..self.len],
         }
     }
 }
@@ -148,8 +147,9 @@ impl fmt::Debug for Buffer {
 
 impl Drop for Buffer {
     fn drop(&mut self) {
-        let Memory::Pages(pages) = &mut self.memory else { return };
-        let Some(pages) = pages.take() else { return };
+        let Memory::Pages(pages) = std::mem::replace(&mut self.memory, Memory::Heap(Vec::new())) else {
+            return;
+        };
         let mut pool = locked(&self.pool);
         pool.lent -= 1;
         // Smaller ones are soon made, and larger ones rare.
@@ -185,7 +185,7 @@ mod tests {
         assert_eq!(sizes(&buffers), (1, 1), "a small part has pages of its own");
         let again = take(PART + 1).await;
         assert_eq!((again.as_ptr(), again.len(), sizes(&buffers)), (at, PART as usize + 1, (2, 0)));
-        let Memory::Pages(Some(pages)) = &again.memory else { panic!("it has pages") };
+        let Memory::Pages(pages) = &again.memory else { panic!("it has pages") };
         let is_given_back = |at: usize| pages[at] == 0;
         assert!(!is_given_back(PART as usize), "what is used is used again");
         assert!(is_given_back(USUAL - 1) && is_given_back(PART as usize + PAGE), "the rest takes no memory");

@@ -134,15 +134,11 @@ impl Filesystem {
         };
         loop {
             let Some((owed, synced, is_synced)) = sealed(&self.core()) else { return Ok(()) };
-            if let Some(failure) = self.core().dropped(ino) {
-                // Asked again, the disk would answer for what it has dropped.
-                return Err(failure);
-            }
             failpoint::reach("close.sealed");
             let (store, id) = (self.store.clone(), owed.id);
             // Not again where only the name is another one.
             if !is_synced && let Err(failure) = super::on_disk(move || store.sync(id)).await {
-                return Err(self.not_synced(id, failure));
+                return Err(self.not_synced(failure));
             }
             failpoint::reach("close.synced");
             let older = {
@@ -176,23 +172,28 @@ impl Filesystem {
     }
 
     /// What a disk that does not sync means: without room, it harms the one file; else nothing can be promised.
-    fn not_synced(&self, id: ContentId, failure: Failure) -> Failure {
-        match failure.errno {
-            libc::ENOSPC | libc::EDQUOT => {
-                let why = format!(
-                    "the local disk had no room for these bytes ({failure}); free some space, and write the file again"
-                );
-                let failure = Failure::new(libc::ENOSPC, why);
-                self.core().dropped.insert(id, failure.clone());
-                failure
-            }
-            libc::EIO => {
-                self.journal.distrust(&failure);
-                failure
-            }
-            _ => failure,
+    fn not_synced(&self, failure: Failure) -> Failure {
+        if failure.errno == libc::EIO {
+            self.journal.distrust(&failure);
         }
+        without_room(&failure).unwrap_or(failure)
     }
+
+    /// Why these bytes cannot be believed, where the disk had no room for them when they were synced. It may have
+    /// dropped some: they are neither promised nor published, and only newer bytes in another file of the spool mend
+    /// that.
+    pub(super) fn dropped(&self, id: ContentId) -> Option<Failure> {
+        without_room(&self.store.unsynced(id)?.into())
+    }
+}
+
+fn without_room(failure: &Failure) -> Option<Failure> {
+    matches!(failure.errno, libc::ENOSPC | libc::EDQUOT).then(|| {
+        let why = format!(
+            "the local disk had no room for these bytes ({failure}); free some space, and write the file again"
+        );
+        Failure::new(libc::ENOSPC, why)
+    })
 }
 
 /// Does `thread` belong to `process`? When it cannot be told, it does: waiting is the safe side.

@@ -115,9 +115,6 @@ pub(crate) struct Core {
     pub cached: Cached,
     /// Folders whose subfolders somebody may be walking through.
     pub walks: LruCache<Ino, Walk>,
-    /// Bytes that the disk found no room for when they were synced, and why. It may have dropped them: they are
-    /// neither promised nor published, and only newer bytes in another file of the spool mend that.
-    pub dropped: HashMap<ContentId, Failure>,
     /// Large files that are being written, for whoever sends their parts meanwhile.
     pub growing: HashMap<ContentId, Growth>,
     /// What Files.com is being asked to move, from where and to where. The journal was told already: what it hears
@@ -146,7 +143,6 @@ impl Core {
             meter: Meter::default(),
             cached: Cached::default(),
             walks: LruCache::new(WALKS),
-            dropped: HashMap::new(),
             growing: HashMap::new(),
             moving: Vec::new(),
         }
@@ -157,11 +153,6 @@ impl Core {
         let path = self.tree.path(ino)?;
         let mut moved = self.moving.iter().filter_map(|(from, to)| Some(to.descend(path.below(from)?)));
         Some(moved.next().unwrap_or(path))
-    }
-
-    /// Why the bytes of `ino` cannot be believed, where the disk may have dropped some.
-    pub fn dropped(&self, ino: Ino) -> Option<Failure> {
-        self.dropped.get(&self.tree.file(ino).ok()?.local.id()?).cloned()
     }
 
     /// May the listing of `folder` still be believed? A folder that is only here needs none; one whose

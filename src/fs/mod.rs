@@ -244,7 +244,6 @@ impl Filesystem {
     fn drop_content(&self, id: ContentId) {
         self.settled(id);
         self.forget_stream(id);
-        self.core().dropped.remove(&id);
         let (store, space) = (self.store.clone(), self.space.clone());
         self.journal.note_then(Fact::Settled(id), move || {
             store.remove(id);

@@ -103,7 +103,7 @@ impl Filesystem {
             file.content.end_write(writing);
             let noted = file.noted;
             // What the disk had no room for is not the file any more.
-            if old.id().is_some_and(|old| core.dropped.remove(&old).is_some())
+            if old.id().is_some_and(|old| self.dropped(old).is_some())
                 && let Ok(file) = core.tree.file_mut(ino)
             {
                 file.failure = None;

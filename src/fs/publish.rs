@@ -39,8 +39,7 @@ impl Filesystem {
         let (mut mismatches, mut restarts, mut chases) = (0, 0, 0);
         let failure = loop {
             let Some(job) = self.begin(ino, asked) else { return Ok(()) };
-            let dropped = self.core().dropped(ino);
-            if let Some(failure) = dropped {
+            if let Some(failure) = self.dropped(job.id) {
                 self.core().uploading.remove(&ino);
                 break (failure, true);
             }
@@ -138,7 +137,7 @@ impl Filesystem {
     pub(super) fn is_current(&self, job: &Job) -> bool {
         let core = self.core();
         core.may_publish(job.ino)
-            && core.dropped(job.ino).is_none()
+            && self.dropped(job.id).is_none()
             && core
                 .tree
                 .file(job.ino)

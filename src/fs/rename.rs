@@ -234,9 +234,7 @@ impl Filesystem {
         if self.rules.close == Close::Journaled && !self.rules.temporary.matches(name, false) {
             facts.extend(self.plan_folder(&mut core, plan.source));
         }
-        for ino in subtree {
-            facts.extend(self.facts_of(&core, ino));
-        }
+        facts.extend(self.facts_below(&core, plan.source));
         // Noted under the lock, so that facts are written in the order in which they became true.
         self.journal.note_all(facts);
         match replaced {

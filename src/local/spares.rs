@@ -31,10 +31,7 @@ pub(super) struct Spares(Mutex<Stock>);
 
 #[derive(Debug, Default)]
 struct Stock {
-    /// In the order of their numbers: of two files at one path, the later one has the larger number.
     ready: VecDeque<Spare>,
-    /// The last one that was taken.
-    last: Option<ContentId>,
     /// How many there are to be.
     wanted: usize,
     /// When they did not suffice the last time.
@@ -48,13 +45,8 @@ impl Spares {
 
     /// The next one, or where there is none, a new one.
     pub fn take(&self, spool: &Path, next: &AtomicU64, unnamed: &Unnamed) -> io::Result<Spare> {
-        let mut stock = self.stock();
-        let taken = match stock.ready.pop_front() {
-            Some(spare) => spare,
-            None => create(spool, next, unnamed)?,
-        };
-        stock.last = Some(taken.0);
-        Ok(taken)
+        let ready = self.stock().ready.pop_front();
+        ready.map_or_else(|| create(spool, next, unnamed), Ok)
     }
 
     /// Makes some more where none is left. The folder is to be synced next.
@@ -73,15 +65,7 @@ impl Spares {
         for _ in 0..missing {
             // A disk that is full is told to who needs the room.
             let Ok(spare) = create(spool, next, unnamed) else { return };
-            let mut stock = self.stock();
-            if stock.last.is_none_or(|last| last < spare.0) {
-                stock.ready.push_back(spare);
-                continue;
-            }
-            // Others needed one before it was there.
-            drop(stock);
-            unnamed.left(spare.0);
-            let _ = fs::remove_file(store::place(spool, spare.0));
+            self.stock().ready.push_back(spare);
         }
     }
 
@@ -107,11 +91,7 @@ mod tests {
     fn they_are_taken_in_order_and_nothing_of_them_is_left() {
         let dir = tempfile::tempdir().unwrap();
         let (spares, unnamed, next) = (Spares::default(), Unnamed::default(), AtomicU64::new(7));
-        let there = || {
-            let mut there: Vec<ContentId> = store::numbered(dir.path()).unwrap().into_keys().collect();
-            there.sort_unstable();
-            there
-        };
+        let there = || store::numbered(dir.path()).unwrap().into_keys().collect::<Vec<ContentId>>();
         let take = || {
             let (id, file) = spares.take(dir.path(), &next, &unnamed).unwrap();
             assert_eq!(file.metadata().unwrap().len(), 0);

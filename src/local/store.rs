@@ -34,7 +34,7 @@ pub struct Store {
     /// Files of the spool whose names a power loss may take.
     unnamed: Unnamed,
     /// Files that the disk could not sync, with its answer.
-    unsynced: Mutex<BTreeMap<ContentId, i32>>,
+    refusals: Mutex<BTreeMap<ContentId, i32>>,
     open: Mutex<LruCache<ContentId, Arc<File>>>,
     room: Mutex<Room>,
 }
@@ -82,8 +82,8 @@ impl Store {
         durable::sync_names(&spool)?;
         let (next, spares) = (AtomicU64::new(last.unwrap_or(0) + 1), Spares::default());
         let (open, unnamed) = (Mutex::new(LruCache::new(OPEN_FILES)), Unnamed::default());
-        let (unsynced, room) = (Mutex::default(), Mutex::new(room));
-        Ok((Self { spool, cache, quarantine, next, spares, unnamed, unsynced, open, room }, left))
+        let (refusals, room) = (Mutex::default(), Mutex::new(room));
+        Ok((Self { spool, cache, quarantine, next, spares, unnamed, refusals, open, room }, left))
     }
 
     /// Spool and cache may take `bytes` together.
@@ -188,16 +188,19 @@ impl Store {
     /// # Errors
     /// A disk that could not do it once is not asked again: it would answer for what it has dropped.
     pub fn sync(&self, id: ContentId) -> io::Result<()> {
-        if let Some(errno) = self.unsynced().get(&id) {
-            return Err(io::Error::from_raw_os_error(*errno));
-        }
-        let file = self.file(id)?;
-        if let Err(error) = durable::sync_bytes(&file) {
-            self.unsynced().insert(id, error.raw_os_error().unwrap_or(libc::EIO));
+        if let Some(error) = self.unsynced(id) {
             return Err(error);
         }
+        let file = self.file(id)?;
+        let synced = durable::sync_bytes(&file);
         // Some disks give the blocks only now.
         self.measure(id, &file);
+        synced.and_then(|()| self.sync_name(id)).inspect_err(|error| {
+            self.refusals().insert(id, error.raw_os_error().unwrap_or(libc::EIO));
+        })
+    }
+
+    fn sync_name(&self, id: ContentId) -> io::Result<()> {
         if !self.unnamed.has(id) {
             return Ok(());
         }
@@ -205,8 +208,13 @@ impl Store {
         self.unnamed.sync(&self.spool)
     }
 
-    fn unsynced(&self) -> MutexGuard<'_, BTreeMap<ContentId, i32>> {
-        self.unsynced.lock().unwrap_or_else(PoisonError::into_inner)
+    /// What the disk said when it could not sync this file: it may have dropped bytes of it.
+    pub fn unsynced(&self, id: ContentId) -> Option<io::Error> {
+        self.refusals().get(&id).copied().map(io::Error::from_raw_os_error)
+    }
+
+    fn refusals(&self) -> MutexGuard<'_, BTreeMap<ContentId, i32>> {
+        self.refusals.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// From the spool to the cache: nothing of it is owed any more. False when the two are on
@@ -254,7 +262,7 @@ impl Store {
         self.open.lock().unwrap_or_else(PoisonError::into_inner).pop(&id);
         self.room().leave(id);
         self.unnamed.left(id);
-        self.unsynced().remove(&id);
+        self.refusals().remove(&id);
         for folder in [&self.spool, &self.cache] {
             match fs::remove_file(place(folder, id)) {
                 Ok(()) => return failpoint::reach("store.removed"),
@@ -351,7 +359,7 @@ mod tests {
         assert_eq!(store.sync(bad).unwrap_err().raw_os_error(), first.raw_os_error());
         store.sync(good).unwrap();
         store.remove(bad);
-        assert!(store.unsynced().is_empty());
+        assert!(store.unsynced(bad).is_none() && store.unsynced(good).is_none());
     }
 
     #[test]

@@ -95,10 +95,11 @@ def attempt(wanted, number, work):
 
 
 def take_turns(scenario, repetitions):
-    """Runs by name of the side."""
+    """Runs by name of the side; another one begins each time."""
     taken = {side.name: [] for side in scenario.sides}
     for n in range(repetitions):
-        for side in scenario.sides:
+        first = n % len(scenario.sides)
+        for side in scenario.sides[first:] + scenario.sides[:first]:
             began = time.monotonic()
             run = measure(scenario, side)
             taken[side.name].append(run)

@@ -19,8 +19,8 @@ TOTALS = ("api_requests", "storage_requests", "bytes_uploaded", "bytes_downloade
 def measure(scenario, side):
     """Seconds, processor time, memory and requests of one run of `side`."""
     source = side.source or scenario.source
-    if source.bytes >= memory.MATTERS_FROM:
-        memory.settle(source.path, *([scenario.seed.site] if scenario.seed else []))
+    if scenario.memory_counts:
+        memory.settle(source.path)
     with contextlib.ExitStack() as stack:
         scratch = pathlib.Path(stack.enter_context(tempfile.TemporaryDirectory(dir=HOME, prefix="run-")))
         data = copy_of(scenario.seed.site, scratch / "site") if scenario.seed else None

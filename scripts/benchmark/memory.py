@@ -1,4 +1,4 @@
-"""The machine's memory, in the same state before every run that moves gigabytes.
+"""The machine's memory, in the same state before every run that measures little else.
 
 Memory that was free for a while is dear where the machine is a virtual one: its host gives each page again when it is
 touched, which takes several times as long as to copy bytes into it. Who runs first would pay for everybody. So all
@@ -10,21 +10,18 @@ import os
 
 from .base import HOME, MIB
 
-# From so many bytes on, a run feels it.
-MATTERS_FROM = 512 * MIB
 # A larger part of the memory than a run takes beside its source, a smaller one than there is.
 PART = 0.9
 
 
-def settle(*folders):
-    """Fills the memory, and reads the files of `folders` into it."""
+def settle(folder):
+    """Fills the memory, and reads the files of `folder` into it."""
     read_all(holes())
     for _ in range(2):
         # What was read twice stays when memory is short.
-        for folder in folders:
-            for path in sorted(folder.rglob("*")):
-                if path.is_file():
-                    read_all(path)
+        for path in sorted(folder.rglob("*")):
+            if path.is_file():
+                read_all(path)
 
 
 def holes():

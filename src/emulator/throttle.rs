@@ -4,6 +4,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+/// How far the line goes on while nobody takes what it brings: what buffers of sockets hold.
+const BUFFERED: Duration = Duration::from_millis(10);
+
 /// Bytes per second that all transfers of one direction share.
 #[derive(Debug, Default)]
 pub(super) struct Pipe {
@@ -20,7 +23,9 @@ impl Pipe {
         let cost = Duration::from_secs_f64(bytes as f64 * 8.0 / bits as f64);
         let until = {
             let mut free = self.free.lock().unwrap_or_else(PoisonError::into_inner);
-            let until = free.map_or_else(Instant::now, |free| free.max(Instant::now())) + cost;
+            let now = Instant::now();
+            let earliest = now.checked_sub(BUFFERED).unwrap_or(now);
+            let until = free.map_or(now, |free| free.max(earliest)) + cost;
             *free = Some(until);
             until
         };
@@ -52,5 +57,26 @@ impl Door {
         let open = tokens >= 1.0;
         *bucket = Some((now, if open { tokens - 1.0 } else { tokens }));
         open
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn who_wakes_late_loses_no_more_than_the_buffers_hold() {
+        let pipe = Pipe::default();
+        let began = Instant::now();
+        // A megabyte at a gigabit is eight milliseconds.
+        pipe.pass(1_000_000, Some(1_000_000_000)).await;
+        let free = || pipe.free.lock().unwrap().unwrap().duration_since(began);
+        assert!(free() >= Duration::from_millis(8));
+        std::thread::sleep(Duration::from_millis(200));
+        let late = Instant::now();
+        pipe.pass(1_000, Some(1_000_000_000)).await;
+        let since = pipe.free.lock().unwrap().unwrap();
+        assert!(since < late, "the line went on");
+        assert!(late - since <= BUFFERED, "but not for as long");
     }
 }

@@ -26,8 +26,8 @@ impl Filesystem {
         }
     }
 
-    /// Somebody looks for a name in `folder` and never reads it, as the receiving side of rsync does: it goes
-    /// through the neighbours in the order of their names.
+    /// Somebody looks for a name in `folder`, or reads it, and has never read what it is in, as the receiving side of
+    /// rsync and restic do: it goes through the neighbours in the order of their names.
     pub(super) fn may_walk_by_names(&self, folder: Ino) {
         let (parent, order) = {
             let core = self.core();

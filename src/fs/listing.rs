@@ -223,6 +223,7 @@ impl Filesystem {
 
     /// The entries of a folder, as one snapshot for one reader.
     pub async fn read_dir(self: &Arc<Self>, folder: Ino) -> Result<Arc<Vec<DirEntry>>, Failure> {
+        self.may_walk_by_names(folder);
         self.look_ahead(folder);
         self.list(folder).await?;
         let entries = self.entries(folder)?;

@@ -86,6 +86,7 @@ def verdicts(results):
         ratio("10", "rclone", 2, "bytes fetched <= 2 x rclone", quantity="line_out"),
         ratio("11a", "rclone", 0.6, "close=journaled and sync: time <= 0.6 x rclone"),
         ratio("11a", "rclone", 0.6, ours="filescomfs, verified"),
+        ratio("11a", "rclone", 0.6, ours="filescomfs, verified, 8 packs at once"),
         ratio("11b", "rclone", 0.6),
         ratio("12a", "pass-through", 0.7, "throughput >= 0.7 x pass-through", least=True),
         ratio("12b", "pass-through", 0.7, "throughput >= 0.7 x pass-through", least=True),

@@ -93,7 +93,7 @@ def scenarios(wanted):
             rclone(source=few, once=WRITE_BACK)]),
         Scenario("4", f"{small}, {AT_ONCE} `cp` side by side", CPS, source=many,
                  check=checks.three_requests_a_file, sides=[
-            ours(), ours("filescomfs, one cp", shell=ONE_CP, source=some), rclone(),
+            ours(), ours("filescomfs, one cp", shell=ONE_CP, source=some), rclone(source=some, once=WRITE_BACK),
             rclone(*soon), send]),
         Scenario("6", f"`rsync -a`, nothing changed, {trees}, cold", RSYNC, source=tree, seed=tree,
                  ends="unchanged", check=checks.one_page_a_folder, sides=[ours(), rclone(), bare("list")]),

@@ -155,6 +155,22 @@ fn who_looks_for_names_in_folder_after_folder_finds_the_next_ones_listed() {
 }
 
 #[test]
+fn who_reads_folder_after_folder_and_never_their_parent_finds_the_next_ones_listed() {
+    let mut stage = Stage::new();
+    for n in 0..40 {
+        stage.site.put(&format!("{FOLDER}/d{n:02}/file"), b"x");
+    }
+    let mount = stage.mount(&[]);
+    stage.site.clear_requests();
+    let count = |n: usize| std::fs::read_dir(mount.path(&format!("d{n:02}"))).unwrap().count();
+    assert_eq!(count(0) + count(1), 2);
+    wait_until("nobody asked for the two after them", || stage.requests("list") >= 2 + 2);
+    assert_eq!((2..40).map(count).sum::<usize>(), 38);
+    assert_eq!(stage.requests("list"), 40, "each folder costs one request");
+    mount.umount();
+}
+
+#[test]
 fn a_walk_lists_each_folder_once_and_several_at_a_time() {
     let mut stage = Stage::new();
     for n in 0..40 {

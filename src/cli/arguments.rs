@@ -126,7 +126,8 @@ pub struct MountArguments {
     /// inside the cache folder when only that is given]
     #[arg(long, value_name = "FOLDER", help_heading = "Local disk")]
     pub state_dir: Option<PathBuf>,
-    /// Room that cached content may take; what is owed is kept in any case
+    /// Local disk for what is owed, being written and cached, together: when what is owed fills it,
+    /// writers wait for uploads, and get ENOSPC when none ends
     #[arg(long, value_name = "SIZE", default_value = "10G", value_parser = quantities::size, help_heading = "Local disk")]
     pub cache_size: u64,
 

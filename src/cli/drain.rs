@@ -47,11 +47,13 @@ pub(super) fn drain(mountpoint: &Path, path: &str, timeout: Duration) -> Result<
         let left = end.saturating_duration_since(Instant::now());
         let slice = if watched { left.min(PROGRESS) } else { left };
         let timeout_ms = slice.as_millis().try_into().unwrap_or(u64::MAX);
+        let asked = Instant::now();
         let answer =
             control::ask(mountpoint, &Request::Drain { timeout_ms, path: path.to_owned() }, slice + SLACK)?;
         let outcome = understood(answer)?;
         let remainder = &outcome.remainder;
-        let over = left <= slice || remainder.is_nothing();
+        // An answer before its time: what is left does not go by waiting.
+        let over = left <= slice || remainder.is_nothing() || asked.elapsed() < slice;
         if watched {
             let owed = format!("{} files owed, {}", remainder.files, show_size(remainder.bytes));
             let line = if over { String::new() } else { owed };
@@ -61,6 +63,15 @@ pub(super) fn drain(mountpoint: &Path, path: &str, timeout: Duration) -> Result<
             return Ok(outcome);
         }
     }
+}
+
+/// What to do about what is left.
+pub(super) fn what_helps(remainder: &Remainder, mountpoint: &Path) -> String {
+    if remainder.held.is_empty() {
+        return "wait longer with --timeout".to_owned();
+    }
+    let shown = mountpoint.display();
+    format!("what is held does not go by waiting: see `filescomfs held {shown} list`")
 }
 
 /// The answer to a drain, as it travels.
@@ -146,6 +157,15 @@ mod tests {
             "{text}"
         );
         assert!(!text.contains('\u{1b}'), "a name cannot command the terminal");
+    }
+
+    #[test]
+    fn nobody_is_told_to_wait_for_what_is_held() {
+        let advice = |held: &[&str]| {
+            what_helps(&understood(remainder(1, held, &[])).unwrap().remainder, Path::new("/mnt"))
+        };
+        assert!(advice(&["/a"]).contains("filescomfs held /mnt list"));
+        assert!(advice(&[]).contains("--timeout"));
     }
 
     #[test]

@@ -1,7 +1,6 @@
 //! `status`: what a mount says of itself, for people or as it is.
 
 use std::fmt::Write;
-use std::path::Path;
 use std::time::Duration;
 
 use serde_json::Value;
@@ -11,7 +10,7 @@ use super::drain::named;
 use super::exit_codes::{ExitCode, Failure};
 use super::quantities::{show_size, show_time};
 use super::{plain, print, watch};
-use crate::mount::control::{self, Request};
+use crate::mount::control::{self, ControlError, Request};
 
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -20,11 +19,11 @@ pub fn run(arguments: &StatusArguments) -> Result<ExitCode, Failure> {
     if let (true, Some(mountpoint)) = (arguments.watch, &arguments.mountpoint) {
         return watch::run(&named(mountpoint)?, arguments.json);
     }
-    let states = match &arguments.mountpoint {
+    let (states, silent) = match &arguments.mountpoint {
         Some(mountpoint) => {
-            vec![control::ask(&named(mountpoint)?, &Request::Status, PATIENCE)?]
+            (vec![control::ask(&named(mountpoint)?, &Request::Status, PATIENCE)?], Vec::new())
         }
-        None => control::sockets().iter().filter_map(|socket| of_socket(socket)).collect(),
+        None => of_all(),
     };
     if arguments.json {
         let shown = match (states.as_slice(), &arguments.mountpoint) {
@@ -32,17 +31,29 @@ pub fn run(arguments: &StatusArguments) -> Result<ExitCode, Failure> {
             _ => Value::Array(states),
         };
         print(&format!("{shown:#}\n"))?;
-    } else if states.is_empty() {
+    } else if states.is_empty() && silent.is_empty() {
         print("Nothing is mounted.\n")?;
     } else {
         print(&states.iter().map(table).collect::<Vec<_>>().join("\n"))?;
     }
-    Ok(ExitCode::Done)
+    match silent.is_empty() {
+        true => Ok(ExitCode::Done),
+        false => Err(Failure::new(ExitCode::Failed, silent.join("\n"))),
+    }
 }
 
-/// A socket that nobody listens on is left by a daemon that was killed: no mount.
-fn of_socket(socket: &Path) -> Option<Value> {
-    control::ask_socket(socket, &Request::Status, PATIENCE).ok()
+/// The states of all mounts, and why others told none.
+fn of_all() -> (Vec<Value>, Vec<String>) {
+    let (mut states, mut silent) = (Vec::new(), Vec::new());
+    for socket in control::sockets() {
+        match control::ask_socket(&socket, &Request::Status, PATIENCE) {
+            Ok(state) => states.push(state),
+            // Left by a daemon that was killed: no mount.
+            Err(ControlError::NotServed(_)) => {}
+            Err(error) => silent.push(error.to_string()),
+        }
+    }
+    (states, silent)
 }
 
 /// How fast it goes, and for how much longer.
@@ -66,6 +77,9 @@ fn table(state: &Value) -> String {
     };
     let owed = &state["owed"];
     row("close", text("close"));
+    if state["reachable"] == false {
+        row("network", "Files.com cannot be reached; it is looked for every 5 s".to_owned());
+    }
     if let Some(why) = state["read_only"].as_str() {
         row("read-only", plain(why));
     }

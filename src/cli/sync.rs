@@ -4,7 +4,7 @@ use std::io::Write;
 use std::path::Path;
 
 use super::arguments::SyncArguments;
-use super::drain::{debt, drain, named};
+use super::drain::{debt, drain, named, what_helps};
 use super::exit_codes::{ExitCode, Failure};
 use super::{manifest, place};
 
@@ -17,7 +17,8 @@ pub fn run(arguments: &SyncArguments) -> Result<ExitCode, Failure> {
     };
     let outcome = drain(&mountpoint, &path, arguments.timeout)?;
     if let Some(debt) = debt(&outcome.remainder) {
-        let next = "What is tried again goes on in the background; wait longer with --timeout";
+        let helps = what_helps(&outcome.remainder, &mountpoint);
+        let next = format!("What is tried again goes on in the background; {helps}");
         return Err(Failure::new(ExitCode::Owed, format!("{debt}{next}")));
     }
     match &arguments.manifest {

@@ -1,14 +1,17 @@
 //! `umount`: drain, unmount, wait for the daemon's end.
 //!
 //! A mount whose daemon has died is unmounted all the same, and said to be so: what it owed is in its
-//! state folder, and the next mount takes it up.
+//! state folder, and the next mount takes it up. One that lives and cannot be asked stays mounted: nobody knows what
+//! it owes.
 
+use std::ffi::CString;
+use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use super::arguments::UmountArguments;
-use super::drain::{SLACK, debt, drain, named};
+use super::drain::{SLACK, debt, drain, named, what_helps};
 use super::exit_codes::{ExitCode, Failure};
 use super::print;
 use crate::mount::control::{self, ControlError, Request};
@@ -19,6 +22,8 @@ const BUSY_PAUSE: Duration = Duration::from_millis(50);
 
 /// The least that the daemon is given to end once nothing is mounted any more.
 const LAST_WORK: Duration = Duration::from_secs(30);
+/// How long a mount may take to say whether its daemon lives.
+const SIGN_OF_LIFE: Duration = Duration::from_secs(5);
 /// How long a daemon that was told to end with a debt may take: it tries for a minute.
 const ENDING: Duration = Duration::from_secs(90);
 
@@ -34,8 +39,8 @@ pub fn run(arguments: &UmountArguments) -> Result<ExitCode, Failure> {
             {
                 let shown = mountpoint.display();
                 let text = format!(
-                    "{debt}{shown} is still mounted; wait longer with --timeout, or leave the rest for \
-                     the next mount with --lazy"
+                    "{debt}{shown} is still mounted; {}, or leave the rest for the next mount with --lazy",
+                    what_helps(&outcome.remainder, &mountpoint)
                 );
                 return Err(Failure::new(ExitCode::Owed, text));
             }
@@ -51,10 +56,24 @@ pub fn run(arguments: &UmountArguments) -> Result<ExitCode, Failure> {
         }
         Err(ControlError::NotServed(_)) => {
             must_be_ours(&mountpoint)?;
+            let is_dead = is_dead(&mountpoint);
+            if !is_dead && !arguments.lazy {
+                let text = format!(
+                    "{0} is mounted, and its filescomfs cannot be asked what it owes: another user mounted it \
+                     (ask as that user, or as root), its socket was removed, or it hangs. It stays mounted; \
+                     --lazy unmounts it, and what is owed is then sent for up to 10 minutes, or by the next mount",
+                    mountpoint.display()
+                );
+                return Err(Failure::new(ExitCode::Owed, text));
+            }
             unmount(&mountpoint, arguments.lazy)?;
-            let text = "The mount had no running filescomfs. What it owed, if anything, is in its state \
-                        folder, and the next mount takes it up.\n";
-            print(text)?;
+            let about = match is_dead {
+                true => "The mount had no running filescomfs.",
+                false => "Its filescomfs could not be asked, and goes on sending for up to 10 minutes.",
+            };
+            print(&format!(
+                "{about} What it owed, if anything, is in its state folder, and the next mount takes it up.\n"
+            ))?;
             Ok(ExitCode::Done)
         }
         Err(ControlError::TimedOut(_) | ControlError::Garbled) if arguments.lazy => {
@@ -84,6 +103,20 @@ fn must_be_ours(mountpoint: &Path) -> Result<(), Failure> {
             None => failed(format!("nothing is mounted on {shown}")),
         },
     }
+}
+
+/// Has the process behind the mount ended? The kernel passes statfs(2) on whatever it has cached, and answers in its
+/// place that nobody is there any more. A mount that does not answer in time lives.
+fn is_dead(mountpoint: &Path) -> bool {
+    let Ok(path) = CString::new(mountpoint.as_os_str().as_bytes()) else { return false };
+    let (told, answer) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        // SAFETY: all zero is a value of this plain struct; a C string and a struct that outlive the call.
+        let failed = unsafe { libc::statfs(path.as_ptr(), &mut std::mem::zeroed::<libc::statfs>()) } != 0;
+        let error = io::Error::last_os_error().raw_os_error();
+        let _ = told.send(failed && error == Some(libc::ENOTCONN));
+    });
+    answer.recv_timeout(SIGN_OF_LIFE).unwrap_or(false)
 }
 
 /// Type of the uppermost filesystem that is mounted on exactly this path, in the words of
@@ -123,7 +156,7 @@ fn unmount(mountpoint: &Path, lazy: bool) -> Result<(), Failure> {
     let end = Instant::now() + BUSY;
     let outcome = loop {
         match crate::mount::unmount::unmount(mountpoint, lazy) {
-            Err(error) if error.kind() == std::io::ErrorKind::ResourceBusy && Instant::now() < end => {
+            Err(error) if error.kind() == io::ErrorKind::ResourceBusy && Instant::now() < end => {
                 std::thread::sleep(BUSY_PAUSE);
             }
             outcome => break outcome,
@@ -131,7 +164,7 @@ fn unmount(mountpoint: &Path, lazy: bool) -> Result<(), Failure> {
     };
     outcome.map_err(|error| {
         let hint = match error.kind() {
-            std::io::ErrorKind::ResourceBusy => {
+            io::ErrorKind::ResourceBusy => {
                 "; end the programs that use it (fuser -vm shows them), or use --lazy"
             }
             _ => "",

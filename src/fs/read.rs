@@ -12,8 +12,8 @@ use crate::model::readahead::ReadAhead;
 
 /// What a look at the local bytes found.
 enum Look {
-    /// All of it is here.
-    Here(ContentId, Range<u64>),
+    /// All of it is here. Fetch these for the next reads (nobody does yet).
+    Here(ContentId, Range<u64>, Vec<Range<u64>>),
     /// Fetch these (nobody does yet), then look again. The number counts the fetches that had failed.
     Missing(ContentId, Vec<Range<u64>>, u64),
     /// The file has no bytes on this machine, not even an empty file in the cache.
@@ -37,7 +37,7 @@ impl Filesystem {
             }
         }
         match self.look(ino, offset, size) {
-            Ok(Look::Here(id, range)) => Some(self.bytes_here(id, range)),
+            Ok(Look::Here(id, range, _)) => Some(self.bytes_here(id, range)),
             Ok(_) => None,
             Err(failure) => Some(Err(failure)),
         }
@@ -62,20 +62,28 @@ impl Filesystem {
             tokio::pin!(arrival);
             arrival.as_mut().enable();
             match self.look(ino, offset, size)? {
-                Look::Here(id, range) => return Ok((id, range)),
+                Look::Here(id, range, ahead) => {
+                    self.fetch_all(ino, id, ahead);
+                    return Ok((id, range));
+                }
                 Look::NoPlace => self.make_place(ino)?,
                 Look::Missing(id, fetch, failed) => {
                     if *failures.get_or_insert(failed) != failed {
                         self.abandon(ino, fetch);
                         return Err(self.fetch_failure(ino));
                     }
-                    for range in fetch {
-                        let filesystem = self.clone();
-                        tokio::spawn(async move { filesystem.fetch(ino, id, range).await });
-                    }
+                    self.fetch_all(ino, id, fetch);
                     arrival.await;
                 }
             }
+        }
+    }
+
+    /// Side by side, and nobody waits for it.
+    fn fetch_all(self: &Arc<Self>, ino: Ino, id: ContentId, ranges: Vec<Range<u64>>) {
+        for range in ranges {
+            let filesystem = self.clone();
+            tokio::spawn(async move { filesystem.fetch(ino, id, range).await });
         }
     }
 
@@ -85,11 +93,11 @@ impl Filesystem {
         let file = core.tree.file_mut(ino)?;
         let range = offset.min(file.size)..offset.saturating_add(size.into()).min(file.size);
         Ok(match &mut file.local {
-            Local::Spooled(id) => Look::Here(*id, range),
+            Local::Spooled(id) => Look::Here(*id, range, Vec::new()),
             Local::Cached(id, ahead) => {
                 let plan = ahead.read(range.clone());
-                match plan.ready && plan.fetch.is_empty() {
-                    true => Look::Here(*id, range),
+                match plan.ready {
+                    true => Look::Here(*id, range, plan.fetch),
                     false => Look::Missing(*id, plan.fetch, file.fetch_failures.0),
                 }
             }

@@ -10,8 +10,9 @@ use std::path::{Path, PathBuf};
 pub enum LockError {
     /// Somebody has it.
     #[error(
-        "{} is in use by process {holder}: two mounts cannot share a state folder; \
-         unmount the other one, or give this one a --state-dir of its own",
+        "{} is in use by process {holder}. If its mount is gone, it still sends what is owed: wait, or end it \
+         with `kill {holder}` (it sends for one more minute, and the rest stays for the next mount). If it is \
+         mounted, unmount it first; two mounts at once need a --state-dir each",
         folder.display()
     )]
     Taken {

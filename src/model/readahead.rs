@@ -1,13 +1,17 @@
 //! What to fetch of a remote file for a read, and how far ahead.
 //!
-//! A reader who goes on where the last read ended gets a window that doubles; one who jumps gets
-//! little more than was asked for. Bytes under way are never asked for twice.
+//! A reader who goes on where the last read ended gets a window that grows fourfold each time, so that a file of
+//! some MiB is under way as a whole once its first bytes are here: a round trip often costs more than they do. One who
+//! jumps gets little more than was asked for. Bytes under way are never asked for twice.
 
 use std::ops::Range;
 
 use super::ranges::Ranges;
 
 const SMALLEST: u64 = 128 << 10;
+/// The first window of whoever begins at the beginning.
+const FIRST: u64 = 4 * SMALLEST;
+const GROWTH: u64 = 4;
 /// One request brings this much at most; several run side by side.
 const LARGEST: u64 = 8 << 20;
 /// Files up to this size are fetched whole: one request is all they cost.
@@ -37,7 +41,7 @@ pub struct ReadPlan {
 impl ReadAhead {
     /// A file of `size` bytes of which nothing is here.
     pub fn new(size: u64) -> Self {
-        Self { size, here: Ranges::default(), under_way: Ranges::default(), next: 0, window: SMALLEST }
+        Self { size, here: Ranges::default(), under_way: Ranges::default(), next: 0, window: FIRST }
     }
 
     /// A file that is here whole.
@@ -73,7 +77,7 @@ impl ReadAhead {
         if urgent || worthwhile {
             fetch.extend(gaps.into_iter().flat_map(pieces));
             if sequential {
-                self.window = (self.window * 2).min(AHEAD);
+                self.window = (self.window * GROWTH).min(AHEAD);
             }
         }
         for piece in &fetch {
@@ -161,6 +165,22 @@ mod tests {
         }
         assert!(requests < 30, "{requests} requests for 64 MiB");
         assert_eq!(largest, LARGEST);
+    }
+
+    #[test]
+    fn a_file_of_some_mebibytes_is_under_way_after_the_first_bytes() {
+        let size = 17 * MIB;
+        let mut ahead = ReadAhead::new(size);
+        let first = ahead.read(0..128 * 1024).fetch;
+        assert_eq!(first, [0..5 * 128 * 1024]);
+        ahead.arrived(first[0].clone());
+        let mut under_way = first[0].end;
+        for at in 1..5 {
+            let plan = ahead.read(at * 128 * 1024..(at + 1) * 128 * 1024);
+            assert!(plan.ready, "who has its bytes waits for no others");
+            under_way += plan.fetch.iter().map(|piece| piece.end - piece.start).sum::<u64>();
+        }
+        assert_eq!(under_way, size);
     }
 
     #[test]

@@ -33,10 +33,13 @@ const PATIENCE: Duration = Duration::from_secs(10);
 #[derive(Debug, thiserror::Error)]
 pub enum ControlError {
     /// Nobody listens: no filescomfs serves this mountpoint.
-    #[error("no filescomfs answers for {0}")]
+    #[error(
+        "no filescomfs answers for {0}: nothing is mounted there, its process has ended, or another user \
+         mounted it; see `findmnt {0}`, and ask as that user or as root"
+    )]
     NotServed(PathBuf),
     /// It listens and says nothing.
-    #[error("filescomfs at {0} does not answer in time")]
+    #[error("filescomfs at {0} does not answer in time; see *When a mount hangs* in docs/configuration.md")]
     TimedOut(PathBuf),
     /// The folder of the sockets belongs to somebody else, or others may write into it.
     #[error("{0} is not a folder of this user alone; it is not used")]
@@ -72,21 +75,45 @@ fn socket_name(mountpoint: &Path) -> String {
     format!("{}.sock", Md5::of(mountpoint.as_os_str().as_bytes()))
 }
 
-/// Where the daemon of this mountpoint may listen. Root serves its own mounts, and may ask after
-/// those of others.
+/// Where the daemon of this mountpoint may listen.
 fn candidates(mountpoint: &Path) -> Vec<PathBuf> {
     let name = socket_name(mountpoint);
     folders().into_iter().map(|folder| folder.join(&name)).collect()
 }
 
+/// The folders of this user's sockets, of root those of all users. A mount that was made at a login has another
+/// `XDG_RUNTIME_DIR` than a job of cron that asks for it, so that all places are looked at.
 fn folders() -> Vec<PathBuf> {
-    let own = runtime_folder();
-    let mut folders = vec![own.clone()];
-    if own == Path::new("/run/filescomfs") {
-        let users = fs::read_dir("/run/user").into_iter().flatten().flatten();
-        folders.extend(users.map(|user| user.path().join("filescomfs")));
+    let (run, tmp) = (Path::new("/run/user"), Path::new("/tmp"));
+    // SAFETY: only reads the process's identity and cannot fail.
+    let uid = unsafe { libc::geteuid() };
+    let mut folders = vec![(runtime_folder(), uid)];
+    if uid == 0 {
+        let numbered = |folder: &Path, before: &'static str| {
+            let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+            entries.filter_map(move |entry| {
+                let user = entry.file_name().to_str()?.strip_prefix(before)?.parse().ok()?;
+                Some((entry.path(), user))
+            })
+        };
+        folders.extend(numbered(run, "").map(|(folder, user)| (folder.join("filescomfs"), user)));
+        folders.extend(numbered(tmp, "filescomfs-"));
+    } else {
+        let places = [run.join(uid.to_string()).join("filescomfs"), tmp.join(format!("filescomfs-{uid}"))];
+        folders
+            .extend(places.into_iter().filter(|place| *place != runtime_folder()).map(|place| (place, uid)));
     }
     folders
+        .into_iter()
+        .filter(|(folder, user)| is_alone_with(folder, *user))
+        .map(|(folder, _)| folder)
+        .collect()
+}
+
+/// Does `folder` belong to `user`, and may nobody else write into it? Others could answer in the daemon's place.
+fn is_alone_with(folder: &Path, user: u32) -> bool {
+    fs::symlink_metadata(folder)
+        .is_ok_and(|found| found.is_dir() && found.uid() == user && found.mode() & 0o022 == 0)
 }
 
 /// Sockets of all mounts that this user may ask.
@@ -197,13 +224,11 @@ fn own_folder(folder: &Path) -> Result<(), ControlError> {
         }
         _ => {}
     }
-    let found = fs::symlink_metadata(folder).map_err(|error| ControlError::Io(folder.to_owned(), error))?;
     // SAFETY: only reads the process's identity and cannot fail.
-    let uid = unsafe { libc::geteuid() };
-    if !found.is_dir() || found.uid() != uid || found.mode() & 0o022 != 0 {
-        return Err(ControlError::UnsafeFolder(folder.to_owned()));
+    match is_alone_with(folder, unsafe { libc::geteuid() }) {
+        true => Ok(()),
+        false => Err(ControlError::UnsafeFolder(folder.to_owned())),
     }
-    Ok(())
 }
 
 /// Answers requests until it is dropped, each in a task of its own, so that a long drain does not
@@ -324,6 +349,18 @@ mod tests {
         assert!(matches!(asked(&socket, Request::Status).await, Err(ControlError::NotServed(_))));
         let (socket, _serving) = echo(folder.path(), "/mnt/a");
         assert!(asked(&socket, Request::Status).await.is_ok());
+    }
+
+    #[test]
+    fn a_folder_of_another_user_is_not_asked() {
+        let folder = tempfile::tempdir().unwrap();
+        // SAFETY: only reads the process's identity and cannot fail.
+        let uid = unsafe { libc::geteuid() };
+        assert!(is_alone_with(folder.path(), uid));
+        assert!(!is_alone_with(folder.path(), uid + 1));
+        let link = folder.path().join("link");
+        std::os::unix::fs::symlink(folder.path(), &link).unwrap();
+        assert!(!is_alone_with(&link, uid), "a link may lead anywhere tomorrow");
     }
 
     #[tokio::test]

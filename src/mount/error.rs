@@ -41,8 +41,9 @@ pub enum MountError {
     Locked(#[from] LockError),
     /// The journal cannot be read.
     #[error(
-        "the journal {} cannot be used: {error}; nothing was changed. Move it away to mount without it: \
-         the files in the spool beside it are then set aside, not published",
+        "the journal {} cannot be used: {error}; nothing was changed. Use the version of filescomfs that wrote \
+         it, or repair the disk. Whoever moves the journal away to mount without it gives up what it owes: the \
+         files in the spool beside it are then set aside, not published",
         path.display()
     )]
     Journal {

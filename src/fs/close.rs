@@ -125,7 +125,8 @@ impl Filesystem {
         Ok(())
     }
 
-    /// What is sealed survives a power loss from here on.
+    /// What was written before this call survives a power loss from here on. Others may write meanwhile: then the next
+    /// mount finds these bytes, and as many of theirs as the disk has.
     pub(super) async fn make_durable(&self, ino: Ino) -> Result<(), Failure> {
         let sealed = |core: &Core| {
             let content = &core.tree.file(ino).ok()?.content;
@@ -133,7 +134,13 @@ impl Filesystem {
             Some((self.sealed_fact(core, ino)?, revision, content.is_synced(revision)))
         };
         loop {
-            let Some((owed, synced, is_synced)) = sealed(&self.core()) else { return Ok(()) };
+            let found = {
+                let mut core = self.core();
+                // Again, where others have written since its caller sealed it.
+                core.tree.file_mut(ino).ok().and_then(|file| file.content.seal());
+                sealed(&core)
+            };
+            let Some((owed, synced, is_synced)) = found else { return Ok(()) };
             failpoint::reach("close.sealed");
             let (store, id) = (self.store.clone(), owed.id);
             // Not again where only the name is another one.
@@ -145,10 +152,12 @@ impl Filesystem {
                 // Stated as it is now, and under the lock: it may have been renamed or proven meanwhile, and
                 // the journal must not hear of that first.
                 let mut core = self.core();
-                match sealed(&core) {
-                    Some((owed, revision, _)) if revision == synced && owed.id == id => {
+                match self.owed_fact(&core, ino) {
+                    Some(owed) if owed.id == id => {
                         let file = core.tree.file_mut(ino)?;
-                        file.content.synced(revision);
+                        if file.content.owed() == Some(synced) {
+                            file.content.synced(synced);
+                        }
                         let older = file.noted.replace(id).filter(|older| *older != id);
                         let settled = older.map(Fact::Settled);
                         // What was said of its attributes before is not the newest any more.
@@ -157,7 +166,7 @@ impl Filesystem {
                         self.journal.note_all(facts.collect());
                         older
                     }
-                    // Written and sealed again.
+                    // Replaced by other bytes.
                     Some(_) => continue,
                     None => return Ok(()),
                 }

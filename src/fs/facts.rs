@@ -3,27 +3,33 @@
 use super::Filesystem;
 use super::core::Core;
 use crate::local::journal::{EntryDebt, Fact, Owed, OwedEntry};
-use crate::model::ino::Ino;
+use crate::model::ino::{ContentId, Ino};
 
 impl Filesystem {
     /// What the journal should know of a file that is sealed and owed.
     pub(super) fn sealed_fact(&self, core: &Core, ino: Ino) -> Option<Owed> {
-        let node = core.tree.node(ino).ok()?;
-        let file = node.file()?;
+        let file = core.tree.file(ino).ok()?;
         file.content.owed()?;
-        let (id, path) = (file.local.id()?, core.path_told(ino)?);
-        let (attributes, xattrs) = (node.attributes, node.xattrs.clone());
-        Some(Owed { id, path, size: file.size, attributes, xattrs, is_link: node.link.is_some() })
+        self.bytes_fact(core, ino, file.local.id()?)
+    }
+
+    /// The same of a file that is owed and may be written at this moment: the next mount takes it as the disk has it.
+    pub(super) fn owed_fact(&self, core: &Core, ino: Ino) -> Option<Owed> {
+        let file = core.tree.file(ino).ok().filter(|file| file.content.is_owed())?;
+        self.bytes_fact(core, ino, file.local.id()?)
     }
 
     /// What the journal knows of the bytes of a file already, as it should know it now. Bytes that are
     /// written, or not synced yet, are no fact; those of the last answer stay one until then.
     fn noted_fact(&self, core: &Core, ino: Ino) -> Option<Owed> {
+        self.bytes_fact(core, ino, core.tree.file(ino).ok()?.noted?)
+    }
+
+    fn bytes_fact(&self, core: &Core, ino: Ino, id: ContentId) -> Option<Owed> {
         let node = core.tree.node(ino).ok()?;
-        let file = node.file()?;
-        let (id, path) = (file.noted?, core.path_told(ino)?);
+        let (path, size) = (core.path_told(ino)?, node.file()?.size);
         let (attributes, xattrs) = (node.attributes, node.xattrs.clone());
-        Some(Owed { id, path, size: file.size, attributes, xattrs, is_link: node.link.is_some() })
+        Some(Owed { id, path, size, attributes, xattrs, is_link: node.link.is_some() })
     }
 
     /// What the journal should know of a folder that is only here, or of attributes that are owed on

@@ -54,7 +54,9 @@ impl Filesystem {
             match outcome {
                 Ok(()) => return Ok(()),
                 Err(Trouble::Behind) if self.rules.close == Close::Verified => {
-                    self.until_clear(&[&job.path]).await?;
+                    if let Err(failure) = self.until_clear(&[&job.path]).await {
+                        break (failure, false);
+                    }
                 }
                 Err(Trouble::Behind) => {
                     let mut core = self.core();

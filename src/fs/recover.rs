@@ -13,7 +13,7 @@ use crate::local::journal::{EntryDebt, Fact, Owed, OwedEntry, Place};
 use crate::local::recovery::Recovery;
 use crate::model::attributes::Shape;
 use crate::model::failure::Failure;
-use crate::model::ino::Ino;
+use crate::model::ino::{ContentId, Ino};
 use crate::model::name;
 use crate::model::node::{Body, File, Folder, Link};
 use crate::model::path::RemotePath;
@@ -22,7 +22,7 @@ use crate::model::path::RemotePath;
 const AHEAD: usize = 16;
 
 /// A fact that could not be put back into the tree.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Untaken {
     /// Bytes.
     Owed(Owed),
@@ -114,30 +114,76 @@ impl Filesystem {
             let last = self.core().untaken.last().map(|(_, failure)| failure.clone());
             return last.map_or(Ok(()), Err);
         }
-        let rest = std::mem::take(&mut self.core().untaken);
-        for (fact, _) in rest {
-            self.take_up_or_keep(fact).await;
+        let count = self.core().untaken.len();
+        for _ in 0..count {
+            // Each is owed for as long as it is not in the tree.
+            let Some((fact, _)) = self.core().untaken.first().cloned() else { break };
+            let taken = self.take_up_any(fact.clone()).await;
+            let was_wanted = self.withdraw(&fact);
+            if let (Err(failure), true) = (taken, was_wanted) {
+                self.keep_untaken(fact, failure);
+            }
         }
         let last = self.core().untaken.last().map(|(_, failure)| failure.clone());
         last.map_or(Ok(()), Err)
     }
 
+    /// Takes a fact off the list. False: what it belongs to was deleted meanwhile.
+    fn withdraw(&self, fact: &Untaken) -> bool {
+        let mut core = self.core();
+        let known = core.untaken.iter().position(|(known, _)| known == fact);
+        known.map(|at| core.untaken.remove(at)).is_some()
+    }
+
     async fn take_up_or_keep(&self, fact: Untaken) {
-        let taken = match fact.clone() {
+        if let Err(failure) = self.take_up_any(fact.clone()).await {
+            self.keep_untaken(fact, failure);
+        }
+    }
+
+    async fn take_up_any(&self, fact: Untaken) -> Result<(), Failure> {
+        match fact {
             Untaken::Owed(owed) => self.take_up(owed).await,
             Untaken::Entry(entry) => self.take_up_entry(entry).await,
-        };
-        if let Err(failure) = taken {
-            let path = fact.path();
-            tracing::error!(
-                "{path} is owed and could not be taken up yet: {failure}; it stays in the journal"
-            );
-            let mut core = self.core();
-            core.untaken.push((fact, failure));
-            if !core.queue.is_planned(Errand::TakeUp) {
-                core.queue.failed(Errand::TakeUp, Instant::now());
+        }
+    }
+
+    fn keep_untaken(&self, fact: Untaken, failure: Failure) {
+        let path = fact.path();
+        tracing::error!("{path} is owed and could not be taken up yet: {failure}; it stays in the journal");
+        let mut core = self.core();
+        core.untaken.push((fact, failure));
+        if !core.queue.is_planned(Errand::TakeUp) {
+            core.queue.failed(Errand::TakeUp, Instant::now());
+        }
+    }
+
+    /// What is at `path` goes: an earlier mount's bytes of it that could not be taken up yet are wanted no more.
+    pub(super) fn forget_untaken(&self, core: &mut Core, path: &RemotePath) {
+        let is_here = |(fact, _): &(Untaken, Failure)| fact.path() == path;
+        for (fact, _) in core.untaken.extract_if(.., |untaken| is_here(untaken)) {
+            match fact {
+                Untaken::Owed(owed) => {
+                    let (store, space) = (self.store.clone(), self.space.clone());
+                    self.journal.note_then(Fact::Settled(owed.id), move || {
+                        store.remove(owed.id);
+                        space.changed();
+                    });
+                }
+                Untaken::Entry(entry) => self.journal.note(Fact::EntrySettled(entry.path)),
             }
         }
+    }
+
+    /// Sets bytes of an earlier mount aside that newer ones have taken the place of.
+    fn give_way(&self, path: &RemotePath, id: ContentId) -> Result<(), Failure> {
+        let aside = self.store.set_aside(id)?;
+        tracing::warn!(
+            "{path} has newer bytes than those of an earlier mount, which are kept at {}",
+            aside.display()
+        );
+        self.journal.note(Fact::Settled(id));
+        Ok(())
     }
 
     /// Lists the folders that facts are about to be put into, some at a time: one after the other, each would
@@ -184,6 +230,22 @@ impl Filesystem {
         let mut core = self.core();
         let local = name::from_remote(&name).ok_or(Failure::plain(libc::EINVAL))?;
         let known = core.tree.child(at, &local);
+        let mut older = None;
+        if let Some(known) = known {
+            if core.has_writer(known) {
+                return Err(Failure::new(libc::EBUSY, "it is open for writing"));
+            }
+            // Written in this mount, or taken up from another fact of that one: the later bytes count.
+            let there = core.tree.file(known).ok().filter(|file| !file.content.is_at_rest());
+            match there.map(|file| file.local.id().filter(|_| file.content.is_owed())) {
+                None => {}
+                Some(Some(there)) if there < owed.id => older = Some(there),
+                Some(_) => {
+                    drop(core);
+                    return self.give_way(&owed.path, owed.id);
+                }
+            }
+        }
         let published = known.and_then(|ino| core.tree.file(ino).ok()?.published);
         let known_node = known.and_then(|ino| core.tree.node(ino).ok());
         let kept = known_node.map(|node| (node.foreign.clone(), node.attributes_owed));
@@ -200,6 +262,7 @@ impl Filesystem {
         (node.foreign, node.attributes_owed) = kept.unwrap_or_default();
         node.link = owed.is_link.then_some(Link::InContent);
         drop(core);
+        older.map_or(Ok(()), |older| self.give_way(&owed.path, older))?;
         self.schedule(Errand::Publish(ino), Duration::ZERO);
         Ok(())
     }

@@ -56,7 +56,10 @@ impl Filesystem {
             facts.extend(step.map(|step| self.put_off(&mut core, step)));
             // Noted under the lock, so that facts are written in the order in which they became true.
             self.journal.note_all(facts);
-            core.tree.path(ino).into_iter().for_each(|path| self.receipts.forget(path));
+            if let Some(path) = core.tree.path(ino) {
+                self.forget_untaken(&mut core, &path);
+                self.receipts.forget(path);
+            }
             core.tree.remove(ino, std::time::Instant::now());
             entries_changed(&mut core, parent);
             self.orphan(core, ino);

@@ -47,6 +47,8 @@ impl Filesystem {
                 true => self.list(target).await?,
                 false => self.keep_for_readers(target).await?,
             }
+            let source = self.core().tree.child(folder, name);
+            self.be_as_durable(source, target).await?;
         }
         let (plan, alone) = self.plan((folder, name), (new_folder, new_name), no_replace).await?;
         if plan.there == There::Same {
@@ -56,6 +58,21 @@ impl Filesystem {
         self.change_name(&plan, new_folder, new_name).await?;
         drop(alone);
         self.publish_renamed(plan.source, new_name, is_folder).await
+    }
+
+    /// What was promised under the new name is given up for bytes that are promised, too, though their writer may not
+    /// have closed them yet.
+    async fn be_as_durable(&self, source: Option<Ino>, target: Ino) -> Result<(), Failure> {
+        let is_due = |source: &Ino| {
+            let core = self.core();
+            let is_promised = core.tree.file(target).is_ok_and(|file| file.noted.is_some());
+            let is_due = |file: &File| file.content.is_owed() && !file.is_noted();
+            is_promised && *source != target && core.tree.file(*source).is_ok_and(is_due)
+        };
+        match source.filter(is_due) {
+            Some(source) => self.make_durable(source).await,
+            None => Ok(()),
+        }
     }
 
     /// A plan, and the turns of all that it names. Decided again once we are alone with them, and with
@@ -120,7 +137,7 @@ impl Filesystem {
     }
 
     /// Moves something on Files.com of which a crash must not leave one half there and the other here: what is
-    /// owed below the old path, or a target that has to go first. The journal hears of it before Files.com
+    /// owed below the old path, what was owed at the new one, or a target that has to go first. The journal hears of it before Files.com
     /// does; then the next mount finishes what this one has begun. Answers with what the journal may forget
     /// once the move is true here.
     async fn move_whole(
@@ -131,7 +148,7 @@ impl Filesystem {
         clear: bool,
     ) -> Result<Vec<Fact>, Failure> {
         self.nothing_begins_below(from).await;
-        let Some([first, second]) = self.promise_move(plan.source, (from, to), overwrite, clear) else {
+        let Some([first, second]) = self.promise_move(plan, (from, to), overwrite, clear) else {
             self.remote.rename(from, to, overwrite).await.map_err(|error| told_aloud(&error))?;
             failpoint::reach("rename.there");
             return Ok(Vec::new());
@@ -164,21 +181,24 @@ impl Filesystem {
     /// its two steps.
     fn promise_move(
         &self,
-        source: Ino,
+        plan: &RenamePlan,
         (from, to): (&RemotePath, &RemotePath),
         overwrite: bool,
         clear: bool,
     ) -> Option<[u64; 2]> {
         let mut core = self.core();
-        let before = self.facts_below(&core, source);
+        let before = self.facts_below(&core, plan.source);
+        let replaced: Vec<Fact> =
+            plan.target.into_iter().flat_map(|target| self.end_of(&core, target)).collect();
         // In a folder, others may make something durable while it moves.
         let may_owe =
-            core.tree.node(source).is_ok_and(|node| node.file().is_none_or(|f| f.content.is_owed()));
-        if before.is_empty() && !clear && !may_owe {
+            core.tree.node(plan.source).is_ok_and(|node| node.file().is_none_or(|f| f.content.is_owed()));
+        if before.is_empty() && replaced.is_empty() && !clear && !may_owe {
             return None;
         }
         let [first, second] = [(); 2].map(|()| core.backlog.number());
-        let mut promise: Vec<Fact> = before.iter().flat_map(|fact| fact.moved(from, to)).collect();
+        let mut promise = replaced;
+        promise.extend(before.iter().flat_map(|fact| fact.moved(from, to)));
         promise.extend(clear.then(|| Fact::Planned(first, Step::RemoveFolder(to.clone()))));
         let step = Step::Move { from: from.clone(), to: to.clone(), overwrite };
         promise.push(Fact::Planned(second, step));
@@ -210,6 +230,7 @@ impl Filesystem {
         facts.extend(steps.into_iter().map(|step| self.put_off(&mut core, step)));
         if let Some(target) = core.tree.child(folder, name).filter(|target| *target != plan.source) {
             facts.extend(self.end_of(&core, target));
+            core.tree.path(target).into_iter().for_each(|path| self.forget_untaken(&mut core, &path));
         }
         let (before, left) = (core.tree.path(plan.source), core.tree.node(plan.source)?.parent);
         let replaced = core.tree.relink(plan.source, folder, name, &plan.remote, Instant::now())?;

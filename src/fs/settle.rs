@@ -49,17 +49,29 @@ impl Filesystem {
             let attributes_owed = self.learn(&mut core, job.ino, &entry, sent);
             (settled, noted, attributes_owed)
         };
-        // Whoever closed it is answered next: a power cut must bring back neither an older version, which the journal
-        // may be about to forget, nor older attributes. With `close=journaled`, the close was answered before.
+        tracing::debug!("{} is verified by {}", job.path, proof.basis().name());
+        if settled {
+            self.move_to_cache(job).await;
+            failpoint::reach("publish.cached");
+            let older = self.forget_noted(job, noted);
+            failpoint::reach("publish.settled");
+            older.into_iter().for_each(|older| self.drop_content(older));
+        }
+        // Whoever closed it is answered next: a crash must bring back neither an older version, which the journal was
+        // told to forget just now, nor older attributes. With `close=journaled`, the close was answered before.
         let is_awaited = attributes_owed || self.rules.close == Close::Verified;
         if is_awaited && let Err(failure) = self.journal.flush().await {
             // The bytes are safe, and the journal has said what is wrong with it.
             tracing::warn!("what is known here of {} is not durable: {failure}", job.path);
         }
-        tracing::debug!("{} is verified by {}", job.path, proof.basis().name());
-        if !settled {
-            return;
+        if settled {
+            self.make_room();
+            self.space.progressed();
         }
+    }
+
+    /// What is proven is kept for readers.
+    async fn move_to_cache(&self, job: &Job) {
         let (store, id, taken) = (self.store.clone(), job.id, self.store.taken(job.id));
         if matches!(on_disk(move || store.to_cache(id)).await, Ok(true)) {
             // Counted once it is there: until then it takes room in the spool.
@@ -79,12 +91,6 @@ impl Filesystem {
                 self.drop_content(job.id);
             }
         }
-        failpoint::reach("publish.cached");
-        let older = self.forget_noted(job, noted);
-        failpoint::reach("publish.settled");
-        older.into_iter().for_each(|older| self.drop_content(older));
-        self.make_room();
-        self.space.progressed();
     }
 
     /// The journal forgets what it was told of a file that is proven; of most small files that a close waited for, that

@@ -57,6 +57,11 @@ impl Filesystem {
                 let noted = self.journal.commit(Fact::Taken(number)).await;
                 failpoint::reach("step.noted");
                 let mut core = self.core();
+                if let Err(failure) = noted {
+                    // The next mount takes it again: nothing may be built upon it until the journal knows.
+                    core.backlog.failed(number, failure.clone(), false);
+                    return Err(failure);
+                }
                 self.step_ended(&mut core, number);
                 if let (Some(copied), Step::Copy { to, version, .. }) = (&copied, &step) {
                     // In the same breath: from here on, the bytes are asked for at the copy.
@@ -64,7 +69,7 @@ impl Filesystem {
                     let made = path.below(&self.rules.folder).and_then(|rest| core.tree.find(rest));
                     made.into_iter().for_each(|ino| self.copy_arrived(&mut core, ino, version, copied));
                 }
-                noted
+                Ok(())
             }
             Err(trouble) => {
                 let (failure, held) = trouble.verdict();

@@ -63,6 +63,23 @@ fn umount_says_what_is_still_owed_and_lazy_leaves_it_for_the_next_mount() {
 }
 
 #[test]
+fn a_mount_that_cannot_be_asked_what_it_owes_stays_mounted() {
+    let mut stage = Stage::new();
+    let mount = stage.mount(&[]);
+    let name =
+        format!("{}.sock", filescomfs::model::digest::Md5::of(mount.point.as_os_str().as_encoded_bytes()));
+    let socket = filescomfs::mount::control::runtime_folder().join(name);
+    let aside = socket.with_extension("aside");
+    fs::rename(&socket, &aside).unwrap();
+    let refused = mount.try_umount(&[]);
+    assert_eq!(refused.status.code(), Some(8), "{}", told(&refused));
+    assert!(told(&refused).contains("--lazy"), "{}", told(&refused));
+    assert!(is_mounted(&mount.point));
+    fs::rename(&aside, &socket).unwrap();
+    mount.umount();
+}
+
+#[test]
 fn what_was_acknowledged_survives_sigkill() {
     let mut stage = Stage::new();
     let mount = stage.mount_with_state("state", &[]);

@@ -29,6 +29,7 @@ mod outages;
 mod posix_table;
 mod power;
 mod programs;
+mod promises;
 mod races;
 mod reading;
 mod recover;

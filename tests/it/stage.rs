@@ -85,6 +85,14 @@ impl Stage {
         self.mount_at(&format!("mnt{}", self.mounts), state, options)
     }
 
+    /// The same, with a daemon that dies at a fail point.
+    pub fn mount_that_dies_at(&mut self, point: &str, state: &str, options: &[&str]) -> Mount {
+        self.mounts += 1;
+        let mut command = self.filescomfs(["mount"]);
+        command.args(options).env("FILESCOMFS_FAIL_AT", point);
+        self.mount_by(command, &format!("mnt{}", self.mounts), state)
+    }
+
     /// Mounts with fresh state on a mount point of that name.
     pub fn mount_beside(&self, name: &str) -> Mount {
         self.mount_at(name, &format!("state-{name}"), &[])

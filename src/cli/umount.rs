@@ -15,6 +15,7 @@ use super::drain::{SLACK, debt, drain, named, what_helps};
 use super::exit_codes::{ExitCode, Failure};
 use super::print;
 use crate::mount::control::{self, ControlError, Request};
+use crate::mount::mountinfo::mounted;
 
 /// How long a mount may be busy before that is told, and the pause between two attempts.
 const BUSY: Duration = Duration::from_secs(2);
@@ -94,7 +95,7 @@ fn must_be_ours(mountpoint: &Path) -> Result<(), Failure> {
     let failed = |text: String| Err(Failure::new(ExitCode::Failed, text));
     match std::fs::read("/proc/self/mountinfo") {
         Err(error) => failed(format!("cannot see what is mounted: {error}")),
-        Ok(mounts) => match mounted_type(&mounts, mountpoint) {
+        Ok(mounts) => match mounted(&mounts, mountpoint).map(|found| found.kind) {
             Some(kind) if kind == b"fuse.filescomfs" => Ok(()),
             Some(kind) => {
                 let kind = String::from_utf8_lossy(kind);
@@ -117,38 +118,6 @@ fn is_dead(mountpoint: &Path) -> bool {
         let _ = told.send(failed && error == Some(libc::ENOTCONN));
     });
     answer.recv_timeout(SIGN_OF_LIFE).unwrap_or(false)
-}
-
-/// Type of the uppermost filesystem that is mounted on exactly this path, in the words of
-/// `/proc/self/mountinfo` (proc(5)): the fifth field is the path, the one behind `-` the type.
-fn mounted_type<'a>(mounts: &'a [u8], mountpoint: &Path) -> Option<&'a [u8]> {
-    let of_line = |line: &'a [u8]| {
-        let mut fields = line.split(|byte| *byte == b' ');
-        let path = fields.nth(4)?;
-        let kind = fields.skip_while(|field| *field != b"-").nth(1)?;
-        (unescaped(path) == mountpoint.as_os_str().as_bytes()).then_some(kind)
-    };
-    mounts.split(|byte| *byte == b'\n').rev().find_map(of_line)
-}
-
-/// Undoes the kernel's `\040` for blanks and the like.
-fn unescaped(field: &[u8]) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    let mut rest = field;
-    while let Some((first, after)) = rest.split_first() {
-        let digits = after.get(..3).and_then(|digits| std::str::from_utf8(digits).ok());
-        match digits.and_then(|digits| u8::from_str_radix(digits, 8).ok()) {
-            Some(byte) if *first == b'\\' => {
-                bytes.push(byte);
-                rest = &after[3..];
-            }
-            _ => {
-                bytes.push(*first);
-                rest = after;
-            }
-        }
-    }
-    bytes
 }
 
 /// Programs that have just ended may let go of it a moment later.
@@ -215,20 +184,6 @@ fn wait_for_end(mountpoint: &Path, daemon: Option<u64>, patience: Duration) -> R
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_kernel_says_what_is_mounted() {
-        let mounts = br"22 1 8:1 / / rw - ext4 /dev/sda1 rw
-40 22 0:40 / /mnt/my\040backup rw,nosuid shared:5 master:1 - fuse.filescomfs mysite rw,user_id=0
-41 22 8:2 / /mnt/disk rw - ext4 /dev/sdb rw
-42 22 0:41 / /mnt/disk rw - fuse.sshfs host: rw";
-        let kind = |path| {
-            mounted_type(mounts, Path::new(path)).map(|kind| String::from_utf8_lossy(kind).into_owned())
-        };
-        assert_eq!(kind("/mnt/my backup").as_deref(), Some("fuse.filescomfs"));
-        assert_eq!(kind("/mnt/disk").as_deref(), Some("fuse.sshfs"), "the uppermost counts");
-        assert_eq!(kind("/mnt"), None);
-    }
 
     #[test]
     fn root_is_kept_from_unmounting_what_is_not_ours() {

@@ -25,8 +25,8 @@ use crate::model::failure::Failure;
 use crate::model::name::LONGEST_NAME;
 use crate::model::xattrs::{Expects, RESERVED};
 
-/// Bytes of one write request.
-const MAX_WRITE: u32 = 1 << 20;
+/// Bytes of one request, to write or to read.
+pub const MAX_REQUEST: u32 = 1 << 20;
 /// Requests that the kernel may have under way by itself: read-ahead, mostly.
 const MAX_BACKGROUND: u16 = 64;
 /// Free room where no quota is known: 1 PiB in blocks of 4 KiB.
@@ -93,11 +93,11 @@ impl fuser::Filesystem for Door {
                 tracing::debug!("the kernel does not offer {wanted:?}");
             }
         }
-        if let Err(nearest) = config.set_max_write(MAX_WRITE) {
+        if let Err(nearest) = config.set_max_write(MAX_REQUEST) {
             let _ = config.set_max_write(nearest);
         }
         let _ = config.set_max_background(MAX_BACKGROUND);
-        if let Err(most) = config.set_max_readahead(MAX_WRITE) {
+        if let Err(most) = config.set_max_readahead(MAX_REQUEST) {
             let _ = config.set_max_readahead(most);
         }
         Ok(())

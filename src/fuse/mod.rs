@@ -11,6 +11,6 @@ mod folders;
 mod forget;
 mod reply;
 
-pub use door::Door;
+pub use door::{Door, MAX_REQUEST};
 pub use enter::{Entrance, enter};
 pub use forget::tell_kernel;

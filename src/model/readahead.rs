@@ -9,15 +9,18 @@ use std::ops::Range;
 use super::ranges::Ranges;
 
 const SMALLEST: u64 = 128 << 10;
-/// The first window of whoever begins at the beginning.
+/// The first window of whoever begins at the beginning and reads little at once, as those do who look at the kind of
+/// a file. Who asks for as much as the kernel ever does by default is going to read the rest.
 const FIRST: u64 = 4 * SMALLEST;
+const MUCH: u64 = 128 << 10;
 const GROWTH: u64 = 4;
-/// One request brings this much at most; several run side by side.
-const LARGEST: u64 = 8 << 20;
+/// One request brings this much, or up to half as much again; several run side by side, which bring the later bytes as soon as the earlier
+/// ones.
+const LARGEST: u64 = 16 << 20;
 /// Files up to this size are fetched whole: one request is all they cost.
 const WHOLE_UP_TO: u64 = 1 << 20;
 /// How far ahead of a sequential reader bytes may be under way.
-const AHEAD: u64 = 4 * LARGEST;
+const AHEAD: u64 = 3 * LARGEST;
 
 /// Which bytes of a remote file are here, which are under way, and where its reader is going.
 #[derive(Debug, Clone)]
@@ -58,6 +61,8 @@ impl ReadAhead {
             range.start <= self.next + self.window && self.next <= range.end.saturating_add(SMALLEST);
         if !sequential {
             self.window = SMALLEST;
+        } else if range.start == 0 && range.end >= MUCH {
+            self.window = self.window.max(LARGEST + LARGEST / 2);
         }
         self.next = if sequential { self.next.max(range.end) } else { range.end };
         let wanted = if self.size <= WHOLE_UP_TO {
@@ -129,10 +134,16 @@ impl ReadAhead {
     }
 }
 
-/// Cuts a range so that several requests carry it.
+/// Cuts a range so that several requests carry it; a rest that is not worth its own goes with the last one.
 fn pieces(range: Range<u64>) -> impl Iterator<Item = Range<u64>> {
-    let end = range.end;
-    (range.start..end).step_by(LARGEST as usize).map(move |start| start..(start + LARGEST).min(end))
+    let mut rest = range;
+    std::iter::from_fn(move || {
+        let left = rest.end - rest.start;
+        let end = if left < LARGEST + LARGEST / 2 { rest.end } else { rest.start + LARGEST };
+        let piece = rest.start..end;
+        rest.start = end;
+        (!piece.is_empty()).then_some(piece)
+    })
 }
 
 #[cfg(test)]
@@ -164,23 +175,35 @@ mod tests {
             at += 128 * 1024;
         }
         assert!(requests < 30, "{requests} requests for 64 MiB");
-        assert_eq!(largest, LARGEST);
+        assert!((LARGEST..LARGEST + LARGEST / 2).contains(&largest), "{largest}");
     }
 
     #[test]
     fn a_file_of_some_mebibytes_is_under_way_after_the_first_bytes() {
         let size = 17 * MIB;
         let mut ahead = ReadAhead::new(size);
-        let first = ahead.read(0..128 * 1024).fetch;
-        assert_eq!(first, [0..5 * 128 * 1024]);
+        let first = ahead.read(0..32 * 1024).fetch;
+        assert_eq!(first, [0..32 * 1024 + FIRST]);
         ahead.arrived(first[0].clone());
         let mut under_way = first[0].end;
         for at in 1..5 {
-            let plan = ahead.read(at * 128 * 1024..(at + 1) * 128 * 1024);
+            let plan = ahead.read(at * 32 * 1024..(at + 1) * 32 * 1024);
             assert!(plan.ready, "who has its bytes waits for no others");
             under_way += plan.fetch.iter().map(|piece| piece.end - piece.start).sum::<u64>();
         }
         assert_eq!(under_way, size);
+    }
+
+    #[test]
+    fn who_reads_much_at_the_beginning_gets_the_rest_with_it() {
+        let mut ahead = ReadAhead::new(17 * MIB);
+        assert_eq!(ahead.read(0..MUCH).fetch, [0..17 * MIB]);
+        let mut ahead = ReadAhead::new(17 * MIB);
+        assert_eq!(
+            ahead.read(0..4096).fetch,
+            [0..4096 + FIRST],
+            "who looks at the kind of a file gets little"
+        );
     }
 
     #[test]

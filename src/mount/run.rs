@@ -11,6 +11,7 @@ use super::control::{self, Listener};
 use super::desk::{Desk, Ending, FAREWELL, Facts};
 use super::error::MountError;
 use super::options::Options;
+use super::read_ahead;
 use crate::fs::{Filesystem, Remainder};
 use crate::fuse::{self, Door, Entrance, tell_kernel};
 use crate::remote::{Client, Credentials};
@@ -58,6 +59,7 @@ pub fn run(
     let session = fuse::enter(door, &entrance(&options)).map_err(failed)?;
     let session = session.spawn().map_err(failed)?;
     tell_kernel(session.notifier(), stale).map_err(MountError::Start)?;
+    read_ahead::widen(&options.mountpoint);
 
     let errands = runtime.spawn(fs.clone().run_errands());
     let touch = runtime.spawn(fs.clone().keep_in_touch());

@@ -188,11 +188,17 @@ impl Filesystem {
         without_room(&failure).unwrap_or(failure)
     }
 
-    /// Why these bytes cannot be believed, where the disk had no room for them when they were synced. It may have
-    /// dropped some: they are neither promised nor published, and only newer bytes in another file of the spool mend
-    /// that.
+    /// Why these bytes cannot be believed, where the disk could not keep them when they were synced. It may have
+    /// dropped some, and a read of the spool would not tell: they are neither promised nor published, and only newer
+    /// bytes in another file of the spool mend that.
     pub(super) fn dropped(&self, id: ContentId) -> Option<Failure> {
-        without_room(&self.store.unsynced(id)?.into())
+        let failure = self.store.unsynced(id)?.into();
+        Some(without_room(&failure).unwrap_or_else(|| {
+            let why = format!(
+                "the local disk could not keep these bytes ({failure}); see to it, and write the file again"
+            );
+            Failure::new(libc::EIO, why)
+        }))
     }
 }
 

@@ -103,12 +103,14 @@ fn what_was_closed_survives_sigkill_and_arrives_with_the_next_mount() {
 fn what_is_superseded_before_it_is_sent_is_sent_once() {
     let mut stage = Stage::new();
     let mount = stage.mount(&["--close", "journaled"]);
-    stage.site.inject(Fault::on("begin_upload", Effect::Delay { ms: 1000 }));
+    // However long this takes, nothing is sent before it is over.
+    stage.site.inject(Fault { times: 0, ..Fault::on("begin_upload", Effect::Proxy { status: 503 }) });
     for round in 0..5 {
         fs::write(mount.path("f"), format!("round {round}")).unwrap();
     }
     fs::write(mount.path("gone"), "never sent").unwrap();
     fs::remove_file(mount.path("gone")).unwrap();
+    stage.site.clear_faults();
     assert!(sync(&stage, &mount, "1m").status.success());
     assert_eq!(stage.stored("f").unwrap(), b"round 4");
     assert_eq!(stage.requests("complete"), 1);

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::core::{Core, Errand};
+use super::core::Errand;
 use super::publish::Asked;
 use super::{Close, Filesystem};
 use crate::local::failpoint;
@@ -106,12 +106,7 @@ impl Filesystem {
     /// fsync(2): bytes, name and intent are on the local disk. Tells the failure of an earlier attempt
     /// to publish, until it is resolved.
     pub async fn fsync(&self, ino: Ino) -> Result<(), Failure> {
-        let failure = {
-            let mut core = self.core();
-            let file = core.tree.file_mut(ino)?;
-            file.content.seal();
-            file.failure.clone()
-        };
+        let failure = self.core().tree.file(ino)?.failure.clone();
         self.make_durable(ino).await?;
         failure.map_or(Ok(()), Err)
     }
@@ -119,7 +114,6 @@ impl Filesystem {
     /// A temporary name: whole and durable here, published by its rename or after the hold.
     pub(super) async fn hold_back(&self, ino: Ino) -> Result<(), Failure> {
         let _counted = self.space.answering();
-        self.core().tree.file_mut(ino)?.content.seal();
         self.make_durable(ino).await?;
         self.schedule(Errand::Publish(ino), self.rules.temporary_hold);
         Ok(())
@@ -128,21 +122,18 @@ impl Filesystem {
     /// What was written before this call survives a power loss from here on. Others may write meanwhile: then the next
     /// mount finds these bytes, and as many of theirs as the disk has.
     pub(super) async fn make_durable(&self, ino: Ino) -> Result<(), Failure> {
-        let sealed = |core: &Core| {
-            let content = &core.tree.file(ino).ok()?.content;
-            let revision = content.owed()?;
-            Some((self.sealed_fact(core, ino)?, revision, content.is_synced(revision)))
-        };
         loop {
-            let found = {
+            let (id, sealed, is_synced) = {
                 let mut core = self.core();
-                // Again, where others have written since its caller sealed it.
-                core.tree.file_mut(ino).ok().and_then(|file| file.content.seal());
-                sealed(&core)
+                let Ok(file) = core.tree.file_mut(ino) else { return Ok(()) };
+                file.content.seal();
+                let Some(sealed) = file.content.owed() else { return Ok(()) };
+                let is_synced = file.content.is_synced(sealed);
+                let Some(owed) = self.owed_fact(&core, ino) else { return Ok(()) };
+                (owed.id, sealed, is_synced)
             };
-            let Some((owed, synced, is_synced)) = found else { return Ok(()) };
             failpoint::reach("close.sealed");
-            let (store, id) = (self.store.clone(), owed.id);
+            let store = self.store.clone();
             // Not again where only the name is another one.
             if !is_synced && let Err(failure) = super::on_disk(move || store.sync(id)).await {
                 return Err(self.not_synced(failure));
@@ -155,8 +146,8 @@ impl Filesystem {
                 match self.owed_fact(&core, ino) {
                     Some(owed) if owed.id == id => {
                         let file = core.tree.file_mut(ino)?;
-                        if file.content.owed() == Some(synced) {
-                            file.content.synced(synced);
+                        if file.content.owed() == Some(sealed) {
+                            file.content.synced(sealed);
                         }
                         let older = file.noted.replace(id).filter(|older| *older != id);
                         let settled = older.map(Fact::Settled);

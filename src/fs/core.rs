@@ -3,7 +3,7 @@
 //! It is locked for the length of a decision and never across a wait: every journey decides here,
 //! acts without the lock, and comes back to report.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::num::NonZeroUsize;
 use std::time::{Duration, Instant};
 
@@ -106,8 +106,8 @@ pub(crate) struct Core {
     pub backlog: Backlog,
     /// What waits for a step to be taken.
     pub waiting: Waiting<Errand>,
-    /// What an earlier mount left and could not be put back into the tree, and why not.
-    pub untaken: Vec<(Untaken, Failure)>,
+    /// What an earlier mount left and is not back in the tree yet, in the order in which it is put there, and why not.
+    pub untaken: BTreeMap<u64, (Untaken, Failure)>,
     pub habits: Habits,
     pub counts: Counts,
     pub uploading: HashMap<Ino, Progress>,
@@ -131,7 +131,7 @@ impl Core {
             queue: Queue::default(),
             backlog: Backlog::default(),
             waiting: Waiting::default(),
-            untaken: Vec::new(),
+            untaken: BTreeMap::new(),
             habits: Habits {
                 digests: Digests::Unknown,
                 takes_metadata_at_completion: true,

@@ -65,7 +65,7 @@ fn is_hoped_for(core: &Core, errand: Errand) -> bool {
         }
         Errand::Attributes(ino) => core.tree.node(ino).is_ok_and(|node| node.attributes_owed),
         Errand::Step(number) => !is_held(number),
-        Errand::TakeUp => core.untaken.iter().any(|(_, failure)| !is_hopeless(failure)),
+        Errand::TakeUp => core.untaken.values().any(|(_, failure)| !is_hopeless(failure)),
     }
 }
 
@@ -153,7 +153,7 @@ impl Filesystem {
         let steps = core.backlog.ready().into_iter().map(Errand::Step).filter(|errand| covers(*errand));
         let is_untaken =
             |(fact, failure): &(Untaken, Failure)| within.concerns(fact.path()) && !is_hopeless(failure);
-        let untaken = core.untaken.iter().any(is_untaken).then_some(Errand::TakeUp);
+        let untaken = core.untaken.values().any(is_untaken).then_some(Errand::TakeUp);
         let errands: Vec<Errand> = steps.chain(untaken).chain(others).chain(files).collect();
         let (waiting, mut hoped): (Vec<_>, Vec<_>) =
             errands.into_iter().partition(|errand| core.waiting.step(*errand).is_some());

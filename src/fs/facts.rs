@@ -6,14 +6,8 @@ use crate::local::journal::{EntryDebt, Fact, Owed, OwedEntry};
 use crate::model::ino::{ContentId, Ino};
 
 impl Filesystem {
-    /// What the journal should know of a file that is sealed and owed.
-    pub(super) fn sealed_fact(&self, core: &Core, ino: Ino) -> Option<Owed> {
-        let file = core.tree.file(ino).ok()?;
-        file.content.owed()?;
-        self.bytes_fact(core, ino, file.local.id()?)
-    }
-
-    /// The same of a file that is owed and may be written at this moment: the next mount takes it as the disk has it.
+    /// What the journal should know of a file that is owed. It may be written at this moment: the next mount takes it
+    /// as the disk has it.
     pub(super) fn owed_fact(&self, core: &Core, ino: Ino) -> Option<Owed> {
         let file = core.tree.file(ino).ok().filter(|file| file.content.is_owed())?;
         self.bytes_fact(core, ino, file.local.id()?)

@@ -128,7 +128,7 @@ impl Filesystem {
             Some((Key::Step(number), other(path, Kind::Change, None, message)))
         });
         let untaken =
-            core.untaken.iter().filter(|(fact, failure)| is_hopeless(failure) && concerns(fact.path()));
+            core.untaken.values().filter(|(fact, failure)| is_hopeless(failure) && concerns(fact.path()));
         let untaken = untaken.map(|(fact, failure)| {
             (Key::Untaken, other(fact.path(), Kind::Leftover, fact.bytes(), failure.to_string()))
         });

@@ -244,6 +244,11 @@ impl Filesystem {
     fn drop_content(&self, id: ContentId) {
         self.settled(id);
         self.forget_stream(id);
+        self.let_go(id);
+    }
+
+    /// The bytes go as soon as the journal has forgotten them.
+    fn let_go(&self, id: ContentId) {
         let (store, space) = (self.store.clone(), self.space.clone());
         self.journal.note_then(Fact::Settled(id), move || {
             store.remove(id);

@@ -22,7 +22,7 @@ use crate::model::path::RemotePath;
 const AHEAD: usize = 16;
 
 /// A fact that could not be put back into the tree.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub(crate) enum Untaken {
     /// Bytes.
     Owed(Owed),
@@ -46,6 +46,29 @@ impl Untaken {
             Self::Entry(_) => None,
         }
     }
+}
+
+/// Which bytes of a file count.
+enum Newest {
+    /// Those of a fact, and not older ones that another fact told of.
+    Fact(Option<ContentId>),
+    /// Those that were written in this mount, or taken up from a later fact.
+    Here,
+}
+
+/// Compares the file that is at the place of a fact with the bytes that it tells of: later ones have larger numbers.
+fn newest(core: &Core, known: Ino, told: ContentId) -> Result<Newest, Failure> {
+    if core.has_writer(known) {
+        return Err(Failure::new(libc::EBUSY, "it is open for writing"));
+    }
+    let Ok(file) = core.tree.file(known) else { return Ok(Newest::Fact(None)) };
+    if file.content.is_at_rest() {
+        return Ok(Newest::Fact(None));
+    }
+    Ok(match file.local.id() {
+        Some(here) if file.content.is_owed() && here < told => Newest::Fact(Some(here)),
+        _ => Newest::Here,
+    })
 }
 
 impl Filesystem {
@@ -92,10 +115,10 @@ impl Filesystem {
             plan.entries.iter().map(|entry| &entry.path).chain(plan.owed.iter().map(|owed| &owed.path));
         self.look_ahead_of(folders.filter_map(RemotePath::parent).collect()).await;
         let entries = plan.entries.into_iter().map(Untaken::Entry);
-        for fact in entries.chain(plan.owed.into_iter().map(Untaken::Owed)) {
-            self.take_up_or_keep(fact).await;
-            failpoint::reach("recover.taken-up");
-        }
+        let facts = entries.chain(plan.owed.into_iter().map(Untaken::Owed));
+        let why = Failure::new(libc::EAGAIN, "it is about to be taken up");
+        self.core().untaken = (0..).zip(facts.map(|fact| (fact, why.clone()))).collect();
+        self.take_up_all().await;
         let mut core = self.core();
         for number in core.backlog.ready() {
             core.queue.schedule(Errand::Step(number), Instant::now());
@@ -111,68 +134,53 @@ impl Filesystem {
         if !*self.reach.borrow() {
             // Nothing would be found, and a line in the log for each says nothing new. `try_again` comes
             // when Files.com can be reached.
-            let last = self.core().untaken.last().map(|(_, failure)| failure.clone());
-            return last.map_or(Ok(()), Err);
+            return self.is_all_taken();
         }
-        let count = self.core().untaken.len();
-        for _ in 0..count {
-            // Each is owed for as long as it is not in the tree.
-            let Some((fact, _)) = self.core().untaken.first().cloned() else { break };
-            let taken = self.take_up_any(fact.clone()).await;
-            let was_wanted = self.withdraw(&fact);
-            if let (Err(failure), true) = (taken, was_wanted) {
-                self.keep_untaken(fact, failure);
+        self.take_up_all().await;
+        self.is_all_taken()
+    }
+
+    fn is_all_taken(&self) -> Result<(), Failure> {
+        let core = self.core();
+        core.untaken.values().next_back().map_or(Ok(()), |(_, failure)| Err(failure.clone()))
+    }
+
+    /// Each fact stays on the list until it is in the tree: it is owed all the time.
+    async fn take_up_all(&self) {
+        let numbers: Vec<u64> = self.core().untaken.keys().copied().collect();
+        for number in numbers {
+            // What it belongs to may have been deleted meanwhile.
+            let Some((fact, _)) = self.core().untaken.get(&number).cloned() else { continue };
+            let path = fact.path().clone();
+            let taken = match fact {
+                Untaken::Owed(owed) => self.take_up(number, owed).await,
+                Untaken::Entry(entry) => self.take_up_entry(number, entry).await,
+            };
+            failpoint::reach("recover.taken-up");
+            let Err(failure) = taken else { continue };
+            tracing::error!(
+                "{path} is owed and could not be taken up yet: {failure}; it stays in the journal"
+            );
+            let mut core = self.core();
+            core.untaken.entry(number).and_modify(|(_, why)| *why = failure);
+            if !core.queue.is_planned(Errand::TakeUp) {
+                core.queue.failed(Errand::TakeUp, Instant::now());
             }
-        }
-        let last = self.core().untaken.last().map(|(_, failure)| failure.clone());
-        last.map_or(Ok(()), Err)
-    }
-
-    /// Takes a fact off the list. False: what it belongs to was deleted meanwhile.
-    fn withdraw(&self, fact: &Untaken) -> bool {
-        let mut core = self.core();
-        let known = core.untaken.iter().position(|(known, _)| known == fact);
-        known.map(|at| core.untaken.remove(at)).is_some()
-    }
-
-    async fn take_up_or_keep(&self, fact: Untaken) {
-        if let Err(failure) = self.take_up_any(fact.clone()).await {
-            self.keep_untaken(fact, failure);
-        }
-    }
-
-    async fn take_up_any(&self, fact: Untaken) -> Result<(), Failure> {
-        match fact {
-            Untaken::Owed(owed) => self.take_up(owed).await,
-            Untaken::Entry(entry) => self.take_up_entry(entry).await,
-        }
-    }
-
-    fn keep_untaken(&self, fact: Untaken, failure: Failure) {
-        let path = fact.path();
-        tracing::error!("{path} is owed and could not be taken up yet: {failure}; it stays in the journal");
-        let mut core = self.core();
-        core.untaken.push((fact, failure));
-        if !core.queue.is_planned(Errand::TakeUp) {
-            core.queue.failed(Errand::TakeUp, Instant::now());
         }
     }
 
     /// What is at `path` goes: an earlier mount's bytes of it that could not be taken up yet are wanted no more.
     pub(super) fn forget_untaken(&self, core: &mut Core, path: &RemotePath) {
-        let is_here = |(fact, _): &(Untaken, Failure)| fact.path() == path;
-        for (fact, _) in core.untaken.extract_if(.., |untaken| is_here(untaken)) {
-            match fact {
-                Untaken::Owed(owed) => {
-                    let (store, space) = (self.store.clone(), self.space.clone());
-                    self.journal.note_then(Fact::Settled(owed.id), move || {
-                        store.remove(owed.id);
-                        space.changed();
-                    });
-                }
-                Untaken::Entry(entry) => self.journal.note(Fact::EntrySettled(entry.path)),
+        core.untaken.retain(|_, (fact, _)| {
+            if fact.path() != path {
+                return true;
             }
-        }
+            match fact {
+                Untaken::Owed(owed) => self.let_go(owed.id),
+                Untaken::Entry(_) => self.journal.note(Fact::EntrySettled(path.clone())),
+            }
+            false
+        });
     }
 
     /// Sets bytes of an earlier mount aside that newer ones have taken the place of.
@@ -225,27 +233,23 @@ impl Filesystem {
     }
 
     /// Puts one owed file back into the tree, under the path that the journal knows.
-    async fn take_up(&self, owed: Owed) -> Result<(), Failure> {
+    async fn take_up(&self, number: u64, owed: Owed) -> Result<(), Failure> {
         let (at, name) = self.way_to(&owed.path).await?;
         let mut core = self.core();
         let local = name::from_remote(&name).ok_or(Failure::plain(libc::EINVAL))?;
-        let known = core.tree.child(at, &local);
-        let mut older = None;
-        if let Some(known) = known {
-            if core.has_writer(known) {
-                return Err(Failure::new(libc::EBUSY, "it is open for writing"));
-            }
-            // Written in this mount, or taken up from another fact of that one: the later bytes count.
-            let there = core.tree.file(known).ok().filter(|file| !file.content.is_at_rest());
-            match there.map(|file| file.local.id().filter(|_| file.content.is_owed())) {
-                None => {}
-                Some(Some(there)) if there < owed.id => older = Some(there),
-                Some(_) => {
-                    drop(core);
-                    return self.give_way(&owed.path, owed.id);
-                }
-            }
+        if !core.untaken.contains_key(&number) {
+            return Ok(());
         }
+        let known = core.tree.child(at, &local);
+        let older = match known.map_or(Ok(Newest::Fact(None)), |known| newest(&core, known, owed.id))? {
+            Newest::Fact(older) => older,
+            Newest::Here => {
+                drop(core);
+                self.give_way(&owed.path, owed.id)?;
+                self.core().untaken.remove(&number);
+                return Ok(());
+            }
+        };
         let published = known.and_then(|ino| core.tree.file(ino).ok()?.published);
         let known_node = known.and_then(|ino| core.tree.node(ino).ok());
         let kept = known_node.map(|node| (node.foreign.clone(), node.attributes_owed));
@@ -261,17 +265,18 @@ impl Filesystem {
         // A fact of its own speaks of its attributes, which are the same: it ends when they arrive.
         (node.foreign, node.attributes_owed) = kept.unwrap_or_default();
         node.link = owed.is_link.then_some(Link::InContent);
+        core.untaken.remove(&number);
         drop(core);
-        older.map_or(Ok(()), |older| self.give_way(&owed.path, older))?;
         self.schedule(Errand::Publish(ino), Duration::ZERO);
-        Ok(())
+        older.map_or(Ok(()), |older| self.give_way(&owed.path, older))
     }
 
     /// Puts a folder, or attributes that are owed, back into the tree.
-    async fn take_up_entry(&self, entry: OwedEntry) -> Result<(), Failure> {
+    async fn take_up_entry(&self, number: u64, entry: OwedEntry) -> Result<(), Failure> {
         if entry.path == self.rules.folder {
             let mut core = self.core();
             Self::owe_attributes(&mut core, Ino::ROOT, &entry)?;
+            core.untaken.remove(&number);
             return Ok(());
         }
         let was_reachable = *self.reach.borrow();
@@ -279,6 +284,9 @@ impl Filesystem {
         let is_seen = was_reachable && *self.reach.borrow();
         let mut core = self.core();
         let local = name::from_remote(&name).ok_or(Failure::plain(libc::EINVAL))?;
+        if !core.untaken.contains_key(&number) {
+            return Ok(());
+        }
         match (core.tree.child(at, &local), entry.what) {
             (Some(ino), _) => Self::owe_attributes(&mut core, ino, &entry)?,
             (None, EntryDebt::Folder) => {
@@ -298,6 +306,7 @@ impl Filesystem {
                 self.journal.note(Fact::EntrySettled(entry.path));
             }
         }
+        core.untaken.remove(&number);
         self.errands.notify_one();
         Ok(())
     }

@@ -81,9 +81,8 @@ impl Filesystem {
 
     /// What the journal must forget when `ino` loses its name.
     pub(super) fn end_of(&self, core: &Core, ino: Ino) -> Vec<Fact> {
-        let bytes = self.sealed_fact(core, ino).map(|owed| Fact::Settled(owed.id));
-        let older = core.tree.file(ino).ok().and_then(|file| file.noted).map(Fact::Settled);
-        bytes.into_iter().chain(older).chain(self.end_of_entry(core, ino)).collect()
+        let bytes = core.tree.file(ino).ok().and_then(|file| file.noted).map(Fact::Settled);
+        bytes.into_iter().chain(self.end_of_entry(core, ino)).collect()
     }
 
     /// An open file of which only a part is here is fetched whole before Files.com lets it go.

@@ -63,16 +63,14 @@ impl Filesystem {
     /// What was promised under the new name is given up for bytes that are promised, too, though their writer may not
     /// have closed them yet.
     async fn be_as_durable(&self, source: Option<Ino>, target: Ino) -> Result<(), Failure> {
-        let is_due = |source: &Ino| {
+        let Some(source) = source.filter(|source| *source != target) else { return Ok(()) };
+        let is_due = {
             let core = self.core();
-            let is_promised = core.tree.file(target).is_ok_and(|file| file.noted.is_some());
-            let is_due = |file: &File| file.content.is_owed() && !file.is_noted();
-            is_promised && *source != target && core.tree.file(*source).is_ok_and(is_due)
+            let is_unpromised = |file: &File| file.content.is_owed() && !file.is_noted();
+            core.tree.file(target).is_ok_and(|file| file.noted.is_some())
+                && core.tree.file(source).is_ok_and(is_unpromised)
         };
-        match source.filter(is_due) {
-            Some(source) => self.make_durable(source).await,
-            None => Ok(()),
-        }
+        if is_due { self.make_durable(source).await } else { Ok(()) }
     }
 
     /// A plan, and the turns of all that it names. Decided again once we are alone with them, and with
@@ -137,9 +135,9 @@ impl Filesystem {
     }
 
     /// Moves something on Files.com of which a crash must not leave one half there and the other here: what is
-    /// owed below the old path, what was owed at the new one, or a target that has to go first. The journal hears of it before Files.com
-    /// does; then the next mount finishes what this one has begun. Answers with what the journal may forget
-    /// once the move is true here.
+    /// owed below the old path, what was owed at the new one, or a target that has to go first. The journal hears of
+    /// it before Files.com does; then the next mount finishes what this one has begun. Answers with what the journal
+    /// may forget once the move is true here.
     async fn move_whole(
         &self,
         plan: &RenamePlan,

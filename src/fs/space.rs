@@ -215,7 +215,7 @@ impl Filesystem {
             || core.uploading.keys().any(|other| *other != ino)
             || core.queue.keys().any(other)
             || core.waiting.iter().any(|(errand, step)| !stuck.contains(&step) && other(&errand))
-            || core.untaken.iter().any(|(_, failure)| !is_hopeless(failure))
+            || core.untaken.values().any(|(_, failure)| !is_hopeless(failure))
     }
 
     /// Bytes that wait for a person: Files.com refused them, or a change of names before them.

@@ -91,7 +91,7 @@ impl Filesystem {
                 }
             }
         }
-        for (fact, failure) in core.untaken.iter().filter(|(fact, _)| within.concerns(fact.path())) {
+        for (fact, failure) in core.untaken.values().filter(|(fact, _)| within.concerns(fact.path())) {
             match fact.bytes() {
                 Some(bytes) => {
                     (remainder.files, remainder.bytes) = (remainder.files + 1, remainder.bytes + bytes)

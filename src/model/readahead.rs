@@ -9,18 +9,20 @@ use std::ops::Range;
 use super::ranges::Ranges;
 
 const SMALLEST: u64 = 128 << 10;
-/// The first window of whoever begins at the beginning and reads little at once, as those do who look at the kind of
-/// a file. Who asks for as much as the kernel ever does by default is going to read the rest.
-const FIRST: u64 = 4 * SMALLEST;
-const MUCH: u64 = 128 << 10;
 const GROWTH: u64 = 4;
-/// One request brings this much, or up to half as much again; several run side by side, which bring the later bytes as soon as the earlier
-/// ones.
-const LARGEST: u64 = 16 << 20;
+/// The first window of whoever begins at the beginning and reads little at once, as those do who look at the kind of
+/// a file.
+const FIRST: u64 = GROWTH * SMALLEST;
+/// Who asks for so much at the beginning, the most that the kernel asks for by default, is going to read the rest.
+const MUCH: u64 = 128 << 10;
+/// A long range is cut after so many bytes. Requests side by side bring the later bytes as soon as the earlier ones.
+const PIECE: u64 = 16 << 20;
+/// The most that one request brings: a rest that is not worth its own goes with the last piece.
+const LARGEST: u64 = PIECE + PIECE / 2;
 /// Files up to this size are fetched whole: one request is all they cost.
 const WHOLE_UP_TO: u64 = 1 << 20;
 /// How far ahead of a sequential reader bytes may be under way.
-const AHEAD: u64 = 3 * LARGEST;
+const AHEAD: u64 = 3 * PIECE;
 
 /// Which bytes of a remote file are here, which are under way, and where its reader is going.
 #[derive(Debug, Clone)]
@@ -62,7 +64,7 @@ impl ReadAhead {
         if !sequential {
             self.window = SMALLEST;
         } else if range.start == 0 && range.end >= MUCH {
-            self.window = self.window.max(LARGEST + LARGEST / 2);
+            self.window = self.window.max(LARGEST);
         }
         self.next = if sequential { self.next.max(range.end) } else { range.end };
         let wanted = if self.size <= WHOLE_UP_TO {
@@ -134,14 +136,13 @@ impl ReadAhead {
     }
 }
 
-/// Cuts a range so that several requests carry it; a rest that is not worth its own goes with the last one.
+/// Cuts a range so that several requests carry it.
 fn pieces(range: Range<u64>) -> impl Iterator<Item = Range<u64>> {
     let mut rest = range;
     std::iter::from_fn(move || {
         let left = rest.end - rest.start;
-        let end = if left < LARGEST + LARGEST / 2 { rest.end } else { rest.start + LARGEST };
-        let piece = rest.start..end;
-        rest.start = end;
+        let piece = rest.start..rest.start + if left > LARGEST { PIECE } else { left };
+        rest.start = piece.end;
         (!piece.is_empty()).then_some(piece)
     })
 }
@@ -175,7 +176,7 @@ mod tests {
             at += 128 * 1024;
         }
         assert!(requests < 30, "{requests} requests for 64 MiB");
-        assert!((LARGEST..LARGEST + LARGEST / 2).contains(&largest), "{largest}");
+        assert!((PIECE..=LARGEST).contains(&largest), "{largest}");
     }
 
     #[test]

@@ -58,10 +58,14 @@ pub enum ControlError {
     Io(PathBuf, io::Error),
 }
 
+fn own_uid() -> u32 {
+    // SAFETY: only reads the process's identity and cannot fail.
+    unsafe { libc::geteuid() }
+}
+
 /// The folder of this user's sockets.
 pub fn runtime_folder() -> PathBuf {
-    // SAFETY: only reads the process's identity and cannot fail.
-    let uid = unsafe { libc::geteuid() };
+    let uid = own_uid();
     if uid == 0 {
         return "/run/filescomfs".into();
     }
@@ -85,8 +89,7 @@ fn candidates(mountpoint: &Path) -> Vec<PathBuf> {
 /// `XDG_RUNTIME_DIR` than a job of cron that asks for it, so that all places are looked at.
 fn folders() -> Vec<PathBuf> {
     let (run, tmp) = (Path::new("/run/user"), Path::new("/tmp"));
-    // SAFETY: only reads the process's identity and cannot fail.
-    let uid = unsafe { libc::geteuid() };
+    let uid = own_uid();
     let mut folders = vec![(runtime_folder(), uid)];
     if uid == 0 {
         let numbered = |folder: &Path, before: &'static str| {
@@ -224,8 +227,7 @@ fn own_folder(folder: &Path) -> Result<(), ControlError> {
         }
         _ => {}
     }
-    // SAFETY: only reads the process's identity and cannot fail.
-    match is_alone_with(folder, unsafe { libc::geteuid() }) {
+    match is_alone_with(folder, own_uid()) {
         true => Ok(()),
         false => Err(ControlError::UnsafeFolder(folder.to_owned())),
     }
@@ -268,8 +270,7 @@ where
     Fut: Future<Output = Value>,
 {
     let peer = stream.peer_cred()?.uid();
-    // SAFETY: only reads the process's identity and cannot fail.
-    if peer != 0 && peer != unsafe { libc::geteuid() } {
+    if peer != 0 && peer != own_uid() {
         return Err(io::Error::new(io::ErrorKind::PermissionDenied, format!("uid {peer} is refused")));
     }
     let (reading, mut writing) = stream.split();
@@ -354,8 +355,7 @@ mod tests {
     #[test]
     fn a_folder_of_another_user_is_not_asked() {
         let folder = tempfile::tempdir().unwrap();
-        // SAFETY: only reads the process's identity and cannot fail.
-        let uid = unsafe { libc::geteuid() };
+        let uid = own_uid();
         assert!(is_alone_with(folder.path(), uid));
         assert!(!is_alone_with(folder.path(), uid + 1));
         let link = folder.path().join("link");

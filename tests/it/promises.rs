@@ -110,7 +110,9 @@ fn what_is_taken_up_late_gives_way_to_what_was_written_meanwhile() {
     let mut stage = Stage::new();
     let mount = stage.mount_with_state("state", &["--network-timeout", "1s"]);
     fs::create_dir(mount.path("d")).unwrap();
+    write_and_close(&mount.path("d/h"), b"not wanted any more").unwrap();
     let_uploads_fail(&stage);
+    write_and_close(&mount.path("d/h"), b"owed, and not wanted").expect_err("it cannot be sent");
     write_and_close(&mount.path("d/f"), b"owed by the first mount").expect_err("it cannot be sent");
     write_and_close(&mount.path("d/g"), b"owed, and wanted").expect_err("it cannot be sent");
     mount.kill();
@@ -120,15 +122,17 @@ fn what_is_taken_up_late_gives_way_to_what_was_written_meanwhile() {
     let broken = Fault { times: 0, ..Fault::on("list", Effect::Proxy { status: 503 }) };
     stage.site.inject(broken.path("d"));
     let mount = stage.mount_with_state("state", &["--network-timeout", "1s"]);
-    wait_until("both are waiting to be taken up", || mount.status()["owed"]["files"] == 2);
+    wait_until("all are waiting to be taken up", || mount.status()["owed"]["files"] == 3);
     let early = stage.filescomfs(["sync", "--timeout", "1s"]).arg(&mount.point).output().unwrap();
     assert_eq!(early.status.code(), Some(8), "{}", told(&early));
     stage.site.clear_faults();
     write_and_close(&mount.path("d/f"), b"newest").unwrap();
+    fs::remove_file(mount.path("d/h")).unwrap();
     let synced = stage.filescomfs(["sync"]).arg(&mount.point).output().unwrap();
     assert!(synced.status.success(), "{}", told(&synced));
     assert_eq!(stage.stored("d/f").as_deref(), Some(&b"newest"[..]));
     assert_eq!(stage.stored("d/g").as_deref(), Some(&b"owed, and wanted"[..]));
+    assert_eq!(stage.stored("d/h"), None);
     let aside = fs::read_dir(mount.state.join("state/quarantine")).unwrap().count();
     assert_eq!(aside, 1, "the older bytes are kept");
     mount.umount();

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use filescomfs::emulator::{Effect, Fault};
 
-use crate::stage::{FOLDER, Stage, noise, run, wait_until};
+use crate::stage::{FOLDER, Mount, Stage, noise, run, wait_until};
 
 const MIB: usize = 1 << 20;
 
@@ -134,14 +134,20 @@ fn a_change_in_the_middle_of_a_large_file_keeps_the_rest() {
     mount.umount();
 }
 
-#[test]
-fn who_looks_for_names_in_folder_after_folder_finds_the_next_ones_listed() {
+/// 40 folders, none of which was asked for yet.
+fn forty_folders() -> (Stage, Mount) {
     let mut stage = Stage::new();
     for n in 0..40 {
         stage.site.put(&format!("{FOLDER}/d{n:02}/file"), b"x");
     }
     let mount = stage.mount(&[]);
     stage.site.clear_requests();
+    (stage, mount)
+}
+
+#[test]
+fn who_looks_for_names_in_folder_after_folder_finds_the_next_ones_listed() {
+    let (stage, mount) = forty_folders();
     for n in 0..3 {
         assert!(mount.path(&format!("d{n:02}/file")).exists());
         assert!(!mount.path(&format!("d{n:02}/another")).exists());
@@ -156,12 +162,7 @@ fn who_looks_for_names_in_folder_after_folder_finds_the_next_ones_listed() {
 
 #[test]
 fn who_reads_folder_after_folder_and_never_their_parent_finds_the_next_ones_listed() {
-    let mut stage = Stage::new();
-    for n in 0..40 {
-        stage.site.put(&format!("{FOLDER}/d{n:02}/file"), b"x");
-    }
-    let mount = stage.mount(&[]);
-    stage.site.clear_requests();
+    let (stage, mount) = forty_folders();
     let count = |n: usize| std::fs::read_dir(mount.path(&format!("d{n:02}"))).unwrap().count();
     assert_eq!(count(0) + count(1), 2);
     wait_until("nobody asked for the two after them", || stage.requests("list") >= 2 + 2);

@@ -16,8 +16,9 @@ use super::sync;
 use crate::mount::control::{self, Request};
 
 const PATIENCE: Duration = Duration::from_secs(10);
-/// Only so that a wait has an end; every end of the command ends it sooner.
-const A_WHILE: Duration = Duration::from_secs(3600);
+/// The end of the command ends a wait sooner, unless another thread of this process took the signal: who has more than
+/// one must look again.
+const A_WHILE: Duration = Duration::from_secs(1);
 /// As shells answer for a command that is not there, and for one that cannot be started.
 const NOT_FOUND: u8 = 127;
 const NOT_STARTED: u8 = 126;

@@ -57,10 +57,11 @@ async fn where_fewer_requests_are_taken_at_a_time_their_number_comes_down_and_no
 
 #[tokio::test]
 async fn where_the_rate_is_limited_everybody_pauses_as_long_as_one_was_told() {
-    let settings = Settings { requests_per_second: Some(50.0), ..Settings::default() };
+    // So few that the number at a time grows once at most before the first one is refused.
+    let settings = Settings { requests_per_second: Some(20.0), ..Settings::default() };
     let (client, emulator) = crowded(settings, |_| {});
-    upload_many(&client, 60, 48).await;
-    assert_eq!(emulator.files().len(), 60);
+    upload_many(&client, 30, 24).await;
+    assert_eq!(emulator.files().len(), 30);
     assert!(client.concurrency().calls.limit < 16);
     // Whoever does not wait with the others is refused again and again.
     let refused = emulator.requests().iter().filter(|request| request.status == 429).count();

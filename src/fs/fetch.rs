@@ -26,7 +26,7 @@ impl Filesystem {
     /// Fetches one range that was planned, and tells those who wait how it ended.
     pub(super) async fn fetch(&self, ino: Ino, id: ContentId, range: Range<u64>) {
         let outcome = self.bring(ino, id, &range).await;
-        {
+        let path = {
             let mut core = self.core();
             if let Ok(file) = core.tree.file_mut(ino)
                 && let Local::Cached(here, ahead) = &mut file.local
@@ -34,13 +34,13 @@ impl Filesystem {
             {
                 ahead.ended(range);
                 if let Err(failure) = &outcome {
-                    file.fetch_failures.0 += 1;
-                    file.fetch_failures.1 = Some(failure.clone());
+                    file.fetch_failures.failed(failure.clone());
                 }
             }
-            if let (Err(failure), Some(path)) = (&outcome, core.tree.path(ino)) {
-                tracing::error!("{path} cannot be read: {failure}");
-            }
+            core.tree.path(ino)
+        };
+        if let (Err(failure), Some(path)) = (&outcome, path) {
+            tracing::error!("{path} cannot be read: {failure}");
         }
         self.arrivals.notify_waiters();
         self.make_room();
@@ -243,7 +243,6 @@ impl Filesystem {
             // Emptied or dropped in the meantime: what is there now was not fetched.
             return Ok(());
         }
-        file.fetch_failures.0 += 1;
         let failure = Failure::new(
             libc::EIO,
             format!(
@@ -252,7 +251,7 @@ impl Filesystem {
                 path.map_or_else(|| "a file".to_owned(), |path| path.to_string())
             ),
         );
-        file.fetch_failures.1 = Some(failure.clone());
+        file.fetch_failures.failed(failure.clone());
         file.local = Local::Nowhere;
         // Those that were read ahead of the last one are in the kernel's memory already.
         file.stale_pages = true;

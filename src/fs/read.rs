@@ -14,8 +14,8 @@ use crate::model::readahead::ReadAhead;
 enum Look {
     /// All of it is here. Fetch these for the next reads (nobody does yet).
     Here(ContentId, Range<u64>, Vec<Range<u64>>),
-    /// Fetch these (nobody does yet), then look again. The number counts the fetches that had failed.
-    Missing(ContentId, Vec<Range<u64>>, u64),
+    /// Fetch these (nobody does yet), then look again.
+    Missing(ContentId, Vec<Range<u64>>),
     /// The file has no bytes on this machine, not even an empty file in the cache.
     NoPlace,
 }
@@ -36,7 +36,7 @@ impl Filesystem {
                 _ => return None,
             }
         }
-        match self.look(ino, offset, size) {
+        match self.look(ino, offset, size, &mut None) {
             Ok(Look::Here(id, range, _)) => Some(self.bytes_here(id, range)),
             Ok(_) => None,
             Err(failure) => Some(Err(failure)),
@@ -55,23 +55,19 @@ impl Filesystem {
         offset: u64,
         size: u32,
     ) -> Result<(ContentId, Range<u64>), Failure> {
-        let mut failures = None;
+        let mut seen = None;
         loop {
             // Asked for before the look, so that no arrival is missed.
             let arrival = self.arrivals.notified();
             tokio::pin!(arrival);
             arrival.as_mut().enable();
-            match self.look(ino, offset, size)? {
+            match self.look(ino, offset, size, &mut seen)? {
                 Look::Here(id, range, ahead) => {
                     self.fetch_all(ino, id, ahead);
                     return Ok((id, range));
                 }
                 Look::NoPlace => self.make_place(ino)?,
-                Look::Missing(id, fetch, failed) => {
-                    if *failures.get_or_insert(failed) != failed {
-                        self.abandon(ino, fetch);
-                        return Err(self.fetch_failure(ino));
-                    }
+                Look::Missing(id, fetch) => {
                     self.fetch_all(ino, id, fetch);
                     arrival.await;
                 }
@@ -87,18 +83,25 @@ impl Filesystem {
         }
     }
 
-    fn look(&self, ino: Ino, offset: u64, size: u32) -> Result<Look, Failure> {
+    /// `seen`: how many fetches had failed when the reader looked first. Whoever waited for one that failed since
+    /// is told why; nothing is planned then, which others would wait for.
+    fn look(&self, ino: Ino, offset: u64, size: u32, seen: &mut Option<u64>) -> Result<Look, Failure> {
         let mut core = self.core();
         core.cached.touch(ino);
         let file = core.tree.file_mut(ino)?;
         let range = offset.min(file.size)..offset.saturating_add(size.into()).min(file.size);
+        let seen = *seen.get_or_insert(file.fetch_failures.count());
+        let failure = file.fetch_failures.since(seen).cloned();
         Ok(match &mut file.local {
             Local::Spooled(id) => Look::Here(*id, range, Vec::new()),
             Local::Cached(id, ahead) => {
+                if let Some(failure) = failure.filter(|_| !ahead.has(&range)) {
+                    return Err(failure);
+                }
                 let plan = ahead.read(range.clone());
                 match plan.ready {
                     true => Look::Here(*id, range, plan.fetch),
-                    false => Look::Missing(*id, plan.fetch, file.fetch_failures.0),
+                    false => Look::Missing(*id, plan.fetch),
                 }
             }
             Local::Nowhere => Look::NoPlace,
@@ -138,36 +141,24 @@ impl Filesystem {
         Ok(bytes)
     }
 
-    /// Ranges that were planned and are not fetched after all.
-    fn abandon(&self, ino: Ino, ranges: Vec<Range<u64>>) {
-        let mut core = self.core();
-        if let Ok(file) = core.tree.file_mut(ino)
-            && let Local::Cached(_, ahead) = &mut file.local
-        {
-            ranges.into_iter().for_each(|range| ahead.ended(range));
-        }
-    }
-
-    fn fetch_failure(&self, ino: Ino) -> Failure {
-        let core = self.core();
-        let failure = core.tree.file(ino).ok().and_then(|file| file.fetch_failures.1.clone());
-        failure.unwrap_or(Failure::plain(libc::EIO))
-    }
-
     /// All bytes of a file, in the cache or, for one that is being written, in the spool.
     pub(super) async fn fetch_whole(&self, ino: Ino) -> Result<ContentId, Failure> {
-        let mut failures = None;
+        let mut seen = None;
         loop {
-            let (id, missing, failed, done) = {
+            // Asked for before the look, so that no arrival is missed.
+            let arrival = self.arrivals.notified();
+            let (id, missing) = {
                 let mut core = self.core();
                 let file = core.tree.file_mut(ino)?;
-                let (size, failed) = (file.size, file.fetch_failures.0);
+                let seen = *seen.get_or_insert(file.fetch_failures.count());
+                let (size, failure) = (file.size, file.fetch_failures.since(seen).cloned());
                 match &mut file.local {
                     Local::Spooled(id) => return Ok(*id),
-                    Local::Cached(id, ahead) => {
-                        let fetch = ahead.take_all();
-                        (*id, fetch, failed, ahead.is_whole() || size == 0)
-                    }
+                    Local::Cached(id, ahead) if ahead.is_whole() || size == 0 => return Ok(*id),
+                    Local::Cached(id, ahead) => match failure {
+                        Some(failure) => return Err(failure),
+                        None => (*id, ahead.take_all()),
+                    },
                     Local::Nowhere => {
                         drop(core);
                         self.make_place(ino)?;
@@ -175,17 +166,9 @@ impl Filesystem {
                     }
                 }
             };
-            if done {
-                return Ok(id);
-            }
-            if *failures.get_or_insert(failed) != failed {
-                self.abandon(ino, missing);
-                return Err(self.fetch_failure(ino));
-            }
-            let arrival = self.arrivals.notified();
             if missing.is_empty() {
                 // Others fetch the rest; a failure of theirs wakes us too.
-                let _ = tokio::time::timeout(std::time::Duration::from_secs(1), arrival).await;
+                arrival.await;
                 continue;
             }
             futures_util::future::join_all(missing.into_iter().map(|range| self.fetch(ino, id, range))).await;

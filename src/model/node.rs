@@ -78,8 +78,33 @@ pub struct Work {
     pub owed_since: Option<Instant>,
     /// Why the last attempt to publish failed. Told at every close and fsync until it is resolved.
     pub failure: Option<Failure>,
-    /// How many fetches failed, and why the last one did: for those who waited for it.
-    pub fetch_failures: (u64, Option<Failure>),
+    /// Fetches that failed.
+    pub fetch_failures: FetchFailures,
+}
+
+/// How many fetches of a file failed, and why the last one did: for those who waited for one.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct FetchFailures {
+    count: u64,
+    last: Option<Failure>,
+}
+
+impl FetchFailures {
+    /// One more failed.
+    pub fn failed(&mut self, failure: Failure) {
+        self.count += 1;
+        self.last = Some(failure);
+    }
+
+    /// How many did so far.
+    pub fn count(&self) -> u64 {
+        self.count
+    }
+
+    /// Why the last one did, if there are more than `seen`.
+    pub fn since(&self, seen: u64) -> Option<&Failure> {
+        self.last.as_ref().filter(|_| self.count > seen)
+    }
 }
 
 impl Rest for Work {
@@ -93,7 +118,7 @@ impl Rest for Work {
             writers: 0,
             owed_since: None,
             failure: None,
-            fetch_failures: (0, None),
+            fetch_failures: FetchFailures::default(),
         });
         &REST
     }
@@ -109,7 +134,7 @@ impl Rest for Work {
             && *writers == 0
             && owed_since.is_none()
             && failure.is_none()
-            && *fetch_failures == (0, None)
+            && *fetch_failures == FetchFailures::default()
     }
 }
 

@@ -90,7 +90,7 @@ impl ReadAhead {
         for piece in &fetch {
             self.under_way.insert(piece.clone());
         }
-        ReadPlan { ready: self.here.contains(&range), fetch }
+        ReadPlan { ready: self.has(&range), fetch }
     }
 
     /// Everything that is neither here nor under way, to be fetched now.
@@ -111,6 +111,11 @@ impl ReadAhead {
     /// A fetch ended: what it did not bring is no longer under way.
     pub fn ended(&mut self, range: Range<u64>) {
         self.under_way.remove(range);
+    }
+
+    /// Are all bytes of `range` here?
+    pub fn has(&self, range: &Range<u64>) -> bool {
+        self.here.contains(range)
     }
 
     /// Would the file be whole with `range`?

@@ -11,7 +11,7 @@ use super::job::Trouble;
 use super::{Filesystem, told};
 use crate::local::failpoint;
 use crate::local::journal::Fact;
-use crate::model::backlog::{Origin, Standing, Step};
+use crate::model::backlog::{Origin, Step};
 use crate::model::copied::Original;
 use crate::model::failure::Failure;
 use crate::model::path::RemotePath;
@@ -209,17 +209,11 @@ impl Filesystem {
             outcome.as_mut().enable();
             {
                 let core = self.core();
-                let Some(number) = paths.iter().filter_map(|path| core.backlog.last_at(path)).max() else {
+                if paths.iter().all(|path| core.backlog.last_at(path).is_none()) {
                     return Ok(());
-                };
-                let refused =
-                    core.backlog.iter().take_while(|(other, _)| *other <= number).find_map(|(_, pending)| {
-                        match &pending.standing {
-                            Standing::Held(failure) => Some((pending.step.clone(), failure.clone())),
-                            _ => None,
-                        }
-                    });
-                if let Some((step, failure)) = refused {
+                }
+                if let Some((step, failure)) = paths.iter().find_map(|path| core.backlog.refusal_before(path))
+                {
                     let why = format!("an earlier change waits for a decision: {step}: {failure}");
                     return Err(Failure::new(failure.errno, why));
                 }

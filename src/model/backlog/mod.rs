@@ -27,6 +27,8 @@ use super::path::RemotePath;
 #[derive(Debug, Default)]
 pub struct Backlog {
     pending: BTreeMap<u64, Pending>,
+    /// Numbers of the steps that wait for a person.
+    held: BTreeSet<u64>,
     next: u64,
     /// Counts the steps that ended: an answer about names is good if this is what it was before.
     ended: u64,
@@ -74,11 +76,6 @@ impl Backlog {
         self.pending.insert(number, Pending { step, standing, doubtful, blockers, followers });
     }
 
-    /// How many there are.
-    pub fn len(&self) -> usize {
-        self.pending.len()
-    }
-
     /// Is Files.com where the tree is, as far as names go?
     pub fn is_empty(&self) -> bool {
         self.pending.is_empty()
@@ -120,15 +117,12 @@ impl Backlog {
         if self.is_empty() {
             return false;
         }
-        let is_held = |number: &u64| {
-            self.pending.get(number).is_some_and(|step| matches!(step.standing, Standing::Held(_)))
-        };
         let places = Place::of(path);
         let mut numbers = places
             .iter()
             .flat_map(|place| self.at.get(place).into_iter().chain(self.below.get(place)))
             .flatten();
-        numbers.any(|number| !is_held(number))
+        numbers.any(|number| !self.held.contains(number))
     }
 
     /// May this step be begun? Not while an earlier one touches its paths, nor twice.
@@ -140,8 +134,12 @@ impl Backlog {
 
     /// This step and all that were planned upon it, the last first: without it they mean nothing.
     pub fn built_upon(&self, number: u64) -> Vec<u64> {
+        self.all_upon(vec![number]).into_iter().rev().collect()
+    }
+
+    /// These steps and all that were planned upon them.
+    fn all_upon(&self, mut next: Vec<u64>) -> BTreeSet<u64> {
         let mut found = BTreeSet::new();
-        let mut next = vec![number];
         while let Some(number) = next.pop() {
             if let Some(pending) = self.pending.get(&number)
                 && found.insert(number)
@@ -149,7 +147,7 @@ impl Backlog {
                 next.extend(&pending.followers);
             }
         }
-        found.into_iter().rev().collect()
+        found
     }
 
     /// How many steps are being taken at this moment.
@@ -164,14 +162,22 @@ impl Backlog {
 
     /// The steps that wait for a person, or for a step that does.
     pub fn stuck(&self) -> BTreeSet<u64> {
-        let mut held: BTreeSet<u64> = BTreeSet::new();
-        for (number, pending) in &self.pending {
-            if held.contains(number) || matches!(pending.standing, Standing::Held(_)) {
-                held.insert(*number);
-                held.extend(&pending.followers);
-            }
+        self.all_upon(self.held.iter().copied().collect())
+    }
+
+    /// What waits for a person and has to be taken before anything can be done to `path`.
+    pub fn refusal_before(&self, path: &RemotePath) -> Option<(&Step, &Failure)> {
+        if self.held.is_empty() {
+            return None;
         }
-        held
+        let places = Place::of(path);
+        let wanted: BTreeSet<u64> = places.iter().flat_map(|place| self.touching(place)).collect();
+        let leads = |number: &&u64| !self.all_upon(vec![**number]).is_disjoint(&wanted);
+        let pending = self.pending.get(self.held.iter().find(leads)?)?;
+        match &pending.standing {
+            Standing::Held(failure) => Some((&pending.step, failure)),
+            _ => None,
+        }
     }
 
     /// These steps, and all that must be taken before them.
@@ -203,14 +209,20 @@ impl Backlog {
     pub fn failed(&mut self, number: u64, failure: Failure, held: bool) {
         if let Some(pending) = self.pending.get_mut(&number) {
             pending.doubtful = true;
-            pending.standing = if held { Standing::Held(failure) } else { Standing::Failed(failure) };
+            pending.standing = match held {
+                true => Standing::Held(failure),
+                false => Standing::Failed(failure),
+            };
+            if held {
+                self.held.insert(number);
+            }
         }
     }
 
     /// A held step is to be tried again.
     pub fn release(&mut self, number: u64) {
         if let Some(pending) = self.pending.get_mut(&number)
-            && matches!(pending.standing, Standing::Held(_))
+            && self.held.remove(&number)
         {
             pending.standing = Standing::Waiting;
         }
@@ -220,6 +232,7 @@ impl Backlog {
     pub fn remove(&mut self, number: u64) -> Vec<u64> {
         let Some(Pending { step, followers, .. }) = self.pending.remove(&number) else { return Vec::new() };
         self.ended += 1;
+        self.held.remove(&number);
         for place in step.paths().flat_map(Place::of) {
             take(&mut self.at, &place, number);
             place.above().for_each(|above| take(&mut self.below, &above, number));

@@ -136,6 +136,23 @@ fn what_is_held_is_not_begun_until_a_person_says_so() {
     assert_eq!(backlog.begin(step).map(|(_, doubtful)| doubtful), Some(true));
 }
 
+#[test]
+fn only_what_leads_to_a_path_keeps_others_from_it() {
+    let mut backlog = Backlog::default();
+    let refused = backlog.push(rename("a", "b"));
+    backlog.push(delete("b/x"));
+    backlog.push(Step::Make(at("d")));
+    backlog.begin(refused);
+    backlog.failed(refused, Failure::plain(libc::EACCES), true);
+    let in_the_way =
+        |backlog: &Backlog, path| backlog.refusal_before(&at(path)).map(|(step, _)| step.clone());
+    assert_eq!(in_the_way(&backlog, "d/f"), None, "its folder is made without a person's help");
+    assert_eq!(in_the_way(&backlog, "b/x"), Some(rename("a", "b")));
+    assert_eq!(in_the_way(&backlog, "a/new"), Some(rename("a", "b")));
+    backlog.release(refused);
+    assert_eq!((in_the_way(&backlog, "b/x"), backlog.stuck().len()), (None, 0));
+}
+
 fn copy(from: &str, to: &str) -> Step {
     let version = Fingerprint { size: 1, created: None, changed: None, md5: None, crc32: None };
     Step::Copy { from: at(from), to: at(to), version }

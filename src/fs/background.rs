@@ -171,8 +171,3 @@ impl Drop for Taken<'_> {
         self.0.add_permits(1);
     }
 }
-
-/// A fact of an earlier mount that no further attempt will put back.
-pub(super) fn is_hopeless(failure: &Failure) -> bool {
-    matches!(failure.errno, libc::EINVAL | libc::ENOTDIR)
-}

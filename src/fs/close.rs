@@ -17,7 +17,7 @@ impl Filesystem {
     /// `pid` is the process that closes. One that merely inherited the descriptor does not wait: its
     /// close is not the one that a backup tool looks at.
     pub async fn close(&self, ino: Ino, handle: u64, pid: u32) -> Result<(), Failure> {
-        let (held_back, waits, untouched) = {
+        let (held_back, opener, untouched) = {
             let mut core = self.core();
             let Some(handle) = core.handles.get(&handle).copied().filter(|handle| handle.writable) else {
                 return Ok(());
@@ -31,9 +31,9 @@ impl Filesystem {
             let untouched = file.size == 0 && file.published.is_none();
             file.content.seal();
             file.owed_since.get_or_insert_with(Instant::now);
-            (!core.may_publish(ino), is_of_process(pid, handle.process), untouched)
+            (!core.may_publish(ino), handle.process, untouched)
         };
-        if !waits {
+        if !is_of_process(pid, opener) {
             // The last close of all, or the opener's own, publishes.
             return self.make_durable(ino).await;
         }
@@ -203,8 +203,9 @@ fn without_room(failure: &Failure) -> Option<Failure> {
 }
 
 /// Does `thread` belong to `process`? When it cannot be told, it does: waiting is the safe side.
-fn is_of_process(thread: u32, process: u32) -> bool {
-    thread == process || process == 0 || process_of(thread).is_none_or(|closer| closer == process)
+fn is_of_process(thread: u32, process: Option<u32>) -> bool {
+    process
+        .is_none_or(|process| thread == process || process_of(thread).is_none_or(|closer| closer == process))
 }
 
 /// The process that a thread belongs to; the kernel names threads.
@@ -222,9 +223,9 @@ mod tests {
         let here = std::process::id();
         // SAFETY: gettid has no preconditions.
         let thread =
-            std::thread::spawn(|| is_of_process(unsafe { libc::gettid() } as u32, std::process::id()));
+            std::thread::spawn(|| is_of_process(unsafe { libc::gettid() } as u32, Some(std::process::id())));
         assert!(thread.join().unwrap());
-        assert!(!is_of_process(1, here));
-        assert!(is_of_process(0, here), "a thread that cannot be looked up waits");
+        assert!(!is_of_process(1, Some(here)));
+        assert!(is_of_process(0, Some(here)), "a thread that cannot be looked up waits");
     }
 }

@@ -3,14 +3,14 @@
 //! It is locked for the length of a decision and never across a wait: every journey decides here,
 //! acts without the lock, and comes back to report.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap};
 use std::num::NonZeroUsize;
 use std::time::{Duration, Instant};
 
 use lru::LruCache;
 
 use super::cached::Cached;
-use super::recover::Untaken;
+use super::leftovers::Leftovers;
 use crate::model::attributes::Attributes;
 use crate::model::backlog::Backlog;
 use crate::model::content::State;
@@ -55,8 +55,8 @@ impl Kinds for Errand {
 pub(crate) struct Handle {
     pub ino: Ino,
     pub writable: bool,
-    /// The process that opened it; 0 when it could not be told.
-    pub process: u32,
+    /// The process that opened it, where that could be told.
+    pub process: Option<u32>,
     /// It was closed, perhaps for the last time: only duplicates may use it still.
     pub closed: bool,
 }
@@ -106,8 +106,7 @@ pub(crate) struct Core {
     pub backlog: Backlog,
     /// What waits for a step to be taken.
     pub waiting: Waiting<Errand>,
-    /// What an earlier mount left and is not back in the tree yet, in the order in which it is put there, and why not.
-    pub untaken: BTreeMap<u64, (Untaken, Failure)>,
+    pub leftovers: Leftovers,
     pub habits: Habits,
     pub counts: Counts,
     pub uploading: HashMap<Ino, Progress>,
@@ -131,7 +130,7 @@ impl Core {
             queue: Queue::default(),
             backlog: Backlog::default(),
             waiting: Waiting::default(),
-            untaken: BTreeMap::new(),
+            leftovers: Leftovers::default(),
             habits: Habits {
                 digests: Digests::Unknown,
                 takes_metadata_at_completion: true,

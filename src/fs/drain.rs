@@ -9,9 +9,8 @@ use std::convert::Infallible;
 use std::time::{Duration, Instant};
 
 use super::Filesystem;
-use super::background::is_hopeless;
 use super::core::{Core, Errand};
-use super::recover::Untaken;
+use super::leftovers::{Leftover, Why};
 use super::scope::{Scope, Within};
 use super::status::Remainder;
 use crate::model::backlog::Standing;
@@ -65,7 +64,7 @@ fn is_hoped_for(core: &Core, errand: Errand) -> bool {
         }
         Errand::Attributes(ino) => core.tree.node(ino).is_ok_and(|node| node.attributes_owed),
         Errand::Step(number) => !is_held(number),
-        Errand::TakeUp => core.untaken.values().any(|(_, failure)| !is_hopeless(failure)),
+        Errand::TakeUp => core.leftovers.have_hope(),
     }
 }
 
@@ -151,10 +150,10 @@ impl Filesystem {
             Errand::Step(_) | Errand::TakeUp => true,
         });
         let steps = core.backlog.ready().into_iter().map(Errand::Step).filter(|errand| covers(*errand));
-        let is_untaken =
-            |(fact, failure): &(Untaken, Failure)| within.concerns(fact.path()) && !is_hopeless(failure);
-        let untaken = core.untaken.values().any(is_untaken).then_some(Errand::TakeUp);
-        let errands: Vec<Errand> = steps.chain(untaken).chain(others).chain(files).collect();
+        let is_due = |fact: &Leftover, why: &Why| why.has_hope() && within.concerns(fact.path());
+        let is_left = core.leftovers.iter().any(|(_, fact, why)| is_due(fact, why));
+        let take_up = is_left.then_some(Errand::TakeUp);
+        let errands: Vec<Errand> = steps.chain(take_up).chain(others).chain(files).collect();
         let (waiting, mut hoped): (Vec<_>, Vec<_>) =
             errands.into_iter().partition(|errand| core.waiting.step(*errand).is_some());
         let now = Instant::now();

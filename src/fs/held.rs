@@ -8,7 +8,6 @@ use serde::{Deserialize, Serialize};
 
 use super::Filesystem;
 use super::Stale;
-use super::background::is_hopeless;
 use super::core::{Core, Errand};
 use super::scope::{Scope, Within};
 use crate::local::journal::Fact;
@@ -80,7 +79,7 @@ pub struct Decided {
 enum Key {
     File(Ino),
     Step(u64),
-    Untaken,
+    Leftover(u64),
 }
 
 impl Filesystem {
@@ -127,12 +126,12 @@ impl Filesystem {
             let message = format!("cannot {}: {failure}", pending.step);
             Some((Key::Step(number), other(path, Kind::Change, None, message)))
         });
-        let untaken =
-            core.untaken.values().filter(|(fact, failure)| is_hopeless(failure) && concerns(fact.path()));
-        let untaken = untaken.map(|(fact, failure)| {
-            (Key::Untaken, other(fact.path(), Kind::Leftover, fact.bytes(), failure.to_string()))
+        let leftovers =
+            core.leftovers.iter().filter(|(_, fact, why)| !why.has_hope() && concerns(fact.path()));
+        let leftovers = leftovers.map(|(number, fact, why)| {
+            (Key::Leftover(number), other(fact.path(), Kind::Leftover, fact.bytes(), why.to_string()))
         });
-        let mut found: Vec<(Key, HeldThing)> = files.chain(steps).chain(untaken).collect();
+        let mut found: Vec<(Key, HeldThing)> = files.chain(steps).chain(leftovers).collect();
         found.sort_by(|a, b| a.1.path.cmp(&b.1.path));
         found
     }
@@ -148,7 +147,7 @@ impl Filesystem {
                 let (outcome, message) = match key {
                     Key::File(ino) => self.retry_file(ino).await,
                     Key::Step(number) => self.retry_step(number).await,
-                    Key::Untaken => match self.take_up_rest().await {
+                    Key::Leftover(number) => match self.take_up(number).await {
                         Ok(()) => (Verdict::Owed, None),
                         Err(failure) => (Verdict::Held, Some(failure)),
                     },
@@ -207,8 +206,12 @@ impl Filesystem {
             let (outcome, message) = match key {
                 Key::File(ino) => self.discard_file(ino).await?,
                 Key::Step(number) => self.discard_step(number).await?,
-                Key::Untaken => {
-                    (Verdict::Held, Some("mount the folder that it belongs to, or see recover".to_owned()))
+                Key::Leftover(number) => {
+                    let fact = self.core().leftovers.remove(number);
+                    tracing::warn!("{} of an earlier mount is given up, as somebody asked", thing.path);
+                    fact.into_iter().for_each(|fact| self.let_leftover_go(fact));
+                    self.journal.flush().await?;
+                    (Verdict::Discarded, None)
                 }
             };
             decided.push(Decided { path: thing.path, outcome, message });

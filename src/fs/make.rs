@@ -10,7 +10,7 @@ use crate::local::journal::Fact;
 use crate::model::attributes::{Attributes, Shape};
 use crate::model::backlog::Step;
 use crate::model::failure::Failure;
-use crate::model::ino::Ino;
+use crate::model::ino::{ContentId, Ino};
 use crate::model::node::{Body, File, Folder};
 
 /// Attributes that changed right after a mkdir follow soon: rsync and tar set mode and time last.
@@ -48,8 +48,9 @@ impl Filesystem {
     ) -> Result<(Attr, u64), Failure> {
         self.may_change()?;
         self.list(parent).await?;
+        let process = super::close::process_of(maker.pid);
         let id = self.store.create()?;
-        let made = self.core_create(parent, name, maker, exclusive, id);
+        let made = self.core_create(parent, name, maker, exclusive, (id, process));
         if made.is_err() {
             self.store.remove(id);
         }
@@ -62,7 +63,7 @@ impl Filesystem {
         name: &OsStr,
         maker: Maker,
         exclusive: bool,
-        id: crate::model::ino::ContentId,
+        (id, process): (ContentId, Option<u32>),
     ) -> Result<(Attr, u64), Failure> {
         let mut core = self.core();
         if core.tree.child(parent, name).is_some() {
@@ -76,7 +77,6 @@ impl Filesystem {
         let attributes = maker.attributes().made_in(&core.tree.node(parent)?.attributes, Shape::File);
         let ino = core.tree.insert(parent, name.to_owned(), remote, attributes, Body::File(file))?;
         touch(&mut core, parent, ino)?;
-        let process = super::close::process_of(maker.pid).unwrap_or(0);
         let handle = core.open(Handle { ino, writable: true, process, closed: false })?;
         // The kernel counts the answer as a look-up.
         core.tree.node_mut(ino)?.lookups += 1;

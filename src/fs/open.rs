@@ -1,13 +1,14 @@
 //! Descriptors: opened, and let go.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use super::Filesystem;
-use super::core::{Core, Errand, Handle};
+use super::core::{Errand, Handle};
 use super::write::still_there;
 use crate::model::content::State;
 use crate::model::failure::Failure;
-use crate::model::ino::Ino;
+use crate::model::ino::{ContentId, Ino};
 use crate::model::node::Local;
 
 /// How long a descriptor that was closed may take to be let go.
@@ -42,7 +43,7 @@ impl Filesystem {
         if truncate {
             self.empty(ino)?;
         }
-        let process = if writable { super::close::process_of(pid).unwrap_or(0) } else { 0 };
+        let process = if writable { super::close::process_of(pid) } else { None };
         let mut core = self.core();
         core.tree.file(ino)?;
         core.open(Handle { ino, writable, process, closed: false })
@@ -76,45 +77,37 @@ impl Filesystem {
     pub(super) fn empty(&self, ino: Ino) -> Result<(), Failure> {
         self.may_change()?;
         let id = self.store.create()?;
-        let old = {
-            let mut core = self.core();
-            core.cached.remove(ino);
-            let time = super::now();
-            let node = match core.tree.node_mut(ino) {
-                Ok(node) => node,
-                Err(failure) => {
-                    self.store.remove(id);
-                    return Err(failure);
-                }
-            };
-            node.attributes.mtime = time;
-            node.attributes.ctime = time;
-            let file = node.file_mut().ok_or(Failure::plain(libc::EISDIR));
-            let file = match file.and_then(|file| still_there(file).map(|()| file)) {
-                Ok(file) => file,
-                Err(failure) => {
-                    self.store.remove(id);
-                    return Err(failure);
-                }
-            };
-            let writing = file.content.begin_write();
-            file.size = 0;
-            let old = std::mem::replace(&mut file.local, Local::Spooled(id));
-            file.content.end_write(writing);
-            let noted = file.noted;
-            // What the disk had no room for is not the file any more.
-            if old.id().is_some_and(|old| self.dropped(old).is_some())
-                && let Ok(file) = core.tree.file_mut(ino)
-            {
-                file.failure = None;
+        match self.replace_bytes(ino, id) {
+            Ok(None) => {}
+            Ok(Some(old)) => self.drop_content(old),
+            Err(failure) => {
+                self.store.remove(id);
+                return Err(failure);
             }
-            // What was acknowledged stays until something newer is durable: a crash must not leave nothing.
-            old.id().filter(|old| noted != Some(*old))
-        };
-        if let Some(old) = old {
-            self.drop_content(old);
         }
         Ok(())
+    }
+
+    /// The empty bytes `id` are the file's from here on. Answers with those that nobody needs any more.
+    fn replace_bytes(&self, ino: Ino, id: ContentId) -> Result<Option<ContentId>, Failure> {
+        let mut core = self.core();
+        let node = core.tree.node_mut(ino)?;
+        let file = node.file_mut().ok_or(Failure::plain(libc::EISDIR))?;
+        still_there(file)?;
+        let writing = file.content.begin_write();
+        file.size = 0;
+        let old = std::mem::replace(&mut file.local, Local::Spooled(id)).id();
+        file.content.end_write(writing);
+        // What the disk had no room for is not the file any more.
+        if old.is_some_and(|old| self.dropped(old).is_some()) {
+            file.failure = None;
+        }
+        // What was acknowledged stays until something newer is durable: a crash must not leave nothing.
+        let old = old.filter(|old| file.noted != Some(*old));
+        node.attributes.mtime = super::now();
+        node.attributes.ctime = node.attributes.mtime;
+        core.cached.remove(ino);
+        Ok(old)
     }
 
     /// The kernel lets a descriptor go, after its last close. What came after the opener's close (from a
@@ -139,13 +132,11 @@ impl Filesystem {
     /// Waits for files to be let go that were closed a moment ago: the kernel tells so after close(2) has returned, and
     /// whoever looks then is to find the newest version. True when one of `files` was let go.
     pub(super) async fn wait_for_release(&self, files: &[Ino]) -> bool {
-        let are_closed = |core: &Core, ino: Ino| {
-            let mut handles = core.handles.values().filter(|handle| handle.ino == ino);
-            handles.all(|handle| handle.closed)
-        };
         let closed: Vec<Ino> = {
             let core = self.core();
-            files.iter().copied().filter(|ino| are_closed(&core, *ino)).collect()
+            let in_use = core.handles.values().filter(|handle| !handle.closed).map(|handle| handle.ino);
+            let in_use: HashSet<Ino> = in_use.collect();
+            files.iter().copied().filter(|ino| !in_use.contains(ino)).collect()
         };
         let is_open = |ino: &Ino| self.core().tree.file(*ino).is_ok_and(|file| file.handles > 0);
         let are_gone = async {

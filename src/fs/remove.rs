@@ -57,7 +57,7 @@ impl Filesystem {
             // Noted under the lock, so that facts are written in the order in which they became true.
             self.journal.note_all(facts);
             if let Some(path) = core.tree.path(ino) {
-                self.forget_untaken(&mut core, &path);
+                self.forget_leftovers(&mut core, &path);
                 self.receipts.forget(path);
             }
             core.tree.remove(ino, std::time::Instant::now());

@@ -228,7 +228,7 @@ impl Filesystem {
         facts.extend(steps.into_iter().map(|step| self.put_off(&mut core, step)));
         if let Some(target) = core.tree.child(folder, name).filter(|target| *target != plan.source) {
             facts.extend(self.end_of(&core, target));
-            core.tree.path(target).into_iter().for_each(|path| self.forget_untaken(&mut core, &path));
+            core.tree.path(target).into_iter().for_each(|path| self.forget_leftovers(&mut core, &path));
         }
         let (before, left) = (core.tree.path(plan.source), core.tree.node(plan.source)?.parent);
         let replaced = core.tree.relink(plan.source, folder, name, &plan.remote, Instant::now())?;

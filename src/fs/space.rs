@@ -12,7 +12,6 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use super::background::is_hopeless;
 use super::core::{Core, Errand};
 use super::write::still_there;
 use super::{Filesystem, on_disk};
@@ -28,8 +27,23 @@ const STEP: u64 = 64 << 20;
 /// The longest time until a writer looks again.
 const LOOK: Duration = Duration::from_secs(1);
 
-/// How long the log does not repeat that writers wait.
+/// How long the log does not repeat that writers wait, or that the disk is full.
 const SILENCE: Duration = Duration::from_secs(600);
+
+/// When something was last said that is said once in a while: with a large backup, it is true all the time.
+#[derive(Debug, Default)]
+struct Said(Mutex<Option<Instant>>);
+
+impl Said {
+    fn is_news(&self) -> bool {
+        let mut said = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_news = said.is_none_or(|said| said.elapsed() >= SILENCE);
+        if is_news {
+            *said = Some(Instant::now());
+        }
+        is_news
+    }
+}
 
 /// What those who wait for room go by.
 #[derive(Debug, Default)]
@@ -40,8 +54,10 @@ pub(super) struct Space {
     /// Calls that are about to send something, or to plan it.
     answering: AtomicUsize,
     waiting: AtomicUsize,
-    /// When the log last said that writers wait.
-    told: Mutex<Option<Instant>>,
+    /// The log says that writers wait.
+    waits: Said,
+    /// The log says that the local disk is full.
+    full: Said,
     ended: AtomicBool,
 }
 
@@ -55,16 +71,6 @@ impl Space {
     /// Bytes went, or will not go.
     pub fn changed(&self) {
         self.changed.notify_waiters();
-    }
-
-    /// That writers wait is told once in a while: with a large backup, they do all the time.
-    fn is_news(&self) -> bool {
-        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_news = told.is_none_or(|told| told.elapsed() >= SILENCE);
-        if is_news {
-            *told = Some(Instant::now());
-        }
-        is_news
     }
 
     /// Counts a call that sends something or plans it, for as long as it takes.
@@ -109,7 +115,7 @@ impl Filesystem {
             return Ok(promise);
         }
         let counted = Count::of(&self.space.waiting);
-        if self.space.is_news() {
+        if self.space.waits.is_news() {
             tracing::warn!(
                 "writers wait: {} bytes that Files.com does not have yet fill the cache size of {} bytes",
                 self.store.spooled(),
@@ -124,6 +130,15 @@ impl Filesystem {
             tracing::error!("{path} cannot be written: {failure}");
         }
         outcome
+    }
+
+    /// A writer was told that the disk has no room: whoever looks for the reason finds which one.
+    pub(super) fn tell_full(&self, ino: Ino, failure: &Failure) {
+        if let Some(path) = self.core().tree.path(ino).filter(|_| self.space.full.is_news()) {
+            tracing::error!(
+                "{path} cannot be written: {failure} (the local disk that holds the state folder); free some space there"
+            );
+        }
     }
 
     async fn wait_for_room(&self, ino: Ino, bytes: u64) -> Result<Promise<'_>, Failure> {
@@ -215,7 +230,7 @@ impl Filesystem {
             || core.uploading.keys().any(|other| *other != ino)
             || core.queue.keys().any(other)
             || core.waiting.iter().any(|(errand, step)| !stuck.contains(&step) && other(&errand))
-            || core.untaken.values().any(|(_, failure)| !is_hopeless(failure))
+            || core.leftovers.have_hope()
     }
 
     /// Bytes that wait for a person: Files.com refused them, or a change of names before them.

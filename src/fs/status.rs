@@ -4,7 +4,6 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::Filesystem;
-use super::background::is_hopeless;
 use super::core::{Core, Errand};
 use super::scope::Within;
 use crate::model::backlog::Standing;
@@ -60,6 +59,9 @@ fn waits_for(core: &Core, ino: Ino) -> String {
     if let Some(progress) = core.uploading.get(&ino) {
         return format!("is being sent: {} of {} bytes", progress.sent, progress.size);
     }
+    if core.tree.file(ino).is_ok_and(|file| matches!(file.content.state(), State::Dirty(_))) {
+        return "it is being written".to_owned();
+    }
     match core.waiting.step(Errand::Publish(ino)).and_then(|number| core.backlog.get(number)) {
         Some(pending) => format!("waits until Files.com was told to {}", pending.step),
         None => "waits for its turn".to_owned(),
@@ -91,29 +93,25 @@ impl Filesystem {
                 }
             }
         }
-        for (fact, failure) in core.untaken.values().filter(|(fact, _)| within.concerns(fact.path())) {
+        for (_, fact, why) in core.leftovers.iter().filter(|(_, fact, _)| within.concerns(fact.path())) {
             match fact.bytes() {
                 Some(bytes) => {
                     (remainder.files, remainder.bytes) = (remainder.files + 1, remainder.bytes + bytes)
                 }
                 None => remainder.attributes += 1,
             }
-            let line = OwedFile { path: fact.path().to_string(), message: failure.to_string() };
-            if is_hopeless(failure) { remainder.held.push(line) } else { remainder.errors.push(line) }
+            let line = OwedFile { path: fact.path().to_string(), message: why.to_string() };
+            if why.has_hope() { remainder.errors.push(line) } else { remainder.held.push(line) }
         }
         for (ino, file) in core.owed().filter(|(ino, _)| within.covers(&core, *ino)) {
             remainder.files += 1;
             remainder.bytes += file.size;
             let Some(path) = core.tree.path(ino) else { continue };
-            let message = match (&file.failure, file.content.state()) {
-                (Some(failure), _) => failure.to_string(),
-                (None, State::Dirty(_)) => "it is being written".to_owned(),
-                (None, _) => {
-                    remainder.waits(&path, waits_for(&core, ino));
-                    continue;
-                }
+            let Some(failure) = &file.failure else {
+                remainder.waits(&path, waits_for(&core, ino));
+                continue;
             };
-            let line = OwedFile { path: path.to_string(), message };
+            let line = OwedFile { path: path.to_string(), message: failure.to_string() };
             match file.content.state() {
                 State::Held(_) => remainder.held.push(line),
                 _ => remainder.errors.push(line),

@@ -51,12 +51,14 @@ impl Filesystem {
         let (mut promise, mut evicted) = (None, false);
         loop {
             match self.write_once(ino, offset, data, promise.take()) {
-                // The disk is fuller than the limit says: cached bytes are worth less than these.
-                Changed::Done(Err(failure)) if failure.errno == libc::ENOSPC && !evicted => {
-                    evicted = true;
-                    if !self.evict_for_disk(data.len() as u64).await {
+                Changed::Done(Err(failure)) if failure.errno == libc::ENOSPC => {
+                    // The disk is fuller than the limit says: cached bytes are worth less than these.
+                    let again = !evicted && self.evict_for_disk(data.len() as u64).await;
+                    if !again {
+                        self.tell_full(ino, &failure);
                         return Err(failure);
                     }
+                    evicted = true;
                 }
                 Changed::Done(outcome) => return outcome.map(|()| data.len() as u32),
                 Changed::Elsewhere => self.take_in(ino).await?,
@@ -158,6 +160,7 @@ impl Filesystem {
         promise: Option<Promise<'a>>,
     ) -> Result<(ContentId, Writing, Promise<'a>), Changed> {
         self.may_change().map_err(|failure| Changed::Done(Err(failure)))?;
+        let has_reserve = self.journal.reserve().is_kept();
         let mut core = self.core();
         let cached = core.cached.used();
         let file = core.tree.file_mut(ino).map_err(|failure| Changed::Done(Err(failure)))?;
@@ -167,7 +170,7 @@ impl Filesystem {
             true => 0,
             false => room::growth(file.size, self.store.taken(id), extent.offset, extent.count),
         };
-        if bytes > 0 && !self.journal.reserve().is_kept() {
+        if bytes > 0 && !has_reserve {
             let why =
                 "the local disk is full, and what is left of it belongs to the journal; free some space";
             return Err(Changed::Done(Err(Failure::new(libc::ENOSPC, why))));

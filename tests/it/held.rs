@@ -8,6 +8,7 @@ use std::time::{Duration, UNIX_EPOCH};
 use filescomfs::emulator::{Effect, Fault};
 use serde_json::Value;
 
+use crate::close::write_and_close;
 use crate::stage::{FOLDER, Mount, Stage, told, wait_until};
 
 fn held(stage: &Stage, mount: &Mount, arguments: &[&str]) -> Output {
@@ -129,5 +130,55 @@ fn a_folder_that_is_given_up_with_all_in_it_is_not_shown_any_more() {
     wait_until("the file is held", || is_held("/backups/d/new"));
     said(&held(&stage, &mount, &["discard", "--yes", "d/new"]), 0);
     assert!(!mount.path("d").exists(), "shown, and neither here nor on Files.com");
+    mount.umount();
+}
+
+/// A mount that owes two files below `d`, which somebody else has made a file meanwhile.
+fn mount_with_leftovers(stage: &mut Stage) -> Mount {
+    let mount = stage.mount_with_state("state", &["--network-timeout", "1s"]);
+    fs::create_dir(mount.path("d")).unwrap();
+    stage.site.inject(Fault { times: 0, ..Fault::on("begin_upload", Effect::Proxy { status: 503 }) });
+    for name in ["d/f", "d/g"] {
+        write_and_close(&mount.path(name), b"precious").expect_err("it cannot be sent");
+    }
+    mount.kill();
+    stage.site.clear_faults();
+    stage.site.delete(&format!("{FOLDER}/d"));
+    stage.site.put(&format!("{FOLDER}/d"), b"a file of somebody else");
+    let mount = stage.mount_with_state("state", &[]);
+    let list = said(&held(stage, &mount, &["list"]), 0);
+    assert!(list.contains("/backups/d/f") && list.contains("move that file away"), "{list}");
+    let synced = stage.filescomfs(["sync"]).arg(&mount.point).output().unwrap();
+    assert_eq!(synced.status.code(), Some(8), "{}", told(&synced));
+    let attempts = mount.log().matches("/backups/d/f is owed and could not be taken up").count();
+    assert_eq!(attempts, 1, "no further attempt would change anything");
+    mount
+}
+
+#[test]
+fn what_was_left_below_a_folder_that_is_a_file_now_is_taken_up_once_the_file_is_moved_away() {
+    let mut stage = Stage::new();
+    let mount = mount_with_leftovers(&mut stage);
+    assert!(said(&held(&stage, &mount, &["retry"]), 8).contains("/backups/d/f: still held: "));
+    fs::rename(mount.path("d"), mount.path("aside")).unwrap();
+    said(&held(&stage, &mount, &["retry"]), 8);
+    let synced = stage.filescomfs(["sync"]).arg(&mount.point).output().unwrap();
+    assert!(synced.status.success(), "{}", told(&synced));
+    for name in ["d/f", "d/g"] {
+        assert_eq!(stage.stored(name).as_deref(), Some(&b"precious"[..]));
+    }
+    mount.umount();
+}
+
+#[test]
+fn what_was_left_and_cannot_be_taken_up_can_be_given_up() {
+    let mut stage = Stage::new();
+    let mount = mount_with_leftovers(&mut stage);
+    let told_of = said(&held(&stage, &mount, &["discard", "--yes", "d"]), 0);
+    assert_eq!(told_of, "/backups/d/f: discarded\n/backups/d/g: discarded\n");
+    mount.umount();
+    let mount = stage.mount_with_state("state", &[]);
+    assert_eq!(mount.status()["owed"]["files"], 0);
+    assert_eq!(stage.stored("d").as_deref(), Some(&b"a file of somebody else"[..]));
     mount.umount();
 }

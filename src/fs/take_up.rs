@@ -1,0 +1,263 @@
+//! Taking up: what an earlier mount left goes back into the tree, as it was, and is owed again.
+
+use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
+
+use futures_util::StreamExt;
+
+use super::Filesystem;
+use super::core::{Core, Errand};
+use super::leftovers::{Leftover, Why};
+use crate::local::failpoint;
+use crate::local::journal::{EntryDebt, Fact, Owed, OwedEntry};
+use crate::model::attributes::Shape;
+use crate::model::failure::Failure;
+use crate::model::ino::{ContentId, Ino};
+use crate::model::name;
+use crate::model::node::{Body, File, Folder, Link};
+use crate::model::path::RemotePath;
+
+/// Folders that are listed at the same time.
+const AHEAD: usize = 16;
+
+/// Which bytes of a file count.
+enum Newest {
+    /// Those of a fact, and not older ones that another fact told of.
+    Fact(Option<ContentId>),
+    /// Those that were written in this mount, or taken up from a later fact.
+    Here,
+}
+
+/// Compares the file that is at the place of a fact with the bytes that it tells of: later ones have larger numbers.
+fn newest(core: &Core, known: Ino, told: ContentId) -> Result<Newest, Failure> {
+    if core.has_writer(known) {
+        return Err(Failure::new(libc::EBUSY, "it is open for writing"));
+    }
+    let Ok(file) = core.tree.file(known) else { return Ok(Newest::Fact(None)) };
+    if file.content.is_at_rest() {
+        return Ok(Newest::Fact(None));
+    }
+    Ok(match file.local.id() {
+        Some(here) if file.content.is_owed() && here < told => Newest::Fact(Some(here)),
+        _ => Newest::Here,
+    })
+}
+
+impl Filesystem {
+    /// What could not be taken up before is tried again. An error when something still waits for another attempt.
+    pub(super) async fn take_up_rest(&self) -> Result<(), Failure> {
+        // Out of reach, nothing would be found. `try_again` comes when Files.com can be reached.
+        if *self.reach.borrow() {
+            self.take_up_all().await;
+        }
+        let core = self.core();
+        match core.leftovers.iter().find(|(_, _, why)| why.has_hope()) {
+            Some((_, _, Why::Failed(failure))) => Err(failure.clone()),
+            Some(_) => Err(Failure::plain(libc::EAGAIN)),
+            None => Ok(()),
+        }
+    }
+
+    pub(super) async fn take_up_all(&self) {
+        let numbers = self.core().leftovers.numbers();
+        for number in numbers {
+            let taken = self.take_up(number).await;
+            failpoint::reach("recover.taken-up");
+            if taken.is_err() {
+                let mut core = self.core();
+                if core.leftovers.have_hope() && !core.queue.is_planned(Errand::TakeUp) {
+                    core.queue.failed(Errand::TakeUp, Instant::now());
+                }
+            }
+        }
+    }
+
+    /// Puts one back into the tree, unless what it belongs to was deleted meanwhile.
+    pub(super) async fn take_up(&self, number: u64) -> Result<(), Failure> {
+        let Some(fact) = self.core().leftovers.get(number).cloned() else { return Ok(()) };
+        let path = fact.path().clone();
+        let taken = match fact {
+            Leftover::Bytes(owed) => self.take_up_bytes(number, owed).await,
+            Leftover::Entry(entry) => self.take_up_entry(number, entry).await,
+        };
+        if let Err(failure) = &taken
+            && self.core().leftovers.failed(number, failure.clone())
+        {
+            tracing::error!(
+                "{path} is owed and could not be taken up yet: {failure}; it stays in the journal"
+            );
+        }
+        taken
+    }
+
+    /// What is at `path` goes: an earlier mount's bytes of it that could not be taken up yet are wanted no more.
+    pub(super) fn forget_leftovers(&self, core: &mut Core, path: &RemotePath) {
+        for fact in core.leftovers.forget(path) {
+            self.let_leftover_go(fact);
+        }
+    }
+
+    /// It is wanted no more.
+    pub(super) fn let_leftover_go(&self, fact: Leftover) {
+        match fact {
+            Leftover::Bytes(owed) => self.let_go(owed.id),
+            Leftover::Entry(entry) => self.journal.note(Fact::EntrySettled(entry.path)),
+        }
+    }
+
+    /// Sets bytes of an earlier mount aside that newer ones have taken the place of.
+    fn give_way(&self, path: &RemotePath, id: ContentId) -> Result<(), Failure> {
+        let aside = self.store.set_aside(id)?;
+        tracing::warn!(
+            "{path} has newer bytes than those of an earlier mount, which are kept at {}",
+            aside.display()
+        );
+        self.journal.note(Fact::Settled(id));
+        Ok(())
+    }
+
+    /// Lists the folders that facts are about to be put into, some at a time: one after the other, each would
+    /// cost a round trip. What fails here fails again, and is told, with the first fact.
+    pub(super) async fn look_ahead_of(&self, folders: BTreeSet<RemotePath>) {
+        let ahead = futures_util::stream::iter(folders);
+        ahead
+            .for_each_concurrent(AHEAD, |folder| async move { drop(self.list_down_to(&folder).await) })
+            .await;
+    }
+
+    /// Lists `folder` and all above it, as far as they are there.
+    async fn list_down_to(&self, folder: &RemotePath) -> Result<(), Failure> {
+        let mut at = Ino::ROOT;
+        self.list(at).await?;
+        for remote in folder.below(&self.rules.folder).unwrap_or_default().split('/') {
+            let name = name::from_remote(remote).ok_or(Failure::plain(libc::EINVAL))?;
+            let Some(next) = self.core().tree.child(at, &name) else { break };
+            self.list(next).await?;
+            at = next;
+        }
+        Ok(())
+    }
+
+    /// The folder that holds `path`, listed, and the name in it.
+    async fn way_to(&self, path: &RemotePath) -> Result<(Ino, String), Failure> {
+        let below = path.below(&self.rules.folder).unwrap_or_default();
+        let Some((folders, name)) = below.rsplit_once('/').or((!below.is_empty()).then_some(("", below)))
+        else {
+            return Err(Failure::new(libc::EINVAL, "it belongs outside the folder that is mounted now"));
+        };
+        let mut at = Ino::ROOT;
+        for folder in folders.split('/').filter(|folder| !folder.is_empty()) {
+            self.list(at).await?;
+            at = self.folder_for(at, folder)?;
+        }
+        self.list(at).await?;
+        Ok((at, name.to_owned()))
+    }
+
+    /// Puts one owed file back into the tree, under the path that the journal knows.
+    async fn take_up_bytes(&self, number: u64, owed: Owed) -> Result<(), Failure> {
+        let (at, name) = self.way_to(&owed.path).await?;
+        let mut core = self.core();
+        let local = name::from_remote(&name).ok_or(Failure::plain(libc::EINVAL))?;
+        if core.leftovers.get(number).is_none() {
+            return Ok(());
+        }
+        let known = core.tree.child(at, &local);
+        let older = match known.map_or(Ok(Newest::Fact(None)), |known| newest(&core, known, owed.id))? {
+            Newest::Fact(older) => older,
+            Newest::Here => {
+                drop(core);
+                self.give_way(&owed.path, owed.id)?;
+                self.core().leftovers.remove(number);
+                return Ok(());
+            }
+        };
+        let published = known.and_then(|ino| core.tree.file(ino).ok()?.published);
+        let known_node = known.and_then(|ino| core.tree.node(ino).ok());
+        let kept = known_node.map(|node| (node.foreign.clone(), node.attributes_owed));
+        if let Some(old) = known {
+            core.tree.detach(old);
+            core.tree.reap(old);
+        }
+        let file = File::recovered(owed.id, owed.size, published);
+        let ino = core.tree.insert(at, local, name, owed.attributes, Body::File(file))?;
+        let node = core.tree.node_mut(ino)?;
+        node.touched = Some(Instant::now());
+        node.xattrs = owed.xattrs;
+        // A fact of its own speaks of its attributes, which are the same: it ends when they arrive.
+        (node.foreign, node.attributes_owed) = kept.unwrap_or_default();
+        node.link = owed.is_link.then_some(Link::InContent);
+        core.leftovers.remove(number);
+        drop(core);
+        self.schedule(Errand::Publish(ino), Duration::ZERO);
+        older.map_or(Ok(()), |older| self.give_way(&owed.path, older))
+    }
+
+    /// Puts a folder, or attributes that are owed, back into the tree.
+    async fn take_up_entry(&self, number: u64, entry: OwedEntry) -> Result<(), Failure> {
+        if entry.path == self.rules.folder {
+            let mut core = self.core();
+            Self::owe_attributes(&mut core, Ino::ROOT, &entry)?;
+            core.leftovers.remove(number);
+            return Ok(());
+        }
+        let was_reachable = *self.reach.borrow();
+        let (at, name) = self.way_to(&entry.path).await?;
+        let is_seen = was_reachable && *self.reach.borrow();
+        let mut core = self.core();
+        let local = name::from_remote(&name).ok_or(Failure::plain(libc::EINVAL))?;
+        if core.leftovers.get(number).is_none() {
+            return Ok(());
+        }
+        match (core.tree.child(at, &local), entry.what) {
+            (Some(ino), _) => Self::owe_attributes(&mut core, ino, &entry)?,
+            (None, EntryDebt::Folder) => {
+                let body = Folder { listed: Some(Instant::now()), ..Folder::default() }.into();
+                let ino = core.tree.insert(at, local, name, entry.attributes, body)?;
+                let node = core.tree.node_mut(ino)?;
+                node.touched = Some(Instant::now());
+                node.xattrs = entry.xattrs;
+                core.queue.schedule(Errand::Publish(ino), Instant::now());
+            }
+            // A mount that began offline knows no listing: what does not show is not gone.
+            (None, EntryDebt::Attributes) if !is_seen => {
+                return Err(Failure::new(libc::EAGAIN, "Files.com cannot be reached to look for it"));
+            }
+            (None, EntryDebt::Attributes) => {
+                tracing::warn!("{} is gone, so its attributes are not sent", entry.path);
+                self.journal.note(Fact::EntrySettled(entry.path));
+            }
+        }
+        core.leftovers.remove(number);
+        self.errands.notify_one();
+        Ok(())
+    }
+
+    fn owe_attributes(core: &mut Core, ino: Ino, entry: &OwedEntry) -> Result<(), Failure> {
+        let node = core.tree.node_mut(ino)?;
+        if node.file().is_some_and(|file| file.content.is_owed()) {
+            // They travel with the bytes, which were taken up before.
+            node.attributes_owed = true;
+            return Ok(());
+        }
+        node.attributes = entry.attributes;
+        node.xattrs = entry.xattrs.clone();
+        node.attributes_owed = true;
+        core.queue.schedule(Errand::Attributes(ino), Instant::now());
+        Ok(())
+    }
+
+    fn folder_for(&self, parent: Ino, remote: &str) -> Result<Ino, Failure> {
+        let name = name::from_remote(remote).ok_or(Failure::plain(libc::EINVAL))?;
+        let mut core = self.core();
+        if let Some(known) = core.tree.child(parent, &name) {
+            return Ok(known);
+        }
+        // It is gone there, or never came: the upload makes it again.
+        let attributes = core.tree.defaults.new_entry(Shape::Folder, super::now());
+        let body = Folder::default().into();
+        let ino = core.tree.insert(parent, name, remote.to_owned(), attributes, body)?;
+        core.tree.node_mut(ino)?.touched = Some(Instant::now());
+        Ok(ino)
+    }
+}

@@ -44,7 +44,10 @@ impl ExitCode {
         (Self::Site, "site not found or not reachable"),
         (Self::Folder, "folder not found"),
         (Self::Permission, "permission denied"),
-        (Self::Verification, "verification failed: Files.com holds something else than was sent"),
+        (
+            Self::Verification,
+            "verification failed: Files.com holds something else than was sent, or states no MD5 for verify=strict",
+        ),
         (Self::Owed, "something is still owed to Files.com"),
         (Self::Weak, "everything is on Files.com, but some files are only weakly verified"),
     ];

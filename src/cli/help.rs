@@ -59,7 +59,9 @@ What was uploaded, to be compared after a restore:
 pub const HELD: &str = "\
 A file is held when Files.com refused it for good: a name or a rule, a missing permission, bytes that
 arrived damaged three times. Its bytes are kept on this machine, across restarts, until it is written,
-deleted or renamed in the mount, or until a person decides here. PATHs are below the mountpoint, or
+deleted or renamed in the mount, or until a person decides here. It is held, too, when the local disk
+could not keep its bytes: retry does not help then, write it again. What an earlier mount left is held
+when a file is where its folder was: move that file away, and retry. PATHs are below the mountpoint, or
 absolute paths inside it.
 
 Exit code 0: done; of retry: Files.com has everything now. Exit code 8: something is still held or owed.
@@ -96,7 +98,8 @@ The line that a cron job needs on a mount with close=journaled:
 
 /// Below the options of `umount`.
 pub const UMOUNT: &str = "\
-Exit code 8: something is still owed, and it is still mounted (not with --lazy).";
+Exit code 8: something is still owed, or that cannot be asked, and it is still mounted; or it is
+unmounted (as with --lazy), and its process has not ended yet.";
 
 /// Below the options of `test`.
 pub const TEST: &str = "\

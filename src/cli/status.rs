@@ -11,6 +11,8 @@ use super::exit_codes::{ExitCode, Failure};
 use super::quantities::{show_size, show_time};
 use super::{plain, print, watch};
 use crate::mount::control::{self, ControlError, Request};
+use crate::mount::life::is_dead;
+use crate::mount::mountinfo::ours;
 
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -48,9 +50,20 @@ fn of_all() -> (Vec<Value>, Vec<String>) {
     for socket in control::sockets() {
         match control::ask_socket(&socket, &Request::Status, PATIENCE) {
             Ok(state) => states.push(state),
-            // Left by a daemon that was killed: no mount.
+            // Left by a daemon that was killed. Its mount may be there still.
             Err(ControlError::NotServed(_)) => {}
             Err(error) => silent.push(error.to_string()),
+        }
+    }
+    let mounts = std::fs::read("/proc/self/mountinfo").unwrap_or_default();
+    for mountpoint in ours(&mounts) {
+        let path = mountpoint.display();
+        let told = states.iter().any(|state| state["mountpoint"].as_str() == Some(&path.to_string()));
+        if !told && is_dead(&mountpoint) {
+            silent.push(format!(
+                "the process of the mount on {path} has ended; `filescomfs umount {path}`, and mount again: what was \
+                 owed is taken up"
+            ));
         }
     }
     (states, silent)
@@ -91,7 +104,7 @@ fn table(state: &Value) -> String {
         debts.push(format!("{} files, {}", number(&owed["files"]), show_size(number(&owed["bytes"]))));
     }
     if number(&owed["attributes"]) > 0 {
-        debts.push(format!("attributes of {}", number(&owed["attributes"])));
+        debts.push(format!("{} changes of names and attributes", number(&owed["attributes"])));
     }
     if let Some(seconds) = owed["oldest_seconds"].as_u64() {
         debts.push(format!("oldest {seconds} s"));
@@ -110,7 +123,10 @@ fn table(state: &Value) -> String {
         row("weak", format!("{}: enable MD5 in Data Governance, File Integrity", number(&state["weak"])));
     }
     let cache = &state["cache"];
-    row("cache", format!("{} of {}", show_size(number(&cache["used"])), show_size(number(&cache["limit"]))));
+    let [spool, used, limit] = ["spool", "used", "limit"].map(|name| show_size(number(&cache[name])));
+    let waiting = number(&cache["writers_waiting"]);
+    let waiting = if waiting > 0 { format!("; {waiting} writers wait for room") } else { String::new() };
+    row("disk", format!("{spool} owed or being written, {used} cached, of {limit}{waiting}"));
     let calls = state["api_calls"].as_object();
     row("API calls", calls.map_or(0, |calls| calls.values().map(number).sum::<u64>()).to_string());
     if let Some(expiry) = state["key_expires_at"].as_str() {
@@ -149,11 +165,15 @@ mod tests {
             "uploading": [{ "path": "/x", "sent": 512, "size": 1024 }],
             "held": [], "errors": [{ "path": "/y", "message": "no network" }],
             "verified": 3, "weak": 0, "api_calls": { "list": 2, "stat": 5 },
-            "cache": { "used": 0, "limit": 1024, "owed": 0 }, "key_expires_at": null,
+            "cache": { "used": 0, "limit": 1024, "owed": 0, "spool": 512, "writers_waiting": 2 }, "key_expires_at": null,
         }));
-        for line in
-            ["/mnt  mysite:/b", "1 files, 1.0 KiB, oldest 9 s", "/x: 512 B of 1.0 KiB", "/y: no network"]
-        {
+        for line in [
+            "/mnt  mysite:/b",
+            "1 files, 1.0 KiB, oldest 9 s",
+            "/x: 512 B of 1.0 KiB",
+            "/y: no network",
+            "disk       512 B owed or being written, 0 B cached, of 1.0 KiB; 2 writers wait for room",
+        ] {
             assert!(shown.contains(line), "{line} in\n{shown}");
         }
         assert!(shown.contains("API calls  7") && !shown.contains("weak"), "{shown}");

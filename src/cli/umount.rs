@@ -4,9 +4,7 @@
 //! state folder, and the next mount takes it up. One that lives and cannot be asked stays mounted: nobody knows what
 //! it owes.
 
-use std::ffi::CString;
 use std::io;
-use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -15,7 +13,8 @@ use super::drain::{SLACK, debt, drain, named, what_helps};
 use super::exit_codes::{ExitCode, Failure};
 use super::print;
 use crate::mount::control::{self, ControlError, Request};
-use crate::mount::mountinfo::mounted;
+use crate::mount::life::is_dead;
+use crate::mount::mountinfo::{KIND, mounted};
 
 /// How long a mount may be busy before that is told, and the pause between two attempts.
 const BUSY: Duration = Duration::from_secs(2);
@@ -23,8 +22,6 @@ const BUSY_PAUSE: Duration = Duration::from_millis(50);
 
 /// The least that the daemon is given to end once nothing is mounted any more.
 const LAST_WORK: Duration = Duration::from_secs(30);
-/// How long a mount may take to say whether its daemon lives.
-const SIGN_OF_LIFE: Duration = Duration::from_secs(5);
 /// How long a daemon that was told to end with a debt may take: it tries for a minute.
 const ENDING: Duration = Duration::from_secs(90);
 
@@ -96,7 +93,7 @@ fn must_be_ours(mountpoint: &Path) -> Result<(), Failure> {
     match std::fs::read("/proc/self/mountinfo") {
         Err(error) => failed(format!("cannot see what is mounted: {error}")),
         Ok(mounts) => match mounted(&mounts, mountpoint).map(|found| found.kind) {
-            Some(kind) if kind == b"fuse.filescomfs" => Ok(()),
+            Some(kind) if kind == KIND => Ok(()),
             Some(kind) => {
                 let kind = String::from_utf8_lossy(kind);
                 failed(format!("{shown} is a {kind} mount, none of filescomfs; umount(8) unmounts it"))
@@ -104,20 +101,6 @@ fn must_be_ours(mountpoint: &Path) -> Result<(), Failure> {
             None => failed(format!("nothing is mounted on {shown}")),
         },
     }
-}
-
-/// Has the process behind the mount ended? The kernel passes statfs(2) on whatever it has cached, and answers in its
-/// place that nobody is there any more. A mount that does not answer in time lives.
-fn is_dead(mountpoint: &Path) -> bool {
-    let Ok(path) = CString::new(mountpoint.as_os_str().as_bytes()) else { return false };
-    let (told, answer) = std::sync::mpsc::channel();
-    std::thread::spawn(move || {
-        // SAFETY: all zero is a value of this plain struct; a C string and a struct that outlive the call.
-        let failed = unsafe { libc::statfs(path.as_ptr(), &mut std::mem::zeroed::<libc::statfs>()) } != 0;
-        let error = io::Error::last_os_error().raw_os_error();
-        let _ = told.send(failed && error == Some(libc::ENOTCONN));
-    });
-    answer.recv_timeout(SIGN_OF_LIFE).unwrap_or(false)
 }
 
 /// Programs that have just ended may let go of it a moment later.

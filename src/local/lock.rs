@@ -11,7 +11,7 @@ pub enum LockError {
     /// Somebody has it.
     #[error(
         "{} is in use by process {holder}. If its mount is gone, it still sends what is owed: wait, or end it \
-         with `kill {holder}` (it sends for one more minute, and the rest stays for the next mount). If it is \
+         with `kill {holder}` (it sends for 5 more seconds, and the rest stays for the next mount). If it is \
          mounted, unmount it first; two mounts at once need a --state-dir each",
         folder.display()
     )]

@@ -42,10 +42,13 @@ pub enum ControlError {
     #[error("filescomfs at {0} does not answer in time; see *When a mount hangs* in docs/configuration.md")]
     TimedOut(PathBuf),
     /// The folder of the sockets belongs to somebody else, or others may write into it.
-    #[error("{0} is not a folder of this user alone; it is not used")]
+    #[error("{0} is not a folder of this user alone; remove it, `chmod 700` it, or set XDG_RUNTIME_DIR")]
     UnsafeFolder(PathBuf),
     /// Another daemon serves this mountpoint.
-    #[error("another filescomfs serves {0}")]
+    #[error(
+        "another filescomfs serves {0}: it is mounted, or was unmounted and still sends; see \
+         `filescomfs status {0}`, and wait or `filescomfs umount {0}`"
+    )]
     Served(PathBuf),
     /// The answer makes no sense, or is one of another version.
     #[error("filescomfs gave an answer that is not understood (another version?)")]

@@ -41,10 +41,9 @@ pub enum MountError {
     Locked(#[from] LockError),
     /// The journal cannot be read.
     #[error(
-        "the journal {} cannot be used: {error}; nothing was changed. Use the version of filescomfs that wrote \
-         it, or repair the disk. Whoever moves the journal away to mount without it gives up what it owes: the \
-         files in the spool beside it are then set aside, not published",
-        path.display()
+        "the journal {} cannot be used: {error}; nothing was changed. {}",
+        path.display(),
+        error.remedy()
     )]
     Journal {
         /// The file.
@@ -79,7 +78,7 @@ pub enum MountError {
     Recovery(#[from] crate::model::failure::Failure),
     /// The kernel refused the mount.
     #[error(
-        "cannot mount on {}: {error}. Is it an empty folder, is /dev/fuse there, is fuse3 installed? \
+        "cannot mount on {}: {error}. Is it a folder, is /dev/fuse there, is fuse3 installed? \
          allow_other as an ordinary user needs user_allow_other in /etc/fuse.conf",
         mountpoint.display()
     )]

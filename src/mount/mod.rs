@@ -5,6 +5,7 @@ pub mod background;
 pub mod control;
 mod desk;
 mod error;
+pub mod life;
 pub mod mountinfo;
 pub mod options;
 mod read_ahead;

@@ -1,11 +1,16 @@
 //! What the kernel says is mounted, in the words of `/proc/self/mountinfo` (proc(5)). To read it asks no filesystem
 //! anything.
 
-use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
+use std::collections::BTreeSet;
+use std::ffi::OsString;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::{Path, PathBuf};
+
+/// The type of our mounts.
+pub const KIND: &[u8] = b"fuse.filescomfs";
 
 /// A filesystem that is mounted.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Mounted<'a> {
     /// Major and minor number of its device, as `0:40`.
     pub device: &'a [u8],
@@ -13,17 +18,28 @@ pub struct Mounted<'a> {
     pub kind: &'a [u8],
 }
 
-/// The uppermost filesystem that is mounted on exactly this path. The third field of a line is the device, the fifth the
-/// path, the one behind `-` the type.
+/// The uppermost filesystem that is mounted on exactly this path.
 pub fn mounted<'a>(mounts: &'a [u8], mountpoint: &Path) -> Option<Mounted<'a>> {
-    let of_line = |line: &'a [u8]| {
+    let wanted = mountpoint.as_os_str().as_bytes();
+    let found = lines(mounts).filter(|(path, _)| path == wanted).last();
+    found.map(|(_, mounted)| mounted)
+}
+
+/// Where our filesystems are mounted, each path once.
+pub fn ours(mounts: &[u8]) -> BTreeSet<PathBuf> {
+    let ours = lines(mounts).filter(|(_, mounted)| mounted.kind == KIND);
+    ours.map(|(path, _)| PathBuf::from(OsString::from_vec(path))).collect()
+}
+
+/// The third field of a line is the device, the fifth the path, the one behind `-` the type.
+fn lines(mounts: &[u8]) -> impl Iterator<Item = (Vec<u8>, Mounted<'_>)> {
+    mounts.split(|byte| *byte == b'\n').filter_map(|line| {
         let mut fields = line.split(|byte| *byte == b' ');
         let device = fields.nth(2)?;
         let path = fields.nth(1)?;
         let kind = fields.skip_while(|field| *field != b"-").nth(1)?;
-        (unescaped(path) == mountpoint.as_os_str().as_bytes()).then_some(Mounted { device, kind })
-    };
-    mounts.split(|byte| *byte == b'\n').rev().find_map(of_line)
+        Some((unescaped(path), Mounted { device, kind }))
+    })
 }
 
 /// Undoes the kernel's `\040` for blanks and the like.
@@ -61,5 +77,6 @@ mod tests {
         let uppermost = Mounted { device: b"0:41", kind: b"fuse.sshfs" };
         assert_eq!(found("/mnt/disk"), Some(uppermost), "the uppermost counts");
         assert_eq!(found("/mnt"), None);
+        assert_eq!(ours(mounts), [PathBuf::from("/mnt/my backup")].into());
     }
 }

@@ -1,6 +1,7 @@
 //! The life of a mount: from the first question to Files.com to the last byte that is owed.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tokio::signal::unix::{SignalKind, signal};
@@ -65,6 +66,7 @@ pub fn run(
     let touch = runtime.spawn(fs.clone().keep_in_touch());
     let streams = runtime.spawn(fs.clone().follow_streams());
     let ending: Ending = Arc::new(watch::Sender::new(None));
+    let is_mounted = Arc::new(AtomicBool::new(true));
     let serving = {
         let facts = Facts::of(&options, key_expires, client.clone());
         let desk = Arc::new(Desk { fs: fs.clone(), facts, ending: ending.clone() });
@@ -73,7 +75,14 @@ pub fn run(
             async move { desk.answer(request).await }
         }))
     };
-    let signals = runtime.spawn(obey(fs.clone(), client, options.clone(), credentials, ending.clone()));
+    let signals = runtime.spawn(obey(
+        fs.clone(),
+        client,
+        options.clone(),
+        credentials,
+        ending.clone(),
+        is_mounted.clone(),
+    ));
     ready();
     tracing::info!("{} is mounted on {}", options.source, options.mountpoint.display());
 
@@ -82,6 +91,7 @@ pub fn run(
     if !matches!(ended, Ok(Ok(()))) {
         tracing::error!("the session with the kernel ended badly: {ended:?}");
     }
+    is_mounted.store(false, Ordering::Relaxed);
     fs.release_closed();
     let before = fs.remainder();
     if !before.is_nothing() {
@@ -89,7 +99,7 @@ pub fn run(
     }
     let remainder = runtime.block_on(last_drain(&fs, &ending));
     runtime.block_on(fs.keep_receipts());
-    for owed in remainder.held.iter().chain(&remainder.errors) {
+    for owed in remainder.held.iter().chain(&remainder.errors).chain(&remainder.waiting) {
         tracing::error!(
             "{} is not on Files.com: {}; it stays in {}",
             owed.path,
@@ -139,6 +149,7 @@ async fn obey(
     options: Options,
     credentials: impl Fn() -> Result<Credentials, String> + Send + Sync + 'static,
     ending: Ending,
+    is_mounted: Arc<AtomicBool>,
 ) {
     let signals =
         (signal(SignalKind::terminate()), signal(SignalKind::interrupt()), signal(SignalKind::hangup()));
@@ -160,12 +171,16 @@ async fn obey(
             },
             _ = told.changed() => {
                 fs.end_waits();
+                // What is mounted there by now is somebody else's.
+                if !is_mounted.load(Ordering::Relaxed) {
+                    continue;
+                }
                 tracing::info!("told to end: unmounting {}", options.mountpoint.display());
                 let mountpoint = options.mountpoint.clone();
                 // Lazily: programs that still use it keep what they have open, and nobody new comes in.
                 let unmount = move || super::unmount::unmount(&mountpoint, true);
                 match tokio::task::spawn_blocking(unmount).await {
-                    // Not mounted any more: then this was the second time.
+                    // Unmounted already, and still in use: then this was the second time.
                     Ok(Err(error)) if error.raw_os_error() != Some(libc::EINVAL) => {
                         tracing::error!("cannot unmount: {error}");
                     }

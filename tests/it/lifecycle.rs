@@ -80,6 +80,17 @@ fn a_mount_that_cannot_be_asked_what_it_owes_stays_mounted() {
 }
 
 #[test]
+fn a_mount_whose_process_was_killed_is_told_of() {
+    let mut stage = Stage::new();
+    let mount = stage.mount(&[]);
+    kill(mount.pid, libc::SIGKILL);
+    wait_until("the daemon is dead", || !is_running(mount.pid));
+    let status = stage.filescomfs(["status"]).output().unwrap();
+    assert_eq!(status.status.code(), Some(1), "{}", told(&status));
+    assert!(told(&status).contains(&format!("{} has ended", mount.point.display())), "{}", told(&status));
+}
+
+#[test]
 fn what_was_acknowledged_survives_sigkill() {
     let mut stage = Stage::new();
     let mount = stage.mount_with_state("state", &[]);

@@ -70,7 +70,7 @@ impl Journal {
                 let (reserve, latch, written) = (reserve.clone(), latch.clone(), written.clone());
                 move || writer::write(connection, &inbox, &reserve, &latch, &written)
             })
-            .map_err(|_| OpenError::Refused(rusqlite::Error::InvalidQuery))?;
+            .map_err(OpenError::Thread)?;
         let (orders, writer, noted) = (Some(orders), Some(writer), AtomicU64::new(0));
         Ok((Self { orders, writer, reserve, latch, noted, written }, facts))
     }

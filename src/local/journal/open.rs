@@ -23,6 +23,25 @@ pub enum OpenError {
     /// The disk or SQLite refused; it may be whole.
     #[error(transparent)]
     Refused(rusqlite::Error),
+    /// The machine gives us no thread to write it with.
+    #[error("no thread can be started: {0}")]
+    Thread(io::Error),
+}
+
+impl OpenError {
+    /// What to do next.
+    pub fn remedy(&self) -> &'static str {
+        match self {
+            Self::Refused(_) | Self::Thread(_) => {
+                "Leave it where it is: it knows what is owed. Free some space on its disk, see that this user may \
+                 write there, and mount again"
+            }
+            Self::Version(_) | Self::Damaged(_) => {
+                "Use the version of filescomfs that wrote it. Whoever moves the journal away to mount without it gives \
+                 up what it owes: the files in the spool beside it are then set aside, not published"
+            }
+        }
+    }
 }
 
 impl From<rusqlite::Error> for OpenError {

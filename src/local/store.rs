@@ -20,6 +20,9 @@ use super::{durable, failpoint};
 use crate::model::ino::ContentId;
 use crate::model::room::{self, Answer, Room};
 
+/// How the name of a copy ends that is not whole yet.
+const HALF: &str = "half";
+
 /// Open files that are kept for the next call.
 const OPEN_FILES: NonZeroUsize = NonZeroUsize::new(256).unwrap();
 
@@ -36,6 +39,8 @@ pub struct Store {
     /// Files that the disk could not sync, with its answer.
     refusals: Mutex<BTreeMap<ContentId, i32>>,
     open: Mutex<LruCache<ContentId, Arc<File>>>,
+    /// Counts the files that left the cache for the spool; changes under the lock of `open`.
+    moves: AtomicU64,
     room: Mutex<Room>,
 }
 
@@ -70,6 +75,7 @@ impl Store {
         for folder in [&spool, &quarantine, &cache] {
             durable::make_private_folder(folder)?;
         }
+        remove_halves(&spool)?;
         let mut left = Left::default();
         let mut room = Room::new(u64::MAX);
         left.cached.extend(numbered(&cache)?.into_keys());
@@ -83,7 +89,8 @@ impl Store {
         let (next, spares) = (AtomicU64::new(last.unwrap_or(0) + 1), Spares::default());
         let (open, unnamed) = (Mutex::new(LruCache::new(OPEN_FILES)), Unnamed::default());
         let (refusals, room) = (Mutex::default(), Mutex::new(room));
-        Ok((Self { spool, cache, quarantine, next, spares, unnamed, refusals, open, room }, left))
+        let moves = AtomicU64::new(0);
+        Ok((Self { spool, cache, quarantine, next, spares, unnamed, refusals, open, moves, room }, left))
     }
 
     /// Spool and cache may take `bytes` together.
@@ -165,22 +172,41 @@ impl Store {
 
     /// The file itself, to be read and written at any offset.
     pub fn file(&self, id: ContentId) -> io::Result<Arc<File>> {
-        if let Some(file) = self.open.lock().unwrap_or_else(PoisonError::into_inner).get(&id) {
-            return Ok(file.clone());
+        loop {
+            let moves = {
+                let mut open = self.opened();
+                if let Some(file) = open.get(&id) {
+                    return Ok(file.clone());
+                }
+                self.moves.load(Ordering::Relaxed)
+            };
+            let opened = self.open_anywhere(id);
+            let mut open = self.opened();
+            if self.moves.load(Ordering::Relaxed) != moves {
+                // It may have moved between the two looks, or be the one that was left behind.
+                continue;
+            }
+            let file = Arc::new(opened?);
+            open.put(id, file.clone());
+            return Ok(file);
         }
+    }
+
+    fn open_anywhere(&self, id: ContentId) -> io::Result<File> {
         let mut options = OpenOptions::new();
         options.read(true).write(true);
-        let file = match options.open(place(&self.spool, id)) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => options.open(place(&self.cache, id))?,
-            other => other?,
-        };
-        let file = Arc::new(file);
-        self.keep(id, file.clone());
-        Ok(file)
+        match options.open(place(&self.spool, id)) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => options.open(place(&self.cache, id)),
+            other => other,
+        }
+    }
+
+    fn opened(&self) -> MutexGuard<'_, LruCache<ContentId, Arc<File>>> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn keep(&self, id: ContentId, file: Arc<File>) {
-        self.open.lock().unwrap_or_else(PoisonError::into_inner).put(id, file);
+        self.opened().put(id, file);
     }
 
     /// Waits until the bytes of a spooled file and its name are on the disk.
@@ -235,21 +261,20 @@ impl Store {
     /// From the cache to the spool: it is about to be owed.
     pub fn to_spool(&self, id: ContentId) -> io::Result<()> {
         let (from, to) = (place(&self.cache, id), place(&self.spool, id));
-        let moved = match fs::rename(&from, &to) {
-            Ok(()) => {
-                failpoint::reach("store.moved-to-spool");
-                Ok(())
-            }
+        let renamed = {
+            let _open = self.opened();
+            self.moves.fetch_add(1, Ordering::Relaxed);
+            fs::rename(&from, &to)
+        };
+        match renamed {
+            Ok(()) => failpoint::reach("store.moved-to-spool"),
             Err(error) if error.kind() == io::ErrorKind::CrossesDevices => {
-                fs::copy(&from, &to)?;
-                self.open.lock().unwrap_or_else(PoisonError::into_inner).pop(&id);
-                fs::remove_file(&from)
+                self.copy_to_spool(id, &from, &to)?
             }
             // It never left.
-            Err(error) if error.kind() == io::ErrorKind::NotFound && to.exists() => Ok(()),
-            other => other,
-        };
-        moved?;
+            Err(error) if error.kind() == io::ErrorKind::NotFound && to.exists() => {}
+            Err(error) => return Err(error),
+        }
         self.unnamed.came(id);
         let file = self.file(id)?;
         let metadata = file.metadata()?;
@@ -257,9 +282,20 @@ impl Store {
         Ok(())
     }
 
+    /// Nobody finds half of it: it has its name when it is whole.
+    fn copy_to_spool(&self, id: ContentId, from: &Path, to: &Path) -> io::Result<()> {
+        let half = to.with_extension(HALF);
+        fs::copy(from, &half).inspect_err(|_| drop(fs::remove_file(&half)))?;
+        let mut open = self.opened();
+        self.moves.fetch_add(1, Ordering::Relaxed);
+        fs::rename(&half, to)?;
+        open.pop(&id);
+        fs::remove_file(from)
+    }
+
     /// Lets the bytes go. Descriptors that are still in use keep theirs.
     pub fn remove(&self, id: ContentId) {
-        self.open.lock().unwrap_or_else(PoisonError::into_inner).pop(&id);
+        self.opened().pop(&id);
         self.room().leave(id);
         self.unnamed.left(id);
         self.refusals().remove(&id);
@@ -293,6 +329,17 @@ impl Drop for Store {
 
 fn taken(metadata: &fs::Metadata) -> u64 {
     room::taken(metadata.len(), metadata.blocks() * 512)
+}
+
+/// Copies that were not done when a mount ended: what they are copies of is still in the cache.
+fn remove_halves(spool: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(spool)? {
+        let path = entry?.path();
+        if path.extension().is_some_and(|extension| extension == HALF) {
+            fs::remove_file(path)?;
+        }
+    }
+    Ok(())
 }
 
 /// Moves a file of the spool to the quarantine, under a name that is free there.
@@ -415,6 +462,36 @@ mod tests {
             drop(store);
             let (store, _) = Store::open(dir.path(), dir.path()).unwrap();
             prop_assert_eq!(store.spooled(), there(&store.spool), "after a restart");
+        }
+    }
+
+    #[test]
+    fn what_is_copied_to_another_disk_is_found_whole_and_by_its_new_name() {
+        let (memory, dir) = (tempfile::tempdir_in("/dev/shm").unwrap(), tempfile::tempdir().unwrap());
+        let devices = [&memory, &dir].map(|dir| dir.path().metadata().unwrap().dev());
+        assert_ne!(devices[0], devices[1], "this test wants two disks");
+        fs::create_dir(memory.path().join("spool")).unwrap();
+        fs::write(memory.path().join("spool/0000000000000001.half"), "of a mount that died").unwrap();
+        let (store, _) = Store::open(memory.path(), dir.path()).unwrap();
+        assert_eq!(fs::read_dir(&store.spool).unwrap().count(), 0);
+        let bytes = vec![7; 8 << 20];
+        for _ in 0..20 {
+            let id = store.create_cached().unwrap();
+            store.file(id).unwrap().write_all_at(&bytes, 0).unwrap();
+            let is_over = std::sync::atomic::AtomicBool::new(false);
+            std::thread::scope(|scope| {
+                scope.spawn(|| {
+                    while !is_over.load(Ordering::Relaxed) {
+                        store.opened().pop(&id);
+                        assert_eq!(store.file(id).unwrap().metadata().unwrap().len(), bytes.len() as u64);
+                    }
+                });
+                store.to_spool(id).unwrap();
+                is_over.store(true, Ordering::Relaxed);
+            });
+            store.file(id).unwrap().write_all_at(b"new", 0).unwrap();
+            assert!(fs::read(place(&store.spool, id)).unwrap().starts_with(b"new"));
+            store.remove(id);
         }
     }
 

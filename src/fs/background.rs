@@ -147,20 +147,6 @@ impl Filesystem {
             None => self.publish(ino, Asked::ByNobody).await,
         }
     }
-
-    /// Folders from `ino` up that are only here are planned on Files.com.
-    async fn plan_folders_of(&self, ino: Ino) -> Result<(), Failure> {
-        {
-            let mut core = self.core();
-            let Some(topmost) = core.tree.topmost_unpublished(ino) else { return Ok(()) };
-            if !core.tree.node(topmost)?.is_folder() {
-                return Ok(());
-            }
-            let facts = self.plan_folder(&mut core, topmost);
-            self.journal.note_all(facts);
-        }
-        self.journal.flush().await
-    }
 }
 
 /// Room for one errand, given back when it ends, however it does.

@@ -91,16 +91,14 @@ impl Filesystem {
         // Open for as long as it takes: what is not open may leave the cache while the rest is fetched.
         let handle = self.open(ino, true, false, 0)?;
         let outcome = match self.resize(ino, size).await {
-            Ok(()) if !self.has_another_writer(ino, handle) => self.close(ino, handle, 0).await,
+            // Another writer's close publishes.
+            Ok(()) if self.core().tree.file(ino).is_ok_and(|file| file.writers <= 1) => {
+                self.close(ino, handle, 0).await
+            }
             resized => resized,
         };
         self.release(handle);
         outcome
-    }
-
-    fn has_another_writer(&self, ino: Ino, own: u64) -> bool {
-        let core = self.core();
-        core.handles.iter().any(|(handle, open)| *handle != own && open.ino == ino && open.writable)
     }
 
     /// fsync(2): bytes, name and intent are on the local disk. Tells the failure of an earlier attempt

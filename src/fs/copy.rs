@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use super::Filesystem;
 use super::core::Core;
 use super::job::Trouble;
+use super::prove::tell_weak;
 use crate::model::attributes::on_the_wire;
 use crate::model::copied::{ETags, Original};
 use crate::model::entry::Entry;
@@ -88,16 +89,9 @@ impl Filesystem {
             basis = original.compare(&copy, &etags)?;
         }
         let basis = basis.unwrap_or(Basis::Size);
-        let mut core = self.core();
-        core.counts.verified += 1;
-        core.meter.note(Instant::now(), 0, 1);
+        self.core().proven(basis);
         if basis.is_weak() {
-            core.counts.weak += 1;
-            tracing::warn!(
-                "{to} is only weakly verified as a copy, by its {}; turn on Data Governance, File Integrity, \
-                 MD5 in the site's settings",
-                basis.name()
-            );
+            tell_weak(to, basis);
         }
         Ok(Copied { entry: copy, basis })
     }

@@ -20,6 +20,7 @@ use crate::model::ino::{ContentId, Ino};
 use crate::model::meter::Meter;
 use crate::model::node::{Body, File, Local};
 use crate::model::path::RemotePath;
+use crate::model::proof::Basis;
 use crate::model::queue::{Kinds, Queue};
 use crate::model::tree::Tree;
 use crate::model::waiting::Waiting;
@@ -147,11 +148,22 @@ impl Core {
         }
     }
 
+    /// A proof was made, which rests on this.
+    pub fn proven(&mut self, basis: Basis) {
+        self.counts.verified += 1;
+        self.counts.weak += u64::from(basis.is_weak());
+        self.meter.note(Instant::now(), 0, 1);
+    }
+
     /// Where the journal finds `ino`.
     pub fn path_told(&self, ino: Ino) -> Option<RemotePath> {
-        let path = self.tree.path(ino)?;
+        Some(self.told(self.tree.path(ino)?))
+    }
+
+    /// The same of a path of the tree.
+    pub fn told(&self, path: RemotePath) -> RemotePath {
         let mut moved = self.moving.iter().filter_map(|(from, to)| Some(to.descend(path.below(from)?)));
-        Some(moved.next().unwrap_or(path))
+        moved.next().unwrap_or(path)
     }
 
     /// May the listing of `folder` still be believed? A folder that is only here needs none; one whose

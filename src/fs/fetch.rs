@@ -14,6 +14,7 @@ use crate::model::digest::{ETag, Md5};
 use crate::model::failure::Failure;
 use crate::model::ino::{ContentId, Ino};
 use crate::model::node::Local;
+use crate::model::path::RemotePath;
 use crate::remote::{self, Body, Download, ErrorKind};
 
 /// How often one range is asked for until all its bytes came.
@@ -100,7 +101,7 @@ impl Filesystem {
             let moved = match origin == path {
                 true => false,
                 false if is_lost => self.names_settle(ended).await,
-                false => self.core().backlog.ended() != ended,
+                false => self.has_changed(&[&path, &origin], ended),
             };
             if moved {
                 continue;
@@ -112,7 +113,7 @@ impl Filesystem {
                 break download;
             }
             // Unless a copy was made in the meantime, which is a version of its own.
-            if origin == path || core.backlog.ended() == ended {
+            if origin == path || ![&path, &origin].iter().any(|path| core.backlog.has_changed(path, ended)) {
                 return Err(Failure::new(
                     libc::ESTALE,
                     format!("{path} was replaced by somebody else; open it again to read the new version"),
@@ -123,6 +124,11 @@ impl Filesystem {
         downloads.retain(|_, download| !download.is_expired());
         downloads.insert(ino, download.clone());
         Ok(download)
+    }
+
+    fn has_changed(&self, paths: &[&RemotePath], ended: u64) -> bool {
+        let core = self.core();
+        paths.iter().any(|path| core.backlog.has_changed(path, ended))
     }
 
     /// A URL that was asked for before, if it is still good, and of the version that is shown now.

@@ -5,7 +5,7 @@ use std::io;
 use std::time::Instant;
 
 use super::core::{Core, Errand};
-use super::make::{room_for, touch};
+use super::make::{no_file_is_left, room_for, touch};
 use super::{Attr, Close, Filesystem, on_disk};
 use crate::local::journal::Fact;
 use crate::model::attributes::Attributes;
@@ -79,6 +79,7 @@ impl Filesystem {
             return Err(Failure::plain(libc::EEXIST));
         }
         let remote = room_for(core, parent, name)?;
+        no_file_is_left(core, parent, &remote)?;
         let from = core.tree.path(ino).ok_or(Failure::plain(libc::ENOENT))?;
         let file = core.tree.file(ino)?;
         let is_clean = *file.content.state() == State::Clean && !file.gone;
@@ -104,7 +105,7 @@ impl Filesystem {
         let original = Original::from(plan.version);
         let copied = match self.copy_there(&plan.from, &plan.to, &original, false).await {
             Ok(copied) => copied,
-            Err(trouble) => return Err(trouble.verdict().0),
+            Err(trouble) => return Err(trouble.ending().why().clone()),
         };
         let made = {
             let mut core = self.core();

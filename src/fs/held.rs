@@ -241,7 +241,7 @@ impl Filesystem {
         };
         self.journal.flush().await?;
         for folder in folders {
-            let known = folder.below(&self.rules.folder).and_then(|rest| self.core().tree.find(rest));
+            let known = self.core().tree.at(&folder);
             let Some(known) = known else { continue };
             if let Ok(folder) = self.core().tree.folder_mut(known) {
                 folder.removed.clear();

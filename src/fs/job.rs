@@ -27,6 +27,8 @@ pub(super) enum Trouble {
     Overtaken,
     /// Changes of names come first.
     Behind,
+    /// It is proven, and the journal could not be told to forget an older version.
+    Unnoted(Failure),
     /// What arrived is not what left.
     Mismatch(Failure),
     /// The service does not know the upload any more.
@@ -58,12 +60,31 @@ impl From<Failure> for Trouble {
 }
 
 impl Trouble {
-    /// Why it did not happen, and whether that stays so until a person changes something.
-    pub(super) fn verdict(self) -> (Failure, bool) {
+    /// What to do with what did not happen.
+    pub(super) fn ending(self) -> Ending {
         match self {
-            Self::Refused(failure) | Self::Mismatch(failure) => (failure, true),
-            Self::Lost(failure) | Self::Again(failure) | Self::Later(failure) => (failure, false),
-            Self::Overtaken | Self::Behind => (Failure::plain(libc::EBUSY), false),
+            Self::Refused(failure) | Self::Mismatch(failure) => Ending::Refused(failure),
+            Self::Lost(failure) | Self::Again(failure) | Self::Later(failure) | Self::Unnoted(failure) => {
+                Ending::Later(failure)
+            }
+            Self::Overtaken | Self::Behind => Ending::Later(Failure::plain(libc::EBUSY)),
+        }
+    }
+}
+
+/// How something ended that did not happen.
+#[derive(Debug)]
+pub(super) enum Ending {
+    /// It is tried again.
+    Later(Failure),
+    /// It stays so until a person changes something.
+    Refused(Failure),
+}
+
+impl Ending {
+    pub fn why(&self) -> &Failure {
+        match self {
+            Self::Later(failure) | Self::Refused(failure) => failure,
         }
     }
 }

@@ -47,7 +47,7 @@ pub(crate) enum Why {
 impl Why {
     fn of(failure: Failure) -> Self {
         match failure.errno {
-            libc::EINVAL | libc::ENOTDIR => Self::Stuck(failure),
+            libc::EINVAL | libc::ENOTDIR | libc::EISDIR => Self::Stuck(failure),
             _ => Self::Failed(failure),
         }
     }
@@ -67,6 +67,9 @@ impl std::fmt::Display for Why {
                     f,
                     "a file is where its folder was ({failure}): move that file away, then `held retry`"
                 )
+            }
+            Self::Stuck(failure) if failure.errno == libc::EISDIR => {
+                write!(f, "{failure}: move that folder away, then `held retry`")
             }
             Self::Failed(failure) | Self::Stuck(failure) => failure.fmt(f),
         }
@@ -108,6 +111,17 @@ impl Leftovers {
     /// Is there one that goes on without a person?
     pub fn have_hope(&self) -> bool {
         self.facts.values().any(|(_, why)| why.has_hope())
+    }
+
+    /// Is a file owed under this very path?
+    pub fn is_file(&self, path: &RemotePath) -> bool {
+        let numbers = self.at.get(path).into_iter().flatten();
+        numbers.filter_map(|number| self.get(*number)).any(|fact| fact.bytes().is_some())
+    }
+
+    /// Is anything owed at `path` or below it?
+    pub fn are_within(&self, path: &RemotePath) -> bool {
+        self.at.keys().any(|other| other.below(path).is_some())
     }
 
     /// It is in the tree, or wanted no more.
@@ -156,6 +170,8 @@ mod tests {
         assert_eq!(leftovers.remove(0).map(|fact| fact.path().to_string()).as_deref(), Some("/a"));
         assert_eq!(leftovers.forget(&RemotePath::parse("a").unwrap()).len(), 1);
         assert_eq!((leftovers.numbers(), leftovers.get(2).is_some()), (vec![1], false));
+        let within = |path| leftovers.are_within(&RemotePath::parse(path).unwrap());
+        assert!(within("b") && !within("a") && !within("b/c"));
         assert!(!leftovers.failed(2, Failure::plain(libc::EIO)), "it is wanted no more");
     }
 

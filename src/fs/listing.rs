@@ -4,7 +4,7 @@ use std::ffi::{OsStr, OsString};
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::core::Digests;
+use super::core::{Core, Digests};
 use super::{Attr, Filesystem, told_aloud};
 use crate::local::journal::Fact;
 use crate::model::attributes::Shape;
@@ -60,12 +60,14 @@ impl Filesystem {
     /// Tells the files that did not take the version that was listed, because they are open.
     async fn list_once(&self, folder: Ino) -> Result<Vec<Ino>, Failure> {
         let (path, asked, answer) = loop {
+            // Asked for before the look, so that no end is missed.
+            let outcome = self.outcomes.notified();
             let (path, origin, ended, asked) = {
                 let core = self.core();
                 let path = core.tree.path(folder).ok_or(Failure::plain(libc::ENOENT))?;
                 (path.clone(), core.backlog.origin(&path), core.backlog.ended(), Instant::now())
             };
-            let answer = match self.list_there(&path, origin).await {
+            let answer = match self.list_there(&path, origin.clone(), ended).await {
                 Ok(Some(entries)) => Ok(entries),
                 // Something was on its way.
                 Ok(None) => {
@@ -77,13 +79,22 @@ impl Filesystem {
                 }
                 Err(error) => Err(error),
             };
-            // Renamed meanwhile: the answer may be about another folder that has its old name now.
-            let core = self.core();
-            if core.tree.path(folder).as_ref() == Some(&path) && core.backlog.ended() == ended {
-                break (path, asked, answer);
-            }
-            if core.tree.path(folder).is_none() {
-                return Err(Failure::plain(libc::ENOENT));
+            let is_passing = {
+                let core = self.core();
+                let Some(now) = core.tree.path(folder) else { return Err(Failure::plain(libc::ENOENT)) };
+                let places = [&path, origin.path()];
+                let is_passing = places.iter().any(|place| core.backlog.is_passing(place));
+                // Renamed meanwhile: the answer may be about another folder that has its old name now.
+                let has_changed =
+                    now != path || places.iter().any(|place| core.backlog.has_changed(place, ended));
+                if !has_changed && !is_passing {
+                    break (path, asked, answer);
+                }
+                is_passing
+            };
+            if is_passing {
+                // What has left its old name on Files.com has not come to the new one here.
+                outcome.await;
             }
         };
         let entries = match answer {
@@ -123,7 +134,10 @@ impl Filesystem {
             if entries.iter().any(|entry| entry.md5.is_some()) {
                 core.habits.digests = Digests::Stated;
             }
-            let changes = core.tree.merge(folder, entries, asked)?;
+            let mut changes = core.tree.merge(folder, entries, asked)?;
+            for path in changes.unowed.drain(..) {
+                self.journal.note(Fact::EntrySettled(core.told(path)));
+            }
             for (ino, before) in &changes.renamed {
                 let told = core.path_told(folder).unwrap_or_else(|| path.clone());
                 let mut facts = vec![Fact::EntrySettled(told.join(before))];
@@ -156,7 +170,12 @@ impl Filesystem {
 
     /// What a folder holds once all steps are taken, whatever Files.com lists now. `None` when a rename
     /// into the folder is under way, and neither end of it has the entry at this moment.
-    async fn list_there(&self, path: &RemotePath, origin: Origin) -> Result<Option<Vec<Entry>>, Error> {
+    async fn list_there(
+        &self,
+        path: &RemotePath,
+        origin: Origin,
+        ended: u64,
+    ) -> Result<Option<Vec<Entry>>, Error> {
         let listed = match &origin {
             Origin::There(there) => self.remote.list(there).await,
             // Files.com has not been asked to make it yet.
@@ -179,7 +198,7 @@ impl Filesystem {
                     let there = self.remote.stat(&from).await?.map(|entry| Entry { name, ..entry });
                     match there.or(listed) {
                         Some(entry) => entries.push(entry),
-                        None if self.core().backlog.under_way() > 0 => return Ok(None),
+                        None if self.is_on_its_way(ended) => return Ok(None),
                         // Somebody else took it away.
                         None => {}
                     }
@@ -187,6 +206,11 @@ impl Filesystem {
             }
         }
         Ok(Some(entries))
+    }
+
+    fn is_on_its_way(&self, ended: u64) -> bool {
+        let core = self.core();
+        core.backlog.under_way() > 0 || core.backlog.ended() != ended
     }
 
     /// What `name` in `parent` is, if that can be told without asking Files.com; counts as a look-up
@@ -211,7 +235,7 @@ impl Filesystem {
         self.find(&mut self.core(), parent, name)
     }
 
-    fn find(&self, core: &mut super::core::Core, parent: Ino, name: &OsStr) -> Result<Attr, Failure> {
+    fn find(&self, core: &mut Core, parent: Ino, name: &OsStr) -> Result<Attr, Failure> {
         if name.len() > LONGEST_NAME {
             // The kernel itself draws the line far later.
             return Err(Failure::plain(libc::ENAMETOOLONG));

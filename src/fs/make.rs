@@ -1,9 +1,10 @@
 //! New files and folders.
 
 use std::ffi::OsStr;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use super::core::{Core, Errand, Handle};
+use super::folders::SETTLE_FOLDER;
 use super::{Attr, Close, Filesystem, now, told_aloud};
 use crate::local::failpoint;
 use crate::local::journal::Fact;
@@ -12,9 +13,6 @@ use crate::model::backlog::Step;
 use crate::model::failure::Failure;
 use crate::model::ino::{ContentId, Ino};
 use crate::model::node::{Body, File, Folder};
-
-/// Attributes that changed right after a mkdir follow soon: rsync and tar set mode and time last.
-pub(super) const SETTLE_FOLDER: Duration = Duration::from_secs(1);
 
 /// Who makes something, and how.
 #[derive(Debug, Clone, Copy)]
@@ -94,6 +92,7 @@ impl Filesystem {
                 return Err(Failure::plain(libc::EEXIST));
             }
             let remote = room_for(core, parent, name)?;
+            no_file_is_left(core, parent, &remote)?;
             Ok((remote, temporary || !core.may_hold_published(parent)))
         };
         let (remote, only_here) = look(&mut self.core())?;
@@ -179,6 +178,17 @@ pub(super) fn room_for(core: &mut Core, parent: Ino, name: &OsStr) -> Result<Str
         ));
     }
     core.tree.remote_name(parent, name, None)
+}
+
+/// A file that an earlier mount was told of and that is not back in the tree yet has its name all the same.
+pub(super) fn no_file_is_left(core: &Core, parent: Ino, remote: &str) -> Result<(), Failure> {
+    match core.tree.path(parent).map(|folder| folder.join(remote)) {
+        Some(path) if core.leftovers.is_file(&path) => Err(Failure::new(
+            libc::EEXIST,
+            format!("an earlier mount owes {path}, which is not taken up yet; see `filescomfs status`"),
+        )),
+        _ => Ok(()),
+    }
 }
 
 /// A new entry: its folder changed, and listings that were asked for before know nothing of it.

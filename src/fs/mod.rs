@@ -23,6 +23,7 @@ mod core;
 mod drain;
 mod facts;
 mod fetch;
+mod folders;
 mod hard_links;
 mod held;
 mod job;

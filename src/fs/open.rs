@@ -15,7 +15,7 @@ use crate::model::node::Local;
 const LET_GO: Duration = Duration::from_millis(50);
 
 impl Filesystem {
-    /// The same, and whether the pages that the kernel has of the file are still good: what a listing
+    /// [`Self::open`], and whether the pages that the kernel has of the file are still good: what a listing
     /// changed reaches the kernel a moment later, and an open may be faster.
     pub fn open_with_pages(
         &self,
@@ -163,11 +163,11 @@ impl Filesystem {
     pub fn release_closed(&self) {
         let closed: Vec<u64> = {
             let core = self.core();
-            let is_closed = |handle: &Handle| {
+            let is_whole = |handle: &Handle| {
                 let file = core.tree.file(handle.ino);
                 file.is_ok_and(|file| !matches!(file.content.state(), State::Dirty(_)))
             };
-            core.handles.iter().filter(|(_, handle)| is_closed(handle)).map(|(number, _)| *number).collect()
+            core.handles.iter().filter(|(_, handle)| is_whole(handle)).map(|(number, _)| *number).collect()
         };
         closed.into_iter().for_each(|handle| self.release(handle));
     }

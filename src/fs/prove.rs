@@ -75,11 +75,7 @@ impl Filesystem {
         stored.object = object;
         let proof = Verified::by_size(sent, &stored)?;
         if proof.basis().is_weak() {
-            tracing::warn!(
-                "{path} is only weakly verified, by its {}; turn on Data Governance, File Integrity, MD5 in the \
-                 site's settings",
-                proof.basis().name()
-            );
+            tell_weak(path, proof.basis());
         }
         Ok(proof)
     }
@@ -150,6 +146,14 @@ impl Filesystem {
             || self.remote.object(path).await?.1 == Some(parcel.sent.object());
         Ok(is_ours.then_some(entry))
     }
+}
+
+/// Only its size or a weaker digest could be compared.
+pub(super) fn tell_weak(path: &RemotePath, basis: Basis) {
+    tracing::warn!(
+        "{path} is only weakly verified, by its {}; turn on Data Governance, File Integrity, MD5 in the site's settings",
+        basis.name()
+    );
 }
 
 fn vanished(path: &RemotePath) -> Trouble {

@@ -11,7 +11,7 @@ use crate::model::ino::Ino;
 use crate::model::node::Local;
 use crate::remote::no_more_urgent_than;
 
-use super::job::{Job, Trouble};
+use super::job::{Ending, Job, Trouble};
 
 /// How often bytes are sent again that did not arrive as they left.
 const MISMATCHES: u32 = 3;
@@ -37,11 +37,11 @@ impl Filesystem {
     pub(super) async fn publish(&self, ino: Ino, asked: Asked) -> Result<(), Failure> {
         let _turn = self.publishing.take(ino).await;
         let (mut mismatches, mut restarts, mut chases) = (0, 0, 0);
-        let failure = loop {
-            let Some(job) = self.begin(ino, asked) else { return Ok(()) };
+        let ending = loop {
+            let Some(job) = self.begin(ino, asked) else { return self.stays_here(ino).await };
             if let Some(failure) = self.dropped(job.id) {
                 self.core().uploading.remove(&ino);
-                break (failure, true);
+                break Ending::Refused(failure);
             }
             let outcome = match self.has_seen_folder(ino).await {
                 Ok(()) => no_more_urgent_than(Urgency::Close, self.attempt(&job)).await,
@@ -53,9 +53,11 @@ impl Filesystem {
             }
             match outcome {
                 Ok(()) => return Ok(()),
+                // Files.com has it. What must not come back over it after a crash is another matter.
+                Err(Trouble::Unnoted(failure)) => return Err(failure),
                 Err(Trouble::Behind) if self.rules.close == Close::Verified => {
                     if let Err(failure) = self.until_clear(&[&job.path]).await {
-                        break (failure, false);
+                        break Ending::Later(failure);
                     }
                 }
                 Err(Trouble::Behind) => {
@@ -73,7 +75,8 @@ impl Filesystem {
                     return Ok(());
                 }
                 Err(Trouble::Overtaken) => {
-                    break (Failure::new(libc::EBUSY, "it changes faster than it can be sent"), false);
+                    let why = "it changes faster than it can be sent";
+                    break Ending::Later(Failure::new(libc::EBUSY, why));
                 }
                 Err(Trouble::Mismatch(failure)) => {
                     mismatches += 1;
@@ -82,21 +85,21 @@ impl Filesystem {
                         job.path
                     );
                     if mismatches == MISMATCHES {
-                        break (failure, true);
+                        break Ending::Refused(failure);
                     }
                 }
                 Err(Trouble::Lost(failure) | Trouble::Again(failure)) => {
                     restarts += 1;
                     tracing::warn!("{} is sent once more (attempt {restarts}): {failure}", job.path);
                     if restarts == RESTARTS {
-                        break (failure, false);
+                        break Ending::Later(failure);
                     }
                 }
-                Err(Trouble::Later(failure)) => break (failure, false),
-                Err(Trouble::Refused(failure)) => break (failure, true),
+                Err(Trouble::Later(failure)) => break Ending::Later(failure),
+                Err(Trouble::Refused(failure)) => break Ending::Refused(failure),
             }
         };
-        self.give_up(ino, failure).await
+        self.give_up(ino, ending).await
     }
 
     /// Where the mount began without Files.com, it looks before it sends: the name may be another's there.
@@ -135,6 +138,18 @@ impl Filesystem {
         Some(job)
     }
 
+    /// Nothing is to be sent. What is owed under a name that is not published got that name while somebody waited for the
+    /// old one: it is as durable as any file of such a name.
+    async fn stays_here(&self, ino: Ino) -> Result<(), Failure> {
+        let is_held_back = {
+            let core = self.core();
+            let is_attached = core.tree.node(ino).is_ok_and(|node| node.parent.is_some());
+            let is_owed = core.tree.file(ino).is_ok_and(|file| file.content.is_owed());
+            is_attached && is_owed && !core.may_publish(ino)
+        };
+        if is_held_back { self.make_durable(ino).await } else { Ok(()) }
+    }
+
     /// Are the bytes of `job` still the newest, and wanted?
     pub(super) fn is_current(&self, job: &Job) -> bool {
         let core = self.core();
@@ -171,7 +186,6 @@ impl Filesystem {
             proven => proven?,
         };
         failpoint::reach("publish.proven");
-        self.settle(job, &proof, entry, attributes).await;
-        Ok(())
+        self.settle(job, &proof, entry, attributes).await.map_err(Trouble::Unnoted)
     }
 }

@@ -109,7 +109,7 @@ impl Filesystem {
     }
 
     /// Gives a file an empty place in the cache.
-    pub(super) fn make_place(&self, ino: Ino) -> Result<(), Failure> {
+    fn make_place(&self, ino: Ino) -> Result<(), Failure> {
         let id = self.store.create_cached()?;
         let mut core = self.core();
         let file = core.tree.file_mut(ino)?;

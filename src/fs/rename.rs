@@ -7,24 +7,35 @@ use std::time::{Duration, Instant};
 use tokio::sync::{RwLockReadGuard, RwLockWriteGuard};
 
 use super::core::{Core, Errand};
-use super::make::{SETTLE_FOLDER, entries_changed};
-use super::publish::Asked;
+use super::make::entries_changed;
 use super::turns::Turn;
-use super::{Close, Filesystem, told, told_aloud};
+use super::{Close, Filesystem, told_aloud};
 use crate::local::failpoint;
 use crate::local::journal::Fact;
 use crate::model::backlog::Step;
 use crate::model::failure::Failure;
 use crate::model::ino::Ino;
 use crate::model::node::{Body, File};
-use crate::model::path::RemotePath;
-use crate::model::rename::{RenamePlan, There};
+use crate::model::rename::{Move, Over, RenamePlan, There};
 
 /// The paths of folders, for as long as a rename relies on them or changes them.
 #[expect(dead_code, reason = "held, not read")]
 enum Shape<'a> {
     Stays(RwLockReadGuard<'a, ()>),
     Changes(RwLockWriteGuard<'a, ()>),
+}
+
+/// A move that is made on Files.com and not here yet.
+struct Passing<'a> {
+    filesystem: &'a Filesystem,
+    number: u64,
+}
+
+impl Drop for Passing<'_> {
+    fn drop(&mut self) {
+        self.filesystem.core().backlog.passed(self.number);
+        self.filesystem.outcomes.notify_waiters();
+    }
 }
 
 impl Filesystem {
@@ -55,9 +66,28 @@ impl Filesystem {
             return Ok(());
         }
         let is_folder = self.core().tree.node(plan.source)?.is_folder();
+        if is_folder {
+            self.nothing_is_left_within(&plan, new_folder)?;
+        }
         self.change_name(&plan, new_folder, new_name).await?;
         drop(alone);
         self.publish_renamed(plan.source, new_name, is_folder).await
+    }
+
+    /// What an earlier mount owes below a folder finds it under the path that the journal knows.
+    fn nothing_is_left_within(&self, plan: &RenamePlan, folder: Ino) -> Result<(), Failure> {
+        let core = self.core();
+        let to = core.tree.path(folder).map(|folder| folder.join(&plan.remote));
+        let mut paths = core.tree.path(plan.source).into_iter().chain(to);
+        match paths.find(|path| core.leftovers.are_within(path)) {
+            None => Ok(()),
+            Some(path) => Err(Failure::new(
+                libc::EBUSY,
+                format!(
+                    "what an earlier mount owes below {path} is not taken up yet; see `filescomfs status`"
+                ),
+            )),
+        }
     }
 
     /// What was promised under the new name is given up for bytes that are promised, too, though their writer may not
@@ -83,8 +113,8 @@ impl Filesystem {
     ) -> Result<(RenamePlan, (Vec<Turn>, Shape<'_>)), Failure> {
         loop {
             let planned = self.core().tree.plan_rename(from, to, no_replace)?;
-            if let (Close::Verified, There::Move { from, to, .. }) = (self.rules.close, &planned.there) {
-                self.until_clear(&[from, to]).await?;
+            if let (Close::Verified, There::Move(planned)) = (self.rules.close, &planned.there) {
+                self.until_clear(&[&planned.from, &planned.to]).await?;
             }
             let turns = self.naming.take_all([planned.source].into_iter().chain(planned.target)).await;
             let is_folder = self.core().tree.node(planned.source)?.is_folder();
@@ -101,8 +131,8 @@ impl Filesystem {
     }
 
     async fn change_name(&self, plan: &RenamePlan, folder: Ino, name: &OsStr) -> Result<(), Failure> {
-        let (mut steps, mut taken) = (Vec::new(), Vec::new());
-        if let There::Move { from, to, overwrite, clear } = &plan.there {
+        let (mut steps, mut taken, mut passing) = (Vec::new(), Vec::new(), None);
+        if let There::Move(there) = &plan.there {
             if !self.core().may_hold_published(folder) {
                 return Err(Failure::new(
                     libc::EXDEV,
@@ -110,11 +140,13 @@ impl Filesystem {
                 ));
             }
             match self.rules.close {
-                Close::Verified => taken = self.move_whole(plan, (from, to), *overwrite, *clear).await?,
+                Close::Verified => {
+                    passing = Some(self.pass(there));
+                    taken = self.move_whole(plan, there).await?;
+                }
                 Close::Journaled => {
-                    steps.extend(clear.then(|| Step::RemoveFolder(to.clone())));
-                    let (from, to) = (from.clone(), to.clone());
-                    steps.push(Step::Move { from, to, overwrite: *overwrite });
+                    steps.extend(there.step_before());
+                    steps.push(there.step());
                 }
             }
         }
@@ -130,30 +162,31 @@ impl Filesystem {
         }
         // What is owed belongs under the new path, whatever happens next.
         self.change_name_here(plan, folder, name, (steps, taken))?;
+        drop(passing);
         failpoint::reach("rename.here");
         self.journal.flush().await
+    }
+
+    /// A move is about to be made on Files.com: until it is true here, too, nobody believes a listing that shows it.
+    fn pass(&self, there: &Move) -> Passing<'_> {
+        Passing { filesystem: self, number: self.core().backlog.pass(&there.from, &there.to) }
     }
 
     /// Moves something on Files.com of which a crash must not leave one half there and the other here: what is
     /// owed below the old path, what was owed at the new one, or a target that has to go first. The journal hears of
     /// it before Files.com does; then the next mount finishes what this one has begun. Answers with what the journal
     /// may forget once the move is true here.
-    async fn move_whole(
-        &self,
-        plan: &RenamePlan,
-        (from, to): (&RemotePath, &RemotePath),
-        overwrite: bool,
-        clear: bool,
-    ) -> Result<Vec<Fact>, Failure> {
+    async fn move_whole(&self, plan: &RenamePlan, there: &Move) -> Result<Vec<Fact>, Failure> {
+        let (Move { from, to, over }, overwrite) = (there, there.over == Over::File);
         self.nothing_begins_below(from).await;
-        let Some([first, second]) = self.promise_move(plan, (from, to), overwrite, clear) else {
+        let Some([first, second]) = self.promise_move(plan, there) else {
             self.remote.rename(from, to, overwrite).await.map_err(|error| told_aloud(&error))?;
             failpoint::reach("rename.there");
             return Ok(Vec::new());
         };
         let moved = async {
             self.journal.flush().await?;
-            if clear {
+            if *over == Over::Folder {
                 self.delete_folder(to).await?;
                 failpoint::reach("rename.cleared");
                 self.journal.commit(Fact::Taken(first)).await?;
@@ -177,13 +210,8 @@ impl Filesystem {
 
     /// Notes a move that is about to be made, where a crash could leave one half of it. Answers with the numbers of
     /// its two steps.
-    fn promise_move(
-        &self,
-        plan: &RenamePlan,
-        (from, to): (&RemotePath, &RemotePath),
-        overwrite: bool,
-        clear: bool,
-    ) -> Option<[u64; 2]> {
+    fn promise_move(&self, plan: &RenamePlan, there: &Move) -> Option<[u64; 2]> {
+        let Move { from, to, over } = there;
         let mut core = self.core();
         let before = self.facts_below(&core, plan.source);
         let replaced: Vec<Fact> =
@@ -191,15 +219,14 @@ impl Filesystem {
         // In a folder, others may make something durable while it moves.
         let may_owe =
             core.tree.node(plan.source).is_ok_and(|node| node.file().is_none_or(|f| f.content.is_owed()));
-        if before.is_empty() && replaced.is_empty() && !clear && !may_owe {
+        if before.is_empty() && replaced.is_empty() && *over != Over::Folder && !may_owe {
             return None;
         }
         let [first, second] = [(); 2].map(|()| core.backlog.number());
         let mut promise = replaced;
         promise.extend(before.iter().flat_map(|fact| fact.moved(from, to)));
-        promise.extend(clear.then(|| Fact::Planned(first, Step::RemoveFolder(to.clone()))));
-        let step = Step::Move { from: from.clone(), to: to.clone(), overwrite };
-        promise.push(Fact::Planned(second, step));
+        promise.extend(there.step_before().map(|step| Fact::Planned(first, step)));
+        promise.push(Fact::Planned(second, there.step()));
         // Under the lock, so that nobody states an old path after it.
         self.journal.note_all(promise);
         core.moving.push((from.clone(), to.clone()));
@@ -219,7 +246,7 @@ impl Filesystem {
         (steps, taken): (Vec<Step>, Vec<Fact>),
     ) -> Result<(), Failure> {
         let mut core = self.core();
-        if let There::Move { from, .. } = &plan.there {
+        if let There::Move(Move { from, .. }) = &plan.there {
             core.moving.retain(|(moving, _)| moving != from);
         }
         let subtree = core.tree.subtree(plan.source);
@@ -228,14 +255,16 @@ impl Filesystem {
         facts.extend(steps.into_iter().map(|step| self.put_off(&mut core, step)));
         if let Some(target) = core.tree.child(folder, name).filter(|target| *target != plan.source) {
             facts.extend(self.end_of(&core, target));
-            core.tree.path(target).into_iter().for_each(|path| self.forget_leftovers(&mut core, &path));
+        }
+        // Shown or not: it is replaced.
+        if let Some(path) = core.tree.path(folder).map(|folder| folder.join(&plan.remote)) {
+            self.forget_leftovers(&mut core, &path);
         }
         let (before, left) = (core.tree.path(plan.source), core.tree.node(plan.source)?.parent);
         let replaced = core.tree.relink(plan.source, folder, name, &plan.remote, Instant::now())?;
         entries_changed(&mut core, folder);
         left.into_iter().filter(|left| *left != folder).for_each(|left| entries_changed(&mut core, left));
-        if let (There::Move { .. }, Some((from, to))) = (&plan.there, before.zip(core.tree.path(plan.source)))
-        {
+        if let (There::Move(_), Some((from, to))) = (&plan.there, before.zip(core.tree.path(plan.source))) {
             self.receipts.moved(from, to);
         }
         let inherited = replaced.and_then(|ino| core.tree.file(ino).ok()?.published);
@@ -297,74 +326,5 @@ impl Filesystem {
             return self.core().tree.file(ino)?.failure.clone().map_or(Ok(()), Err);
         }
         self.answer(ino).await
-    }
-
-    /// Publishes a folder that was only here, with all that is in it.
-    pub(super) async fn publish_folder(&self, ino: Ino) -> Result<(), Failure> {
-        let subtree = self.core().tree.subtree(ino);
-        for ino in subtree {
-            let (is_folder, published) = match self.core().tree.node(ino) {
-                Ok(node) if node.file().is_some_and(File::is_being_written) => continue,
-                Ok(node) => (node.is_folder(), node.is_published()),
-                Err(_) => continue,
-            };
-            if !is_folder {
-                self.publish(ino, Asked::ByNobody).await?;
-                continue;
-            }
-            if published || !self.core().tree.is_rooted(ino) {
-                continue;
-            }
-            let _naming = self.naming.take(ino).await;
-            let _shape = self.shape.read().await;
-            let Some(path) = self.core().tree.path(ino) else { continue };
-            self.remote.create_folder(&path, None).await.map_err(|error| told(&error))?;
-            failpoint::reach("folder.there");
-            let mut core = self.core();
-            let end = self.end_of_entry(&core, ino);
-            self.folder_is_planned(&mut core, ino);
-            self.journal
-                .note_all(end.into_iter().chain(self.entry_fact(&core, ino).map(Fact::Entry)).collect());
-        }
-        Ok(())
-    }
-
-    /// Plans a folder that was only here on Files.com, with the folders in it; what is owed of its files
-    /// follows on its own. Nothing to do for other things.
-    pub(super) fn plan_folder(&self, core: &mut Core, ino: Ino) -> Vec<Fact> {
-        let mut facts = Vec::new();
-        for ino in core.tree.subtree(ino) {
-            let Ok(node) = core.tree.node(ino) else { continue };
-            if let Some(file) = node.file() {
-                if file.content.owed().is_some() && !file.temporary {
-                    core.queue.schedule(Errand::Publish(ino), Instant::now());
-                }
-                continue;
-            }
-            if node.is_published() || !core.tree.is_rooted(ino) {
-                continue;
-            }
-            let Some(path) = core.tree.path(ino) else { continue };
-            facts.extend(self.end_of_entry(core, ino));
-            facts.push(self.put_off(core, Step::Make(path)));
-            self.folder_is_planned(core, ino);
-            facts.extend(self.entry_fact(core, ino).map(Fact::Entry));
-        }
-        self.errands.notify_one();
-        facts
-    }
-
-    /// Files.com has the folder, or will have it before anything in it; its attributes follow.
-    fn folder_is_planned(&self, core: &mut Core, ino: Ino) {
-        core.queue.forget(Errand::Publish(ino));
-        core.queue.schedule(Errand::Attributes(ino), Instant::now() + SETTLE_FOLDER);
-        if let Ok(folder) = core.tree.folder_mut(ino) {
-            folder.published = true;
-        }
-        if let Ok(node) = core.tree.node_mut(ino) {
-            node.touched = Some(Instant::now());
-            node.attributes_owed = true;
-        }
-        self.errands.notify_one();
     }
 }

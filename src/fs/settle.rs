@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Instant;
 
 use super::core::{Core, Errand};
-use super::job::Job;
+use super::job::{Ending, Job};
 use super::{Close, Filesystem, on_disk};
 use crate::local::failpoint;
 use crate::local::journal::Fact;
@@ -19,22 +19,27 @@ use crate::model::receipt::Receipt;
 
 impl Filesystem {
     /// The file is proven: its bytes may go to the cache, its fact may go from the journal.
-    pub(super) async fn settle(&self, job: &Job, proof: &Verified, entry: Entry, sent: Attributes) {
+    ///
+    /// # Errors
+    /// The journal cannot be told that an older version is wanted no more, which would come back after a crash.
+    pub(super) async fn settle(
+        &self,
+        job: &Job,
+        proof: &Verified,
+        entry: Entry,
+        sent: Attributes,
+    ) -> Result<(), Failure> {
         let (settled, noted, attributes_owed) = {
             let mut core = self.core();
-            core.counts.verified += 1;
-            core.meter.note(Instant::now(), 0, 1);
-            if proof.basis().is_weak() {
-                core.counts.weak += 1;
-            }
+            core.proven(proof.basis());
             // Under today's name, and before anybody can rename it again.
             if let Some(path) = core.tree.path(job.ino) {
                 self.receipts.give(Receipt::of(path, proof, &entry, super::now()));
             }
-            let Ok(node) = core.tree.node_mut(job.ino) else { return };
+            let Ok(node) = core.tree.node_mut(job.ino) else { return Ok(()) };
             node.touched = Some(Instant::now());
             node.permissions = entry.permissions;
-            let Body::File(file) = &mut node.body else { return };
+            let Body::File(file) = &mut node.body else { return Ok(()) };
             file.published = Some(entry.fingerprint());
             file.proven = (!proof.basis().is_weak()).then_some(proof.digest().md5);
             let settled = file.content.verified(job.revision);
@@ -50,24 +55,34 @@ impl Filesystem {
             (settled, noted, attributes_owed)
         };
         tracing::debug!("{} is verified by {}", job.path, proof.basis().name());
-        if settled {
+        let older = if settled {
             self.move_to_cache(job).await;
             failpoint::reach("publish.cached");
-            let older = self.forget_noted(job, noted);
-            failpoint::reach("publish.settled");
-            older.into_iter().for_each(|older| self.drop_content(older));
-        }
+            self.forget_noted(job, noted)
+        } else {
+            self.forget_older(job)
+        };
+        failpoint::reach("publish.settled");
+        older.into_iter().for_each(|older| self.drop_content(older));
         // Whoever closed it is answered next: a crash must bring back neither an older version, which the journal was
         // told to forget just now, nor older attributes. With `close=journaled`, the close was answered before.
         let is_awaited = attributes_owed || self.rules.close == Close::Verified;
+        let mut outcome = Ok(());
         if is_awaited && let Err(failure) = self.journal.flush().await {
             // The bytes are safe, and the journal has said what is wrong with it.
             tracing::warn!("what is known here of {} is not durable: {failure}", job.path);
+            if older.is_some() {
+                let why = format!(
+                    "Files.com has it, but after a crash an older version would replace it: {failure}"
+                );
+                outcome = Err(Failure::new(failure.errno, why));
+            }
         }
         if settled {
             self.make_room();
             self.space.progressed();
         }
+        outcome
     }
 
     /// What is proven is kept for readers.
@@ -108,6 +123,15 @@ impl Filesystem {
             self.journal.note(Fact::Settled(job.id));
         }
         told.filter(|older| *older != job.id)
+    }
+
+    /// The same where others have written meanwhile: what they write is not noted yet, and what was noted before the bytes
+    /// that are proven is older than those.
+    fn forget_older(&self, job: &Job) -> Option<ContentId> {
+        let mut core = self.core();
+        let file = core.tree.file_mut(job.ino).ok()?;
+        file.noted.filter(|noted| *noted < job.id)?;
+        file.noted.take()
     }
 
     /// What the completed entity shows of the site's habits. True where attributes must still be sent: whoever closed
@@ -155,27 +179,28 @@ impl Filesystem {
 
     /// Publication failed: the debt is kept durably, told at the next close, and tried again unless it
     /// was refused for good.
-    pub(super) async fn give_up(&self, ino: Ino, (failure, refused): (Failure, bool)) -> Result<(), Failure> {
+    pub(super) async fn give_up(&self, ino: Ino, ending: Ending) -> Result<(), Failure> {
+        let failure = ending.why().clone();
         let path = {
             let mut core = self.core();
             let path = core.tree.path(ino);
             if let Ok(file) = core.tree.file_mut(ino) {
                 file.failure = Some(failure.clone());
-                if let (true, Some(revision)) = (refused, file.content.owed()) {
+                if let (Ending::Refused(_), Some(revision)) = (&ending, file.content.owed()) {
                     file.content.refused(revision);
                 }
             }
-            match refused {
-                true => core.queue.forget(Errand::Publish(ino)),
-                false => core.queue.failed(Errand::Publish(ino), Instant::now()),
+            match ending {
+                Ending::Refused(_) => core.queue.forget(Errand::Publish(ino)),
+                Ending::Later(_) => core.queue.failed(Errand::Publish(ino), Instant::now()),
             }
             path
         };
         self.errands.notify_one();
         self.space.changed();
-        let next = match refused {
-            true => "it is kept here until it is written, closed or deleted again",
-            false => "it is kept here and tried again",
+        let next = match ending {
+            Ending::Refused(_) => "it is kept here until it is written, closed or deleted again",
+            Ending::Later(_) => "it is kept here and tried again",
         };
         if let Some(path) = path {
             tracing::error!("{path} is not on Files.com: {failure}; {next}");

@@ -39,7 +39,7 @@ pub struct Remainder {
 }
 
 /// How many files that only wait for their turn are named.
-pub const SHOWN: usize = 20;
+const SHOWN: usize = 20;
 
 impl Remainder {
     /// Has Files.com everything?

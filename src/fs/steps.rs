@@ -3,15 +3,16 @@
 //! In `close=journaled` a mkdir, a delete or a rename of something published becomes a step. Whoever
 //! plans one has the turns of the names concerned, so that no upload is being completed under them.
 
+use std::collections::BTreeSet;
 use std::time::Instant;
 
 use super::copy::Copied;
 use super::core::{Core, Errand};
-use super::job::Trouble;
+use super::job::{Ending, Trouble};
 use super::{Filesystem, told};
 use crate::local::failpoint;
 use crate::local::journal::Fact;
-use crate::model::backlog::{Origin, Step};
+use crate::model::backlog::{Pending, Standing, Step};
 use crate::model::copied::Original;
 use crate::model::failure::Failure;
 use crate::model::path::RemotePath;
@@ -59,27 +60,32 @@ impl Filesystem {
                 let mut core = self.core();
                 if let Err(failure) = noted {
                     // The next mount takes it again: nothing may be built upon it until the journal knows.
-                    core.backlog.failed(number, failure.clone(), false);
+                    core.backlog.failed(number, failure.clone());
                     return Err(failure);
                 }
                 self.step_ended(&mut core, number);
                 if let (Some(copied), Step::Copy { to, version, .. }) = (&copied, &step) {
                     // In the same breath: from here on, the bytes are asked for at the copy.
                     let path = core.backlog.destiny(number, to);
-                    let made = path.below(&self.rules.folder).and_then(|rest| core.tree.find(rest));
-                    made.into_iter().for_each(|ino| self.copy_arrived(&mut core, ino, version, copied));
+                    core.tree
+                        .at(&path)
+                        .into_iter()
+                        .for_each(|ino| self.copy_arrived(&mut core, ino, version, copied));
                 }
                 Ok(())
             }
-            Err(trouble) => {
-                let (failure, held) = trouble.verdict();
-                match held {
-                    true => tracing::error!("Files.com refused to {step}: {failure}; it is kept here"),
-                    false => tracing::warn!("cannot {step} on Files.com yet: {failure}; it is tried again"),
+            Err(trouble) => match trouble.ending() {
+                Ending::Refused(failure) => {
+                    tracing::error!("Files.com refused to {step}: {failure}; it is kept here");
+                    self.core().backlog.hold(number, failure);
+                    Ok(())
                 }
-                self.core().backlog.failed(number, failure.clone(), held);
-                if held { Ok(()) } else { Err(failure) }
-            }
+                Ending::Later(failure) => {
+                    tracing::warn!("cannot {step} on Files.com yet: {failure}; it is tried again");
+                    self.core().backlog.failed(number, failure.clone());
+                    Err(failure)
+                }
+            },
         }
     }
 
@@ -183,9 +189,7 @@ impl Filesystem {
     /// Files.com has something else than the tree says: its folder is listed again by the next who asks.
     fn look_again(&self, path: &RemotePath) {
         let mut core = self.core();
-        let root = self.rules.folder.clone();
-        let Some(folder) = path.parent() else { return };
-        let Some(folder) = folder.below(&root).and_then(|rest| core.tree.find(rest)) else { return };
+        let Some(folder) = path.parent().and_then(|folder| core.tree.at(&folder)) else { return };
         if let Ok(folder) = core.tree.folder_mut(folder) {
             folder.removed.clear();
             folder.grow_stale(Instant::now(), self.rules.dir_ttl);
@@ -201,12 +205,14 @@ impl Filesystem {
     }
 
     /// Waits until no step touches these paths: for whoever answers only when Files.com has done it.
-    /// A step that was refused is in the way until a person decides.
+    ///
+    /// # Errors
+    /// Why a step on the way was refused: it is there until a person decides. Or why one fails, when none of them ends
+    /// for the network timeout.
     pub(super) async fn until_clear(&self, paths: &[&RemotePath]) -> Result<(), Failure> {
+        let (mut ahead, mut deadline) = (usize::MAX, Instant::now());
         loop {
             let outcome = self.outcomes.notified();
-            tokio::pin!(outcome);
-            outcome.as_mut().enable();
             {
                 let core = self.core();
                 if paths.iter().all(|path| core.backlog.last_at(path).is_none()) {
@@ -217,8 +223,19 @@ impl Filesystem {
                     let why = format!("an earlier change waits for a decision: {step}: {failure}");
                     return Err(Failure::new(failure.errno, why));
                 }
+                if Instant::now() >= deadline {
+                    let steps: BTreeSet<u64> =
+                        paths.iter().flat_map(|path| core.backlog.ahead_of(path)).collect();
+                    if steps.len() >= ahead {
+                        steps
+                            .iter()
+                            .try_for_each(|step| core.backlog.get(*step).map_or(Ok(()), not_failing))?;
+                    }
+                    ahead = steps.len();
+                    deadline = Instant::now() + self.rules.network_timeout;
+                }
             }
-            outcome.await;
+            let _ = tokio::time::timeout_at(deadline.into(), outcome).await;
         }
     }
 
@@ -244,9 +261,22 @@ impl Filesystem {
 
     /// Where Files.com has now what the tree has at `path`.
     pub(super) fn origin(&self, core: &Core, path: &RemotePath) -> RemotePath {
-        match core.backlog.origin(path) {
-            Origin::There(path) | Origin::MadeBy(_, path) => path,
+        core.backlog.origin(path).into_path()
+    }
+}
+
+/// A step that is in somebody's way for long, and was tried before.
+fn not_failing(pending: &Pending) -> Result<(), Failure> {
+    let step = &pending.step;
+    match &pending.standing {
+        Standing::Failed(failure) => {
+            let why = format!("an earlier change is not made yet: cannot {step}: {failure}");
+            Err(Failure::new(failure.errno, why))
         }
+        Standing::Running if pending.doubtful => {
+            Err(Failure::new(libc::ETIMEDOUT, format!("an earlier change is still being made: {step}")))
+        }
+        _ => Ok(()),
     }
 }
 

@@ -5,9 +5,9 @@ use std::time::{Duration, Instant};
 
 use futures_util::StreamExt;
 
-use super::Filesystem;
 use super::core::{Core, Errand};
 use super::leftovers::{Leftover, Why};
+use super::{Filesystem, Stale};
 use crate::local::failpoint;
 use crate::local::journal::{EntryDebt, Fact, Owed, OwedEntry};
 use crate::model::attributes::Shape;
@@ -33,7 +33,9 @@ fn newest(core: &Core, known: Ino, told: ContentId) -> Result<Newest, Failure> {
     if core.has_writer(known) {
         return Err(Failure::new(libc::EBUSY, "it is open for writing"));
     }
-    let Ok(file) = core.tree.file(known) else { return Ok(Newest::Fact(None)) };
+    let Some(file) = core.tree.node(known)?.file() else {
+        return Err(Failure::new(libc::EISDIR, "a folder is in its place"));
+    };
     if file.content.is_at_rest() {
         return Ok(Newest::Fact(None));
     }
@@ -175,10 +177,17 @@ impl Filesystem {
         let published = known.and_then(|ino| core.tree.file(ino).ok()?.published);
         let known_node = known.and_then(|ino| core.tree.node(ino).ok());
         let kept = known_node.map(|node| (node.foreign.clone(), node.attributes_owed));
-        if let Some(old) = known {
+        // The kernel may have looked it up, and somebody may have it open for reading.
+        let before = known.and_then(|old| {
             core.tree.detach(old);
-            core.tree.reap(old);
-        }
+            if let Ok(file) = core.tree.file_mut(old) {
+                file.gone = true;
+            }
+            let _ = self.stale.send(Stale::Name(at, local.clone()));
+            let _ = self.stale.send(Stale::Inode(old));
+            core.cached.remove(old);
+            core.tree.reap(old)?.file()?.local.id()
+        });
         let file = File::recovered(owed.id, owed.size, published);
         let ino = core.tree.insert(at, local, name, owed.attributes, Body::File(file))?;
         let node = core.tree.node_mut(ino)?;
@@ -189,6 +198,11 @@ impl Filesystem {
         node.link = owed.is_link.then_some(Link::InContent);
         core.leftovers.remove(number);
         drop(core);
+        // Of the version that Files.com has: what was read of it.
+        before
+            .filter(|before| older != Some(*before))
+            .into_iter()
+            .for_each(|before| self.store.remove(before));
         self.schedule(Errand::Publish(ino), Duration::ZERO);
         older.map_or(Ok(()), |older| self.give_way(&owed.path, older))
     }

@@ -14,6 +14,7 @@ use super::ino::{ContentId, Ino};
 use super::label::Label;
 use super::name;
 use super::node::{Body, Extras, File, Folder, Link, Local, Node};
+use super::path::RemotePath;
 use super::tree::Tree;
 
 /// What others must be told of after a listing was taken in.
@@ -29,6 +30,8 @@ pub struct Changes {
     pub hidden: Vec<String>,
     /// What is only here and got another text, with the one that it had.
     pub renamed: Vec<(Ino, String)>,
+    /// Where attributes were owed of what is not there any more.
+    pub unowed: Vec<RemotePath>,
     /// Files that are open, and stay with the version that they had.
     pub kept: Vec<Ino>,
 }
@@ -249,6 +252,8 @@ impl Tree {
             return Ok(());
         }
         changes.names.push((folder, self.node(ino)?.name().to_os_string()));
+        let unowed = subtree.iter().filter(|ino| self.node(**ino).is_ok_and(|node| node.attributes_owed));
+        changes.unowed.extend(unowed.filter_map(|ino| self.path(*ino)));
         for ino in subtree {
             self.detach(ino);
             if let Some(file) = self.node_mut(ino)?.file_mut() {
@@ -270,7 +275,6 @@ mod tests {
     use super::*;
     use crate::model::attributes::Defaults;
     use crate::model::moment::Moment;
-    use crate::model::path::RemotePath;
 
     fn entry(name: &str, kind: Kind, created: i64) -> Entry {
         Entry {

@@ -18,11 +18,6 @@ impl Moment {
     pub const fn from_seconds(seconds: i64) -> Self {
         Self { seconds, nanos: 0 }
     }
-
-    /// This moment without its fraction: all that the API keeps.
-    pub const fn whole_second(self) -> Self {
-        Self::from_seconds(self.seconds)
-    }
 }
 
 impl std::fmt::Display for Moment {

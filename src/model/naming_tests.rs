@@ -15,7 +15,7 @@ use super::moment::Moment;
 use super::name::from_remote;
 use super::node::{Body, File, Folder};
 use super::path::RemotePath;
-use super::rename::There;
+use super::rename::{Move, There};
 use super::tree::Tree;
 
 /// Names of which Files.com takes many for one.
@@ -171,7 +171,7 @@ impl Stage {
         match &plan.there {
             There::Same => return,
             There::Nothing => {}
-            There::Move { from, to, .. } => {
+            There::Move(Move { from, to, .. }) => {
                 let (kind, target) =
                     (self.site.holds.remove(from.as_str()).unwrap().1, self.site.found(to.as_str()));
                 assert!(target.is_none_or(|target| target == to.as_str()), "moved over another's name");

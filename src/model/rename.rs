@@ -2,6 +2,7 @@
 
 use std::ffi::OsStr;
 
+use super::backlog::Step;
 use super::failure::Failure;
 use super::ino::Ino;
 use super::node::Body;
@@ -29,16 +30,42 @@ pub enum There {
     /// Files.com has never seen the source: its upload, or its folder, will arrive under the new name.
     Nothing,
     /// The source moves.
-    Move {
-        /// From here,
-        from: RemotePath,
-        /// to here,
-        to: RemotePath,
-        /// over the file that is there;
-        overwrite: bool,
-        /// the empty folder that is there goes first.
-        clear: bool,
-    },
+    Move(Move),
+}
+
+/// A move on Files.com.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Move {
+    /// From here,
+    pub from: RemotePath,
+    /// to here,
+    pub to: RemotePath,
+    /// over this.
+    pub over: Over,
+}
+
+/// What Files.com has under the new path of a move.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Over {
+    /// Nothing.
+    Nothing,
+    /// A file: it is replaced.
+    File,
+    /// An empty folder: it goes first.
+    Folder,
+}
+
+impl Move {
+    /// The move as a step.
+    pub fn step(&self) -> Step {
+        let (from, to) = (self.from.clone(), self.to.clone());
+        Step::Move { from, to, overwrite: self.over == Over::File }
+    }
+
+    /// The step that comes before it.
+    pub fn step_before(&self) -> Option<Step> {
+        (self.over == Over::Folder).then(|| Step::RemoveFolder(self.to.clone()))
+    }
 }
 
 impl Tree {
@@ -77,13 +104,11 @@ impl Tree {
             (true, Some(from), Some(to)) => {
                 let replaced =
                     target.map(|ino| self.node(ino)).transpose()?.filter(|node| node.is_published());
-                let is_folder = replaced.map(|node| node.is_folder());
-                There::Move {
-                    from,
-                    to: to.join(&remote),
-                    overwrite: is_folder == Some(false),
-                    clear: is_folder == Some(true),
-                }
+                let over = replaced.map_or(Over::Nothing, |node| match node.is_folder() {
+                    true => Over::Folder,
+                    false => Over::File,
+                });
+                There::Move(Move { from, to: to.join(&remote), over })
             }
             _ => There::Nothing,
         };
@@ -127,9 +152,9 @@ mod tests {
         plan.map(|plan| plan.there).map_err(|failure| failure.errno)
     }
 
-    fn moved(from: &str, to: &str, overwrite: bool, clear: bool) -> Result<There, i32> {
+    fn moved(from: &str, to: &str, over: Over) -> Result<There, i32> {
         let path = |text| RemotePath::parse(text).unwrap();
-        Ok(There::Move { from: path(from), to: path(to), overwrite, clear })
+        Ok(There::Move(Move { from: path(from), to: path(to), over }))
     }
 
     #[test]
@@ -140,11 +165,13 @@ mod tests {
         assert_eq!(plan("e", "d"), Err(libc::ENOTEMPTY));
         assert_eq!(plan("lock.tmp", "d"), Err(libc::ENOTEMPTY), "two writers would both take the lock");
         assert_eq!(plan("a", "a"), Ok(There::Same));
-        let Ok(There::Move { to, .. }) = plan("a", "D") else { panic!("a name like a sibling's is taken") };
+        let Ok(There::Move(Move { to, .. })) = plan("a", "D") else {
+            panic!("a name like a sibling's is taken")
+        };
         assert!(to.as_str().starts_with("D‛~"), "Files.com takes d and D for one name");
-        assert_eq!(plan("a", "b"), moved("a", "b", true, false));
-        assert_eq!(plan("a", "z"), moved("a", "z", false, false));
-        assert_eq!(plan("d", "e"), moved("d", "e", false, true));
+        assert_eq!(plan("a", "b"), moved("a", "b", Over::File));
+        assert_eq!(plan("a", "z"), moved("a", "z", Over::Nothing));
+        assert_eq!(plan("d", "e"), moved("d", "e", Over::Folder));
     }
 
     #[test]

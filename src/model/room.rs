@@ -44,11 +44,6 @@ impl Room {
         self.limit = limit;
     }
 
-    /// Bytes that the spool may take, together with the cache.
-    pub fn limit(&self) -> u64 {
-        self.limit
-    }
-
     /// `id` is in the spool from now on and takes `bytes`.
     pub fn enter(&mut self, id: ContentId, bytes: u64) {
         self.used += bytes;

@@ -163,6 +163,11 @@ impl Tree {
         Some(names.iter().rev().collect())
     }
 
+    /// The entry that is at a path of Files.com, as far as it is known.
+    pub fn at(&self, path: &RemotePath) -> Option<Ino> {
+        self.find(path.below(&self.root)?)
+    }
+
     /// The entry that `rest` leads to from the root, by names of Files.com; as far as it is known.
     pub fn find(&self, rest: &str) -> Option<Ino> {
         let mut names = rest.split('/').filter(|name| !name.is_empty());
@@ -343,6 +348,10 @@ impl Tree {
         node.parent = Some(folder);
         node.label = Label::new(name.into(), remote);
         node.touched = Some(now);
+        if let Some(file) = node.file_mut() {
+            // A listing may have missed it on its way.
+            file.gone = false;
+        }
         let name = node.name().clone();
         self.folder_mut(folder)?.entries.insert(name, ino);
         if let Some(siblings) = self.keys.peek_mut(&folder) {

@@ -26,6 +26,7 @@ mod misfortune;
 mod names;
 mod offline;
 mod outages;
+mod overtaken;
 mod posix_table;
 mod power;
 mod programs;

@@ -9,6 +9,7 @@
 //! A path of the tree is not the path under which Files.com has the entry as long as a rename waits:
 //! [`Backlog::origin`] leads back.
 
+mod ended;
 mod place;
 mod replay;
 mod step;
@@ -17,6 +18,7 @@ mod tests;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
+use self::ended::Ended;
 use self::place::Place;
 pub use self::replay::{Origin, Seen};
 pub use self::step::{Pending, Standing, Step};
@@ -30,8 +32,9 @@ pub struct Backlog {
     /// Numbers of the steps that wait for a person.
     held: BTreeSet<u64>,
     next: u64,
-    /// Counts the steps that ended: an answer about names is good if this is what it was before.
-    ended: u64,
+    ended: Ended,
+    /// Moves that are made at once, without waiting in line, by number.
+    passing: BTreeMap<u64, Vec<Place>>,
     /// Numbers of the steps that touch exactly this path.
     at: HashMap<Place, BTreeSet<u64>>,
     /// Numbers of the steps that touch something below this path.
@@ -81,9 +84,35 @@ impl Backlog {
         self.pending.is_empty()
     }
 
-    /// A number that changes whenever a step ends.
+    /// How many steps have ended.
     pub fn ended(&self) -> u64 {
-        self.ended
+        self.ended.count()
+    }
+
+    /// Is an answer about `path`, or a listing of it, not good any more that was asked for when `ended` steps had ended?
+    pub fn has_changed(&self, path: &RemotePath, ended: u64) -> bool {
+        self.ended() != ended && Place::of(path).iter().any(|place| self.ended.shows_in(place, ended))
+    }
+
+    /// A move that is about to be made at once, without waiting in line: until it has [`Self::passed`], Files.com shows
+    /// one end of it or the other.
+    pub fn pass(&mut self, from: &RemotePath, to: &RemotePath) -> u64 {
+        let number = self.number();
+        self.passing.insert(number, [from, to].into_iter().flat_map(Place::of).collect());
+        number
+    }
+
+    /// It is made, here too, or is not made.
+    pub fn passed(&mut self, number: u64) {
+        if let Some(places) = self.passing.remove(&number) {
+            self.ended.push(places);
+        }
+    }
+
+    /// Is a move being made that changes what a listing of `path` shows?
+    pub fn is_passing(&self, path: &RemotePath) -> bool {
+        let places = Place::of(path);
+        self.passing.values().flatten().any(|moving| places.iter().any(|place| moving.shows_in(place)))
     }
 
     /// The steps in order.
@@ -190,6 +219,11 @@ impl Backlog {
         steps
     }
 
+    /// All steps that must be taken before anything can be done to `path`.
+    pub fn ahead_of(&self, path: &RemotePath) -> BTreeSet<u64> {
+        self.leading_to(Place::of(path).iter().flat_map(|place| self.touching(place)).collect())
+    }
+
     /// The steps that may be begun now.
     pub fn ready(&self) -> Vec<u64> {
         self.pending.keys().copied().filter(|number| self.is_ready(*number)).collect()
@@ -205,17 +239,22 @@ impl Backlog {
         Some((pending.step.clone(), pending.doubtful))
     }
 
-    /// A step that was begun failed; `held` when it is not to be tried again.
-    pub fn failed(&mut self, number: u64, failure: Failure, held: bool) {
+    /// A step that was begun failed, and is to be tried again.
+    pub fn failed(&mut self, number: u64, failure: Failure) {
+        self.ended_in(number, Standing::Failed(failure));
+    }
+
+    /// A step that was begun was refused: a person decides.
+    pub fn hold(&mut self, number: u64, failure: Failure) {
+        if self.pending.contains_key(&number) {
+            self.held.insert(number);
+        }
+        self.ended_in(number, Standing::Held(failure));
+    }
+
+    fn ended_in(&mut self, number: u64, standing: Standing) {
         if let Some(pending) = self.pending.get_mut(&number) {
-            pending.doubtful = true;
-            pending.standing = match held {
-                true => Standing::Held(failure),
-                false => Standing::Failed(failure),
-            };
-            if held {
-                self.held.insert(number);
-            }
+            (pending.doubtful, pending.standing) = (true, standing);
         }
     }
 
@@ -231,12 +270,13 @@ impl Backlog {
     /// The step was taken, or is given up. Returns those that may be begun now.
     pub fn remove(&mut self, number: u64) -> Vec<u64> {
         let Some(Pending { step, followers, .. }) = self.pending.remove(&number) else { return Vec::new() };
-        self.ended += 1;
         self.held.remove(&number);
-        for place in step.paths().flat_map(Place::of) {
-            take(&mut self.at, &place, number);
+        let places: Vec<Place> = step.paths().flat_map(Place::of).collect();
+        for place in &places {
+            take(&mut self.at, place, number);
             place.above().for_each(|above| take(&mut self.below, &above, number));
         }
+        self.ended.push(places);
         for follower in &followers {
             if let Some(pending) = self.pending.get_mut(follower) {
                 pending.blockers -= 1;

@@ -25,6 +25,19 @@ impl Place {
         })
     }
 
+    /// Does a change here change what a look at `place` or a listing of it shows? It does at the place itself, above it, and
+    /// right in it.
+    pub fn shows_in(&self, place: &Self) -> bool {
+        fn shows<T: PartialEq>(ours: &[T], theirs: &[T]) -> bool {
+            ours.len() <= theirs.len() + 1 && ours.iter().zip(theirs).all(|(ours, theirs)| ours == theirs)
+        }
+        match (self, place) {
+            (Self::Latin(ours), Self::Latin(theirs)) => shows(ours, theirs),
+            (Self::Collated(ours), Self::Collated(theirs)) => shows(ours, theirs),
+            _ => false,
+        }
+    }
+
     /// The places above, the nearest first.
     pub fn above(&self) -> impl Iterator<Item = Self> {
         std::iter::successors(self.parent(), Self::parent)

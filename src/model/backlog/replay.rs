@@ -13,6 +13,22 @@ pub enum Origin {
     MadeBy(u64, RemotePath),
 }
 
+impl Origin {
+    /// Where Files.com has it now, or will have it first.
+    pub fn path(&self) -> &RemotePath {
+        match self {
+            Self::There(path) | Self::MadeBy(_, path) => path,
+        }
+    }
+
+    /// The same.
+    pub fn into_path(self) -> RemotePath {
+        match self {
+            Self::There(path) | Self::MadeBy(_, path) => path,
+        }
+    }
+}
+
 /// An entry of a folder as the tree should have it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Seen {

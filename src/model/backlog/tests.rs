@@ -27,7 +27,7 @@ fn a_folder_is_deleted_after_what_was_in_it_and_strangers_do_not_wait() {
     assert!(backlog.begin(inside[0]).is_some() && backlog.begin(inside[0]).is_none());
     backlog.remove(inside[0]);
     assert!(!backlog.is_ready(folder));
-    backlog.failed(inside[1], Failure::plain(libc::EIO), false);
+    backlog.failed(inside[1], Failure::plain(libc::EIO));
     assert_eq!(backlog.ready(), [inside[1], other]);
     backlog.remove(inside[1]);
     assert_eq!(backlog.ready(), [folder, other]);
@@ -123,7 +123,7 @@ fn what_is_held_is_not_begun_until_a_person_says_so() {
     let mut backlog = Backlog::default();
     let step = backlog.push(delete("f"));
     backlog.begin(step);
-    backlog.failed(step, Failure::plain(libc::EACCES), true);
+    backlog.hold(step, Failure::plain(libc::EACCES));
     assert_eq!((backlog.ready(), backlog.last_at(&at("f"))), (vec![], Some(step)));
     assert!(!backlog.changes_within(&RemotePath::ROOT));
     let after = backlog.push(rename("g", "f"));
@@ -143,7 +143,7 @@ fn only_what_leads_to_a_path_keeps_others_from_it() {
     backlog.push(delete("b/x"));
     backlog.push(Step::Make(at("d")));
     backlog.begin(refused);
-    backlog.failed(refused, Failure::plain(libc::EACCES), true);
+    backlog.hold(refused, Failure::plain(libc::EACCES));
     let in_the_way =
         |backlog: &Backlog, path| backlog.refusal_before(&at(path)).map(|(step, _)| step.clone());
     assert_eq!(in_the_way(&backlog, "d/f"), None, "its folder is made without a person's help");
@@ -151,6 +151,33 @@ fn only_what_leads_to_a_path_keeps_others_from_it() {
     assert_eq!(in_the_way(&backlog, "a/new"), Some(rename("a", "b")));
     backlog.release(refused);
     assert_eq!((in_the_way(&backlog, "b/x"), backlog.stuck().len()), (None, 0));
+}
+
+#[test]
+fn an_answer_is_old_once_something_ended_that_shows_in_it() {
+    let mut backlog = Backlog::default();
+    let steps = ["d/a", "d/sub/b", "other/c"].map(|path| backlog.push(delete(path)));
+    let asked = backlog.ended();
+    backlog.remove(steps[1]);
+    backlog.remove(steps[2]);
+    assert!(!backlog.has_changed(&at("d"), asked), "nothing of it shows there");
+    assert!(backlog.has_changed(&at("d/sub"), asked) && backlog.has_changed(&at("OTHER"), asked));
+    backlog.remove(steps[0]);
+    assert!(backlog.has_changed(&at("d"), asked) && !backlog.has_changed(&at("d"), backlog.ended()));
+
+    let asked = backlog.ended();
+    let move_ = backlog.pass(&at("x/f"), &at("y/sub/f"));
+    let passing =
+        |backlog: &Backlog| ["x", "y/sub", "x/f/in", "y", ""].map(|path| backlog.is_passing(&at(path)));
+    assert_eq!(passing(&backlog), [true, true, true, false, false]);
+    backlog.passed(move_);
+    assert_eq!(passing(&backlog), [false; 5]);
+    assert!(backlog.has_changed(&at("x"), asked) && !backlog.has_changed(&at("z"), asked));
+    for _ in 0..5000 {
+        let step = backlog.push(delete("elsewhere/x"));
+        backlog.remove(step);
+    }
+    assert!(backlog.has_changed(&at("z"), asked), "too long ago to be told");
 }
 
 fn copy(from: &str, to: &str) -> Step {

@@ -1,0 +1,101 @@
+//! Folders that are only here: published, or planned, with what is in them.
+
+use std::time::{Duration, Instant};
+
+use super::core::{Core, Errand};
+use super::publish::Asked;
+use super::{Filesystem, told};
+use crate::local::failpoint;
+use crate::local::journal::Fact;
+use crate::model::backlog::Step;
+use crate::model::failure::Failure;
+use crate::model::ino::Ino;
+use crate::model::node::File;
+
+/// Attributes that changed right after a mkdir follow soon: rsync and tar set mode and time last.
+pub(super) const SETTLE_FOLDER: Duration = Duration::from_secs(1);
+
+impl Filesystem {
+    /// Publishes a folder that was only here, with all that is in it.
+    pub(super) async fn publish_folder(&self, ino: Ino) -> Result<(), Failure> {
+        let subtree = self.core().tree.subtree(ino);
+        for ino in subtree {
+            let (is_folder, published) = match self.core().tree.node(ino) {
+                Ok(node) if node.file().is_some_and(File::is_being_written) => continue,
+                Ok(node) => (node.is_folder(), node.is_published()),
+                Err(_) => continue,
+            };
+            if !is_folder {
+                self.publish(ino, Asked::ByNobody).await?;
+                continue;
+            }
+            if published || !self.core().tree.is_rooted(ino) {
+                continue;
+            }
+            let _naming = self.naming.take(ino).await;
+            let _shape = self.shape.read().await;
+            let Some(path) = self.core().tree.path(ino) else { continue };
+            self.remote.create_folder(&path, None).await.map_err(|error| told(&error))?;
+            failpoint::reach("folder.there");
+            let mut core = self.core();
+            let end = self.end_of_entry(&core, ino);
+            self.folder_is_planned(&mut core, ino);
+            self.journal
+                .note_all(end.into_iter().chain(self.entry_fact(&core, ino).map(Fact::Entry)).collect());
+        }
+        Ok(())
+    }
+
+    /// Plans a folder that was only here on Files.com, with the folders in it; what is owed of its files
+    /// follows on its own. Nothing to do for other things.
+    pub(super) fn plan_folder(&self, core: &mut Core, ino: Ino) -> Vec<Fact> {
+        let mut facts = Vec::new();
+        for ino in core.tree.subtree(ino) {
+            let Ok(node) = core.tree.node(ino) else { continue };
+            if let Some(file) = node.file() {
+                if file.content.owed().is_some() && !file.temporary {
+                    core.queue.schedule(Errand::Publish(ino), Instant::now());
+                }
+                continue;
+            }
+            if node.is_published() || !core.tree.is_rooted(ino) {
+                continue;
+            }
+            let Some(path) = core.tree.path(ino) else { continue };
+            facts.extend(self.end_of_entry(core, ino));
+            facts.push(self.put_off(core, Step::Make(path)));
+            self.folder_is_planned(core, ino);
+            facts.extend(self.entry_fact(core, ino).map(Fact::Entry));
+        }
+        self.errands.notify_one();
+        facts
+    }
+
+    /// Files.com has the folder, or will have it before anything in it; its attributes follow.
+    fn folder_is_planned(&self, core: &mut Core, ino: Ino) {
+        core.queue.forget(Errand::Publish(ino));
+        core.queue.schedule(Errand::Attributes(ino), Instant::now() + SETTLE_FOLDER);
+        if let Ok(folder) = core.tree.folder_mut(ino) {
+            folder.published = true;
+        }
+        if let Ok(node) = core.tree.node_mut(ino) {
+            node.touched = Some(Instant::now());
+            node.attributes_owed = true;
+        }
+        self.errands.notify_one();
+    }
+
+    /// Folders from `ino` up that are only here are planned on Files.com.
+    pub(super) async fn plan_folders_of(&self, ino: Ino) -> Result<(), Failure> {
+        {
+            let mut core = self.core();
+            let Some(topmost) = core.tree.topmost_unpublished(ino) else { return Ok(()) };
+            if !core.tree.node(topmost)?.is_folder() {
+                return Ok(());
+            }
+            let facts = self.plan_folder(&mut core, topmost);
+            self.journal.note_all(facts);
+        }
+        self.journal.flush().await
+    }
+}

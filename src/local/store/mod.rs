@@ -3,6 +3,10 @@
 //! A file keeps its number when it moves from one to the other; one rename lies between. Whoever
 //! calls decides which of the two it belongs to: this room does not know what is owed.
 
+mod places;
+#[cfg(test)]
+mod tests;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File, OpenOptions};
 use std::io;
@@ -19,9 +23,6 @@ use super::unnamed::Unnamed;
 use super::{durable, failpoint};
 use crate::model::ino::ContentId;
 use crate::model::room::{self, Answer, Room};
-
-/// How the name of a copy ends that is not whole yet.
-const HALF: &str = "half";
 
 /// Open files that are kept for the next call.
 const OPEN_FILES: NonZeroUsize = NonZeroUsize::new(256).unwrap();
@@ -75,7 +76,7 @@ impl Store {
         for folder in [&spool, &quarantine, &cache] {
             durable::make_private_folder(folder)?;
         }
-        remove_halves(&spool)?;
+        places::remove_halves(&spool)?;
         let mut left = Left::default();
         let mut room = Room::new(u64::MAX);
         left.cached.extend(numbered(&cache)?.into_keys());
@@ -170,45 +171,6 @@ impl Store {
         Ok(id)
     }
 
-    /// The file itself, to be read and written at any offset.
-    pub fn file(&self, id: ContentId) -> io::Result<Arc<File>> {
-        loop {
-            let moves = {
-                let mut open = self.opened();
-                if let Some(file) = open.get(&id) {
-                    return Ok(file.clone());
-                }
-                self.moves.load(Ordering::Relaxed)
-            };
-            let opened = self.open_anywhere(id);
-            let mut open = self.opened();
-            if self.moves.load(Ordering::Relaxed) != moves {
-                // It may have moved between the two looks, or be the one that was left behind.
-                continue;
-            }
-            let file = Arc::new(opened?);
-            open.put(id, file.clone());
-            return Ok(file);
-        }
-    }
-
-    fn open_anywhere(&self, id: ContentId) -> io::Result<File> {
-        let mut options = OpenOptions::new();
-        options.read(true).write(true);
-        match options.open(place(&self.spool, id)) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => options.open(place(&self.cache, id)),
-            other => other,
-        }
-    }
-
-    fn opened(&self) -> MutexGuard<'_, LruCache<ContentId, Arc<File>>> {
-        self.open.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn keep(&self, id: ContentId, file: Arc<File>) {
-        self.opened().put(id, file);
-    }
-
     /// Waits until the bytes of a spooled file and its name are on the disk.
     ///
     /// # Errors
@@ -241,56 +203,6 @@ impl Store {
 
     fn refusals(&self) -> MutexGuard<'_, BTreeMap<ContentId, i32>> {
         self.refusals.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// From the spool to the cache: nothing of it is owed any more. False when the two are on
-    /// different disks and it is cheaper to fetch it again than to copy it.
-    pub fn to_cache(&self, id: ContentId) -> io::Result<bool> {
-        match fs::rename(place(&self.spool, id), place(&self.cache, id)) {
-            Ok(()) => {
-                self.room().leave(id);
-                self.unnamed.left(id);
-                failpoint::reach("store.moved-to-cache");
-                Ok(true)
-            }
-            Err(error) if error.kind() == io::ErrorKind::CrossesDevices => Ok(false),
-            Err(error) => Err(error),
-        }
-    }
-
-    /// From the cache to the spool: it is about to be owed.
-    pub fn to_spool(&self, id: ContentId) -> io::Result<()> {
-        let (from, to) = (place(&self.cache, id), place(&self.spool, id));
-        let renamed = {
-            let _open = self.opened();
-            self.moves.fetch_add(1, Ordering::Relaxed);
-            fs::rename(&from, &to)
-        };
-        match renamed {
-            Ok(()) => failpoint::reach("store.moved-to-spool"),
-            Err(error) if error.kind() == io::ErrorKind::CrossesDevices => {
-                self.copy_to_spool(id, &from, &to)?
-            }
-            // It never left.
-            Err(error) if error.kind() == io::ErrorKind::NotFound && to.exists() => {}
-            Err(error) => return Err(error),
-        }
-        self.unnamed.came(id);
-        let file = self.file(id)?;
-        let metadata = file.metadata()?;
-        self.room().enter(id, taken(&metadata));
-        Ok(())
-    }
-
-    /// Nobody finds half of it: it has its name when it is whole.
-    fn copy_to_spool(&self, id: ContentId, from: &Path, to: &Path) -> io::Result<()> {
-        let half = to.with_extension(HALF);
-        fs::copy(from, &half).inspect_err(|_| drop(fs::remove_file(&half)))?;
-        let mut open = self.opened();
-        self.moves.fetch_add(1, Ordering::Relaxed);
-        fs::rename(&half, to)?;
-        open.pop(&id);
-        fs::remove_file(from)
     }
 
     /// Lets the bytes go. Descriptors that are still in use keep theirs.
@@ -329,17 +241,6 @@ impl Drop for Store {
 
 fn taken(metadata: &fs::Metadata) -> u64 {
     room::taken(metadata.len(), metadata.blocks() * 512)
-}
-
-/// Copies that were not done when a mount ended: what they are copies of is still in the cache.
-fn remove_halves(spool: &Path) -> io::Result<()> {
-    for entry in fs::read_dir(spool)? {
-        let path = entry?.path();
-        if path.extension().is_some_and(|extension| extension == HALF) {
-            fs::remove_file(path)?;
-        }
-    }
-    Ok(())
 }
 
 /// Moves a file of the spool to the quarantine, under a name that is free there.
@@ -383,127 +284,4 @@ pub(super) fn numbered(folder: &Path) -> io::Result<BTreeMap<ContentId, fs::Meta
         }
     }
     Ok(found)
-}
-
-#[cfg(test)]
-mod tests {
-    use std::os::unix::fs::FileExt;
-
-    use proptest::prelude::*;
-
-    use super::*;
-
-    #[test]
-    fn a_disk_that_could_not_sync_a_file_is_not_believed_when_it_is_asked_again() {
-        let dir = tempfile::tempdir().unwrap();
-        let (store, _) = Store::open(dir.path(), dir.path()).unwrap();
-        let [bad, good] = [(); 2].map(|()| store.create().unwrap());
-        let file = store.file(bad).unwrap();
-        // What cannot be synced at all.
-        store.keep(bad, Arc::new(File::open("/dev/null").unwrap()));
-        let first = store.sync(bad).unwrap_err();
-        store.keep(bad, file);
-        assert_eq!(store.sync(bad).unwrap_err().raw_os_error(), first.raw_os_error());
-        store.sync(good).unwrap();
-        store.remove(bad);
-        assert!(store.unsynced(bad).is_none() && store.unsynced(good).is_none());
-    }
-
-    #[test]
-    fn what_is_owed_survives_a_restart_and_what_is_cached_does_not() {
-        let dir = tempfile::tempdir().unwrap();
-        let (state, cache) = (dir.path().join("state"), dir.path().join("cache"));
-        let (store, left) = Store::open(&state, &cache).unwrap();
-        assert_eq!(left, Left::default());
-        let [owed, proven] = [(); 2].map(|()| store.create().unwrap());
-        for id in [owed, proven] {
-            store.file(id).unwrap().write_all_at(b"bytes", 0).unwrap();
-        }
-        assert!(store.to_cache(proven).unwrap());
-        drop(store);
-        let (store, left) = Store::open(&state, &cache).unwrap();
-        assert_eq!((left.spooled, left.cached), (BTreeMap::from([(owed, 5)]), BTreeSet::from([proven])));
-        store.remove_cached(proven).unwrap();
-        assert!(store.file(proven).is_err());
-        let aside = store.set_aside(owed).unwrap();
-        assert_eq!(fs::read(aside).unwrap(), b"bytes");
-    }
-
-    proptest! {
-        #[test]
-        fn the_books_of_the_spool_are_what_the_disk_says(
-            steps in prop::collection::vec((0usize..4, 0u8..7, 0u64..300_000, 0usize..50_000), 1..60)
-        ) {
-            let dir = tempfile::tempdir().unwrap();
-            let (store, _) = Store::open(dir.path(), dir.path()).unwrap();
-            let mut ids = [(); 4].map(|()| store.create().unwrap());
-            for (at, what, offset, count) in steps {
-                let id = ids[at];
-                let file = store.file(id).unwrap();
-                match what {
-                    0 | 1 => file.write_all_at(&vec![1; count], offset).unwrap(),
-                    2 => file.set_len(offset).unwrap(),
-                    3 => {
-                        store.remove(id);
-                        store.remove(id);
-                        ids[at] = store.create().unwrap();
-                    }
-                    4 => drop(store.to_cache(id)),
-                    5 => store.to_spool(id).unwrap(),
-                    _ => store.sync(id).unwrap_or(()),
-                }
-                store.measure(id, &file);
-            }
-            let there = |folder: &Path| -> u64 {
-                let found = fs::read_dir(folder).unwrap();
-                found.map(|entry| super::taken(&entry.unwrap().metadata().unwrap())).sum()
-            };
-            prop_assert_eq!(store.spooled(), there(&store.spool));
-            drop(store);
-            let (store, _) = Store::open(dir.path(), dir.path()).unwrap();
-            prop_assert_eq!(store.spooled(), there(&store.spool), "after a restart");
-        }
-    }
-
-    #[test]
-    fn what_is_copied_to_another_disk_is_found_whole_and_by_its_new_name() {
-        let (memory, dir) = (tempfile::tempdir_in("/dev/shm").unwrap(), tempfile::tempdir().unwrap());
-        let devices = [&memory, &dir].map(|dir| dir.path().metadata().unwrap().dev());
-        assert_ne!(devices[0], devices[1], "this test wants two disks");
-        fs::create_dir(memory.path().join("spool")).unwrap();
-        fs::write(memory.path().join("spool/0000000000000001.half"), "of a mount that died").unwrap();
-        let (store, _) = Store::open(memory.path(), dir.path()).unwrap();
-        assert_eq!(fs::read_dir(&store.spool).unwrap().count(), 0);
-        let bytes = vec![7; 8 << 20];
-        for _ in 0..20 {
-            let id = store.create_cached().unwrap();
-            store.file(id).unwrap().write_all_at(&bytes, 0).unwrap();
-            let is_over = std::sync::atomic::AtomicBool::new(false);
-            std::thread::scope(|scope| {
-                scope.spawn(|| {
-                    while !is_over.load(Ordering::Relaxed) {
-                        store.opened().pop(&id);
-                        assert_eq!(store.file(id).unwrap().metadata().unwrap().len(), bytes.len() as u64);
-                    }
-                });
-                store.to_spool(id).unwrap();
-                is_over.store(true, Ordering::Relaxed);
-            });
-            store.file(id).unwrap().write_all_at(b"new", 0).unwrap();
-            assert!(fs::read(place(&store.spool, id)).unwrap().starts_with(b"new"));
-            store.remove(id);
-        }
-    }
-
-    #[test]
-    fn an_open_file_follows_its_move() {
-        let dir = tempfile::tempdir().unwrap();
-        let (store, _) = Store::open(dir.path(), dir.path()).unwrap();
-        let id = store.create_cached().unwrap();
-        let file = store.file(id).unwrap();
-        store.to_spool(id).unwrap();
-        store.to_spool(id).unwrap();
-        file.write_all_at(b"x", 0).unwrap();
-        assert_eq!(fs::read(place(&store.spool, id)).unwrap(), b"x");
-    }
 }

@@ -124,6 +124,14 @@ impl Leftovers {
         self.at.keys().any(|other| other.below(path).is_some())
     }
 
+    /// Is anything owed of the folder `path`: itself, or what is in it? A file that is owed under its name is not.
+    pub fn are_of_folder(&self, path: &RemotePath) -> bool {
+        self.at.keys().any(|other| match other.below(path) {
+            Some("") => !self.is_file(path),
+            below => below.is_some(),
+        })
+    }
+
     /// It is in the tree, or wanted no more.
     pub fn remove(&mut self, number: u64) -> Option<Leftover> {
         let (fact, _) = self.facts.remove(&number)?;
@@ -172,6 +180,7 @@ mod tests {
         assert_eq!((leftovers.numbers(), leftovers.get(2).is_some()), (vec![1], false));
         let within = |path| leftovers.are_within(&RemotePath::parse(path).unwrap());
         assert!(within("b") && !within("a") && !within("b/c"));
+        assert!(leftovers.are_of_folder(&RemotePath::parse("b").unwrap()));
         assert!(!leftovers.failed(2, Failure::plain(libc::EIO)), "it is wanted no more");
     }
 

@@ -44,7 +44,7 @@ impl Filesystem {
     /// Files.com cannot be reached, and the folder was listed before: nobody waits to find that out
     /// again.
     fn only_known(&self, folder: Ino) -> Result<bool, Failure> {
-        Ok(!*self.reach.borrow() && self.core().tree.folder(folder)?.listed.is_some())
+        Ok(!*self.reach.borrow() && self.is_listed(folder)?)
     }
 
     /// Asks for the listing of `folder` now, however new the last one is.
@@ -59,15 +59,17 @@ impl Filesystem {
 
     /// Tells the files that did not take the version that was listed, because they are open.
     async fn list_once(&self, folder: Ino) -> Result<Vec<Ino>, Failure> {
-        let (path, asked, answer) = loop {
-            // Asked for before the look, so that no end is missed.
-            let outcome = self.outcomes.notified();
+        loop {
+            if self.shows_what_moves(folder).await? {
+                return Ok(Vec::new());
+            }
             let (path, origin, ended, asked) = {
                 let core = self.core();
                 let path = core.tree.path(folder).ok_or(Failure::plain(libc::ENOENT))?;
                 (path.clone(), core.backlog.origin(&path), core.backlog.ended(), Instant::now())
             };
-            let answer = match self.list_there(&path, origin.clone(), ended).await {
+            let mut places = vec![path.clone(), origin.path().clone()];
+            let answer = match self.list_there(&path, origin, ended, &mut places).await {
                 Ok(Some(entries)) => Ok(entries),
                 // Something was on its way.
                 Ok(None) => {
@@ -77,39 +79,51 @@ impl Filesystem {
                 Err(error) if error.kind() == ErrorKind::NotFound && self.names_settle(ended).await => {
                     continue;
                 }
-                Err(error) => Err(error),
-            };
-            let is_passing = {
-                let core = self.core();
-                let Some(now) = core.tree.path(folder) else { return Err(Failure::plain(libc::ENOENT)) };
-                let places = [&path, origin.path()];
-                let is_passing = places.iter().any(|place| core.backlog.is_passing(place));
-                // Renamed meanwhile: the answer may be about another folder that has its old name now.
-                let has_changed =
-                    now != path || places.iter().any(|place| core.backlog.has_changed(place, ended));
-                if !has_changed && !is_passing {
-                    break (path, asked, answer);
-                }
-                is_passing
-            };
-            if is_passing {
-                // What has left its old name on Files.com has not come to the new one here.
-                outcome.await;
-            }
-        };
-        let entries = match answer {
-            Ok(entries) => entries,
-            Err(error) => {
-                let known = self.core().tree.folder(folder)?.listed.is_some();
-                if known && is_out_of_reach(error.kind()) {
+                Err(error) if is_out_of_reach(error.kind()) && self.is_listed(folder)? => {
                     // What is known stays readable; that it cannot be refreshed is not "gone".
                     tracing::warn!("{path} is shown as it was before: {error}");
                     return Ok(Vec::new());
                 }
-                return Err(told_aloud(&error));
+                Err(error) => Err(error),
+            };
+            let is_good = {
+                let core = self.core();
+                let now = core.tree.path(folder).ok_or(Failure::plain(libc::ENOENT))?;
+                let has_changed =
+                    |place| core.backlog.is_passing(place) || core.backlog.has_changed(place, ended);
+                // Renamed meanwhile: the answer may be about another folder that has its old name now.
+                now == path && !places.iter().any(has_changed)
+            };
+            if is_good {
+                let entries = answer.map_err(|error| told_aloud(&error))?;
+                return self.take_listing(folder, &path, entries, asked);
             }
-        };
-        self.take_listing(folder, &path, entries, asked)
+        }
+    }
+
+    /// Does Files.com show something of this folder under one of two names, which is being moved at this moment? True
+    /// where the folder is shown as it was before meanwhile. Where nothing is known of it, waits for the move.
+    async fn shows_what_moves(&self, folder: Ino) -> Result<bool, Failure> {
+        loop {
+            // Asked for before the look, so that no end is missed.
+            let outcome = self.outcomes.notified();
+            {
+                let core = self.core();
+                let path = core.tree.path(folder).ok_or(Failure::plain(libc::ENOENT))?;
+                let origin = core.backlog.origin(&path);
+                if ![&path, origin.path()].iter().any(|place| core.backlog.is_passing(place)) {
+                    return Ok(false);
+                }
+                if core.tree.folder(folder)?.listed.is_some() {
+                    return Ok(true);
+                }
+            }
+            outcome.await;
+        }
+    }
+
+    fn is_listed(&self, folder: Ino) -> Result<bool, Failure> {
+        Ok(self.core().tree.folder(folder)?.listed.is_some())
     }
 
     /// The listing of the folder that is mounted, which was asked for before the mount came about.
@@ -169,12 +183,14 @@ impl Filesystem {
     }
 
     /// What a folder holds once all steps are taken, whatever Files.com lists now. `None` when a rename
-    /// into the folder is under way, and neither end of it has the entry at this moment.
+    /// into the folder is under way, and neither end of it has the entry at this moment. `places` takes those that
+    /// were looked at besides.
     async fn list_there(
         &self,
         path: &RemotePath,
         origin: Origin,
         ended: u64,
+        places: &mut Vec<RemotePath>,
     ) -> Result<Option<Vec<Entry>>, Error> {
         let listed = match &origin {
             Origin::There(there) => self.remote.list(there).await,
@@ -196,6 +212,7 @@ impl Filesystem {
                 Seen::Made(name) => entries.push(Entry::folder(name)),
                 Seen::Elsewhere { from, name, listed } => {
                     let there = self.remote.stat(&from).await?.map(|entry| Entry { name, ..entry });
+                    places.push(from);
                     match there.or(listed) {
                         Some(entry) => entries.push(entry),
                         None if self.is_on_its_way(ended) => return Ok(None),

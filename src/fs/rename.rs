@@ -66,26 +66,30 @@ impl Filesystem {
             return Ok(());
         }
         let is_folder = self.core().tree.node(plan.source)?.is_folder();
-        if is_folder {
-            self.nothing_is_left_within(&plan, new_folder)?;
-        }
+        self.nothing_is_left_of(&plan, new_folder)?;
         self.change_name(&plan, new_folder, new_name).await?;
         drop(alone);
         self.publish_renamed(plan.source, new_name, is_folder).await
     }
 
-    /// What an earlier mount owes below a folder finds it under the path that the journal knows.
-    fn nothing_is_left_within(&self, plan: &RenamePlan, folder: Ino) -> Result<(), Failure> {
+    /// What an earlier mount owes of a file, or below a folder, finds it under the path that the journal knows.
+    fn nothing_is_left_of(&self, plan: &RenamePlan, folder: Ino) -> Result<(), Failure> {
         let core = self.core();
+        let from = core.tree.path(plan.source);
         let to = core.tree.path(folder).map(|folder| folder.join(&plan.remote));
-        let mut paths = core.tree.path(plan.source).into_iter().chain(to);
-        match paths.find(|path| core.leftovers.are_within(path)) {
+        let (from, to) = match core.tree.node(plan.source)?.is_folder() {
+            true => (
+                from.filter(|path| core.leftovers.are_of_folder(path)),
+                to.filter(|path| core.leftovers.are_within(path)),
+            ),
+            // What is owed under the new name is replaced.
+            false => (from.filter(|path| core.leftovers.is_file(path)), None),
+        };
+        match from.or(to) {
             None => Ok(()),
             Some(path) => Err(Failure::new(
                 libc::EBUSY,
-                format!(
-                    "what an earlier mount owes below {path} is not taken up yet; see `filescomfs status`"
-                ),
+                format!("what an earlier mount owes at {path} is not taken up yet; see `filescomfs status`"),
             )),
         }
     }

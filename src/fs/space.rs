@@ -134,7 +134,8 @@ impl Filesystem {
 
     /// A writer was told that the disk has no room: whoever looks for the reason finds which one.
     pub(super) fn tell_full(&self, ino: Ino, failure: &Failure) {
-        if let Some(path) = self.core().tree.path(ino).filter(|_| self.space.full.is_news()) {
+        let path = self.core().tree.path(ino);
+        if let Some(path) = path.filter(|_| self.space.full.is_news()) {
             tracing::error!(
                 "{path} cannot be written: {failure} (the local disk that holds the state folder); free some space there"
             );

@@ -210,6 +210,7 @@ impl Filesystem {
     /// Why a step on the way was refused: it is there until a person decides. Or why one fails, when none of them ends
     /// for the network timeout.
     pub(super) async fn until_clear(&self, paths: &[&RemotePath]) -> Result<(), Failure> {
+        let patience = self.rules.network_timeout;
         let (mut ahead, mut deadline) = (usize::MAX, Instant::now());
         loop {
             let outcome = self.outcomes.notified();
@@ -223,19 +224,18 @@ impl Filesystem {
                     let why = format!("an earlier change waits for a decision: {step}: {failure}");
                     return Err(Failure::new(failure.errno, why));
                 }
-                if Instant::now() >= deadline {
+                let now = Instant::now();
+                if now >= deadline {
                     let steps: BTreeSet<u64> =
                         paths.iter().flat_map(|path| core.backlog.ahead_of(path)).collect();
-                    if steps.len() >= ahead {
-                        steps
-                            .iter()
-                            .try_for_each(|step| core.backlog.get(*step).map_or(Ok(()), not_failing))?;
+                    if steps.len() < ahead {
+                        (ahead, deadline) = (steps.len(), now + patience);
+                    } else {
+                        steps.iter().filter_map(|step| core.backlog.get(*step)).try_for_each(not_failed)?;
                     }
-                    ahead = steps.len();
-                    deadline = Instant::now() + self.rules.network_timeout;
                 }
             }
-            let _ = tokio::time::timeout_at(deadline.into(), outcome).await;
+            let _ = tokio::time::timeout(patience, outcome).await;
         }
     }
 
@@ -265,19 +265,10 @@ impl Filesystem {
     }
 }
 
-/// A step that is in somebody's way for long, and was tried before.
-fn not_failing(pending: &Pending) -> Result<(), Failure> {
-    let step = &pending.step;
-    match &pending.standing {
-        Standing::Failed(failure) => {
-            let why = format!("an earlier change is not made yet: cannot {step}: {failure}");
-            Err(Failure::new(failure.errno, why))
-        }
-        Standing::Running if pending.doubtful => {
-            Err(Failure::new(libc::ETIMEDOUT, format!("an earlier change is still being made: {step}")))
-        }
-        _ => Ok(()),
-    }
+fn not_failed(pending: &Pending) -> Result<(), Failure> {
+    let Standing::Failed(failure) = &pending.standing else { return Ok(()) };
+    let why = format!("an earlier change is not made yet: cannot {}: {failure}", pending.step);
+    Err(Failure::new(failure.errno, why))
 }
 
 /// What an answer to a change of names means: a folder that is missing above is not made by waiting.

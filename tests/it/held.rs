@@ -182,3 +182,24 @@ fn what_was_left_and_cannot_be_taken_up_can_be_given_up() {
     assert_eq!(stage.stored("d").as_deref(), Some(&b"a file of somebody else"[..]));
     mount.umount();
 }
+
+#[test]
+fn what_was_left_where_a_folder_is_now_is_taken_up_once_the_folder_is_moved_away() {
+    let mut stage = Stage::new();
+    let mount = stage.mount_with_state("state", &["--network-timeout", "1s"]);
+    stage.site.inject(Fault { times: 0, ..Fault::on("begin_upload", Effect::Proxy { status: 503 }) });
+    write_and_close(&mount.path("x"), b"precious").expect_err("it cannot be sent");
+    mount.kill();
+    stage.site.clear_faults();
+    stage.site.put(&format!("{FOLDER}/x/in"), b"of somebody else");
+    let mount = stage.mount_with_state("state", &[]);
+    let list = said(&held(&stage, &mount, &["list"]), 0);
+    assert!(list.contains("/backups/x") && list.contains("move that folder away"), "{list}");
+    fs::rename(mount.path("x"), mount.path("aside")).unwrap();
+    said(&held(&stage, &mount, &["retry"]), 8);
+    let synced = stage.filescomfs(["sync"]).arg(&mount.point).output().unwrap();
+    assert!(synced.status.success(), "{}", told(&synced));
+    assert_eq!(stage.stored("x").as_deref(), Some(&b"precious"[..]));
+    assert_eq!(stage.stored("aside/in").as_deref(), Some(&b"of somebody else"[..]));
+    mount.umount();
+}

@@ -74,7 +74,8 @@ fn whoever_opens_a_file_that_was_taken_up_late_opens_that_one() {
 #[test]
 fn a_version_that_failed_does_not_come_back_where_another_writes_beside_the_one_that_is_proven() {
     let mut stage = Stage::new();
-    let mount = stage.mount_with_state("state", SOON);
+    // Long enough for an answer that is late and not lost, on a machine that is busy, too.
+    let mount = stage.mount_with_state("state", &["--network-timeout", "5s"]);
     stage.site.inject(lasting("begin_upload"));
     write_and_close(&mount.path("f"), b"the version that failed").expect_err("it cannot be sent");
     stage.site.clear_faults();
@@ -135,8 +136,9 @@ fn what_is_being_moved_is_not_taken_for_lost_by_who_looks_at_its_neighbours() {
         let is_over = AtomicBool::new(false);
         std::thread::scope(|scope| {
             scope.spawn(|| {
-                fs::rename(mount.path(from), mount.path(to)).unwrap();
+                let moved = fs::rename(mount.path(from), mount.path(to));
                 is_over.store(true, Ordering::Relaxed);
+                moved.unwrap();
             });
             wait_until("Files.com has moved it", || stage.stored(there).is_some());
             while !is_over.load(Ordering::Relaxed) {

@@ -164,7 +164,10 @@ impl<'a> Program<'a> {
                 open.for_each(|open| open.id = heir);
             }
             // What was held back under a temporary name is published by its rename.
-            _ if !self.is_open(source) => self.world.published(source),
+            _ if !self.is_open(source) => {
+                self.world.published(source);
+                self.world.changed(source);
+            }
             _ => {}
         }
         Ok(told)

@@ -62,6 +62,12 @@ impl Default for World {
     }
 }
 
+/// A name that is published by its rename, or after a while.
+fn is_temporary(path: &str) -> bool {
+    let name = path.rsplit('/').next().unwrap_or(path);
+    name.starts_with('.') || name.ends_with(".tmp") || name.ends_with(".partial") || name.contains("-tmp-")
+}
+
 impl World {
     /// The names of the running mount.
     pub fn names(&self) -> &Names {
@@ -232,10 +238,13 @@ impl World {
         self.files[id].times.push(Some(time));
     }
 
-    /// chmod(2) or utimes(2) has answered. While newer bytes are still to be acknowledged, that takes it along.
+    /// chmod(2) or utimes(2) has answered. While newer bytes are still to be acknowledged, that takes it along; while the
+    /// file goes by a temporary name, its rename does.
     pub fn changed(&mut self, id: Id) {
+        let mut names = self.names().iter().filter(|(_, node)| **node == Node::File(id));
+        let is_held_back = names.any(|(path, _)| is_temporary(path));
         let file = &mut self.files[id];
-        if !file.owed {
+        if !file.owed && !is_held_back {
             newest_only(&mut file.modes);
             newest_only(&mut file.times);
         }

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use super::Filesystem;
 use super::core::Core;
 use super::job::Trouble;
-use super::prove::tell_weak;
+use super::prove::warn_if_weak;
 use crate::model::attributes::on_the_wire;
 use crate::model::copied::{ETags, Original};
 use crate::model::entry::Entry;
@@ -90,9 +90,7 @@ impl Filesystem {
         }
         let basis = basis.unwrap_or(Basis::Size);
         self.core().proven(basis);
-        if basis.is_weak() {
-            tell_weak(to, basis);
-        }
+        warn_if_weak(to, basis);
         Ok(Copied { entry: copy, basis })
     }
 

@@ -74,9 +74,7 @@ impl Filesystem {
         }
         stored.object = object;
         let proof = Verified::by_size(sent, &stored)?;
-        if proof.basis().is_weak() {
-            tell_weak(path, proof.basis());
-        }
+        warn_if_weak(path, proof.basis());
         Ok(proof)
     }
 
@@ -148,12 +146,15 @@ impl Filesystem {
     }
 }
 
-/// Only its size or a weaker digest could be compared.
-pub(super) fn tell_weak(path: &RemotePath, basis: Basis) {
-    tracing::warn!(
-        "{path} is only weakly verified, by its {}; turn on Data Governance, File Integrity, MD5 in the site's settings",
-        basis.name()
-    );
+/// Where only its size or a weaker digest could be compared, the log says what would help.
+pub(super) fn warn_if_weak(path: &RemotePath, basis: Basis) {
+    if basis.is_weak() {
+        tracing::warn!(
+            "{path} is only weakly verified, by its {}; turn on Data Governance, File Integrity, MD5 in the site's \
+             settings",
+            basis.name()
+        );
+    }
 }
 
 fn vanished(path: &RemotePath) -> Trouble {

@@ -261,10 +261,11 @@ impl Filesystem {
 
     /// Where Files.com has now what the tree has at `path`.
     pub(super) fn origin(&self, core: &Core, path: &RemotePath) -> RemotePath {
-        core.backlog.origin(path).into_path()
+        core.backlog.origin(path).path().clone()
     }
 }
 
+/// For who has waited for this step long enough.
 fn not_failed(pending: &Pending) -> Result<(), Failure> {
     let Standing::Failed(failure) = &pending.standing else { return Ok(()) };
     let why = format!("an earlier change is not made yet: cannot {}: {failure}", pending.step);

@@ -20,13 +20,6 @@ impl Origin {
             Self::There(path) | Self::MadeBy(_, path) => path,
         }
     }
-
-    /// The same.
-    pub fn into_path(self) -> RemotePath {
-        match self {
-            Self::There(path) | Self::MadeBy(_, path) => path,
-        }
-    }
 }
 
 /// An entry of a folder as the tree should have it.

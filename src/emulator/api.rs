@@ -118,7 +118,7 @@ async fn answer(
     let fault = shared.faults.meet(route.kind, head.method.as_str(), &route.path);
     if let Some(fault) = &fault
         && !fault.after
-        && let Some(answer) = interfere(&fault.what, line, settings, shared.now()).await
+        && let Some(answer) = interfere(&shared.faults, fault, line, settings, shared.now()).await
     {
         return (Some(fault.what.clone()), answer);
     }
@@ -130,10 +130,10 @@ async fn answer(
         Err(error) => respond::refusal(&error, settings, shared.now()),
     };
     let replaced = match &fault {
-        Some(fault) if fault.after => interfere(&fault.what, line, settings, shared.now()).await,
+        Some(fault) if fault.after => interfere(&shared.faults, fault, line, settings, shared.now()).await,
         _ => None,
     };
-    (fault.map(|fault| fault.what), replaced.unwrap_or(answer))
+    (fault.map(|met| met.fault.what), replaced.unwrap_or(answer))
 }
 
 /// Counts a request for as long as it lasts.

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use serde::{Deserialize, Serialize};
+use tokio::sync::watch;
 
 /// What goes wrong.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -56,6 +57,13 @@ pub enum Effect {
     Delay {
         /// By how much.
         ms: u64,
+    },
+    /// The request waits until the faults are cancelled, and then goes its way.
+    Hold {
+        /// Or until so many requests wait at once: then all of them go on, and the order is over. 0 waits for the
+        /// cancelling alone.
+        #[serde(default)]
+        until: usize,
     },
     /// The connection ends inside the answer's body.
     TruncateBody {
@@ -182,12 +190,41 @@ impl Fault {
     }
 }
 
+/// An order that a request has met.
+#[derive(Debug)]
+pub(super) struct Met {
+    pub(super) fault: Fault,
+    /// How often requests had been let go by then.
+    release: u64,
+}
+
+impl std::ops::Deref for Met {
+    type Target = Fault;
+
+    fn deref(&self) -> &Fault {
+        &self.fault
+    }
+}
+
 /// The faults that wait.
 #[derive(Debug, Default)]
 pub(super) struct Faults {
     waiting: Mutex<Vec<Fault>>,
     /// So that a request without faults takes no lock.
     count: AtomicUsize,
+    /// Requests that are held now.
+    held: AtomicUsize,
+    /// Changes whenever those that are held may go.
+    releases: watch::Sender<u64>,
+}
+
+/// Counts a request as held, also one that its client gives up.
+struct Held<'a>(&'a AtomicUsize);
+
+impl Drop for Held<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::AcqRel);
+    }
 }
 
 impl Faults {
@@ -198,8 +235,32 @@ impl Faults {
     }
 
     pub(super) fn clear(&self) {
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner).clear();
-        self.count.store(0, Ordering::Release);
+        self.cancel(|_| false);
+    }
+
+    /// Cancels orders, and lets go what is held.
+    fn cancel(&self, stays: impl FnMut(&Fault) -> bool) {
+        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        waiting.retain(stays);
+        self.count.store(waiting.len(), Ordering::Release);
+        self.releases.send_modify(|release| *release += 1);
+    }
+
+    /// Holds a request that met [`Effect::Hold`]. Where the client gives up, it is held no more, and nothing is lost.
+    pub(super) async fn hold(&self, until: usize, met: &Met) {
+        let mut releases = self.releases.subscribe();
+        let held = self.held.fetch_add(1, Ordering::AcqRel) + 1;
+        let _held = Held(&self.held);
+        if until > 0 && held >= until {
+            return self.cancel(|fault| !matches!(fault.what, Effect::Hold { .. }));
+        }
+        // The sender lives as long as these faults.
+        let _ = releases.wait_for(|release| *release != met.release).await;
+    }
+
+    /// How many requests are held now.
+    pub(super) fn held(&self) -> usize {
+        self.held.load(Ordering::Acquire)
     }
 
     pub(super) fn waiting(&self) -> Vec<Fault> {
@@ -207,7 +268,7 @@ impl Faults {
     }
 
     /// What goes wrong with this request.
-    pub(super) fn meet(&self, kind: &str, method: &str, path: &str) -> Option<Fault> {
+    pub(super) fn meet(&self, kind: &str, method: &str, path: &str) -> Option<Met> {
         if self.count.load(Ordering::Acquire) == 0 {
             return None;
         }
@@ -229,7 +290,7 @@ impl Faults {
             more => waiting[at].times = more - 1,
         }
         self.count.store(waiting.len(), Ordering::Release);
-        Some(met)
+        Some(Met { fault: met, release: *self.releases.borrow() })
     }
 }
 
@@ -240,7 +301,7 @@ mod tests {
     #[test]
     fn a_fault_spares_the_first_and_is_spent() {
         let faults = Faults::default();
-        assert_eq!(faults.meet("part", "PUT", "a"), None);
+        assert!(faults.meet("part", "PUT", "a").is_none());
         faults.inject(Fault::on("part", Effect::Reset).path("a").skip(1).times(2));
         let met: Vec<bool> =
             ["a", "b", "a", "a", "a"].iter().map(|path| faults.meet("part", "PUT", path).is_some()).collect();

@@ -191,9 +191,14 @@ impl Emulator {
         self.shared.faults.inject(fault);
     }
 
-    /// Cancels the faults that were not spent.
+    /// Cancels the faults that were not spent, and lets go what is held.
     pub fn clear_faults(&self) {
         self.shared.faults.clear();
+    }
+
+    /// How many requests [`Effect::Hold`](super::Effect::Hold) holds now.
+    pub fn held(&self) -> usize {
+        self.shared.faults.held()
     }
 
     /// The faults that were not spent yet.

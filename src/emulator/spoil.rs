@@ -12,18 +12,19 @@ use futures_util::{StreamExt, stream};
 use super::clock::Time;
 use super::connection::Line;
 use super::errors::{ApiError, StorageError};
-use super::faults::Effect;
+use super::faults::{Effect, Faults, Met};
 use super::respond;
 use super::settings::Settings;
 
 /// An answer in place of the true one, if the fault is of that kind.
 pub(super) async fn interfere(
-    effect: &Effect,
+    faults: &Faults,
+    met: &Met,
     line: &Line,
     settings: &Settings,
     now: Time,
 ) -> Option<Response<Body>> {
-    match effect {
+    match &met.what {
         Effect::Answer { status, headers, body } => Some(literal(*status, headers, body)),
         Effect::Error { kind, status, retry_after } => {
             let mut error = ApiError::new(kind.clone(), "This was ordered as a fault.");
@@ -49,6 +50,10 @@ pub(super) async fn interfere(
             Some(Response::new(Body::empty()))
         }
         Effect::Stall => pending().await,
+        Effect::Hold { until } => {
+            faults.hold(*until, met).await;
+            None
+        }
         Effect::Delay { ms } => {
             tokio::time::sleep(Duration::from_millis(*ms)).await;
             None

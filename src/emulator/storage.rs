@@ -70,7 +70,7 @@ pub(super) async fn serve(
     let effect = fault.as_ref().map(|fault| &fault.what);
     let mut received = 0;
     let early = match &fault {
-        Some(fault) if !fault.after => interfere(&fault.what, &line, &settings, shared.now()).await,
+        Some(fault) if !fault.after => interfere(&shared.faults, fault, &line, &settings, shared.now()).await,
         _ => None,
     };
     let mut response = if let Some(early) = early {
@@ -98,7 +98,7 @@ pub(super) async fn serve(
         };
         let answer = outcome.unwrap_or_else(|error| respond::storage_refusal(&error));
         let replaced = match &fault {
-            Some(fault) if fault.after => interfere(&fault.what, &line, &settings, now).await,
+            Some(fault) if fault.after => interfere(&shared.faults, fault, &line, &settings, now).await,
             _ => None,
         };
         replaced.unwrap_or(answer)

@@ -139,6 +139,35 @@ async fn an_answer_is_late_or_never_comes() {
 }
 
 #[tokio::test]
+async fn a_request_is_held_until_it_is_let_go_or_enough_wait_together() {
+    let site = Site::new();
+    let held = async |count: usize| {
+        while site.emulator.held() != count {
+            tokio::task::yield_now().await;
+        }
+    };
+    site.emulator.inject(Fault::on("mkdir", Effect::Hold { until: 0 }).times(0));
+    let one = tokio::spawn(site.request("POST", "folders/one").header("x-filesapi-key", "k").send());
+    held(1).await;
+    assert_eq!(site.stat("one").await.status, 404, "nothing is done of it yet");
+    site.emulator.clear_faults();
+    assert_eq!(one.await.unwrap().unwrap().status(), 201);
+    held(0).await;
+
+    site.emulator.inject(Fault::on("list", Effect::Hold { until: 2 }).times(0));
+    let both = tokio::join!(site.get("folders/"), site.get("folders/one"));
+    assert_eq!((both.0.status, both.1.status), (200, 200));
+    assert_eq!(site.get("folders/").await.status, 200, "the order is over");
+
+    // Whoever gives up is not waited for.
+    site.emulator.inject(Fault::on("list", Effect::Hold { until: 2 }).times(0));
+    let limit = std::time::Duration::from_millis(100);
+    let request = site.request("GET", "folders/").header("x-filesapi-key", "k").timeout(limit);
+    assert!(request.send().await.unwrap_err().is_timeout());
+    held(0).await;
+}
+
+#[tokio::test]
 async fn downloads_are_flipped_and_cut() {
     let site = Site::new();
     site.upload("f", &[b"hello ", b"world"]).await;

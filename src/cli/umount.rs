@@ -88,18 +88,22 @@ pub fn run(arguments: &UmountArguments) -> Result<ExitCode, Failure> {
 /// Where no daemon answers, only the kernel can say what is mounted: root must not unmount a disk by
 /// a slip of the finger.
 fn must_be_ours(mountpoint: &Path) -> Result<(), Failure> {
+    let mounts = std::fs::read("/proc/self/mountinfo")
+        .map_err(|error| Failure::new(ExitCode::Failed, format!("cannot see what is mounted: {error}")))?;
+    is_ours(&mounts, mountpoint)
+}
+
+/// The same, as the kernel's list of mounts tells.
+fn is_ours(mounts: &[u8], mountpoint: &Path) -> Result<(), Failure> {
     let shown = mountpoint.display();
     let failed = |text: String| Err(Failure::new(ExitCode::Failed, text));
-    match std::fs::read("/proc/self/mountinfo") {
-        Err(error) => failed(format!("cannot see what is mounted: {error}")),
-        Ok(mounts) => match mounted(&mounts, mountpoint).map(|found| found.kind) {
-            Some(kind) if kind == KIND => Ok(()),
-            Some(kind) => {
-                let kind = String::from_utf8_lossy(kind);
-                failed(format!("{shown} is a {kind} mount, none of filescomfs; umount(8) unmounts it"))
-            }
-            None => failed(format!("nothing is mounted on {shown}")),
-        },
+    match mounted(mounts, mountpoint).map(|found| found.kind) {
+        Some(kind) if kind == KIND => Ok(()),
+        Some(kind) => {
+            let kind = String::from_utf8_lossy(kind);
+            failed(format!("{shown} is a {kind} mount, none of filescomfs; umount(8) unmounts it"))
+        }
+        None => failed(format!("nothing is mounted on {shown}")),
     }
 }
 
@@ -170,7 +174,23 @@ mod tests {
 
     #[test]
     fn root_is_kept_from_unmounting_what_is_not_ours() {
-        assert!(must_be_ours(Path::new("/proc")).is_err());
-        assert!(must_be_ours(Path::new("/no/such/mount")).is_err());
+        let mounts = b"22 1 0:21 / /proc rw - proc proc rw\n\
+                       23 1 0:50 / /mnt rw - fuse.filescomfs site:/b rw\n\
+                       24 1 8:2 / /srv/backup rw - ext4 /dev/sdb1 rw\n\
+                       25 1 0:51 / /srv/backup/mnt rw - fuse.filescomfs site:/c rw\n\
+                       26 25 0:52 / /srv/backup/mnt rw - tmpfs tmpfs rw\n";
+        let refused = |path: &str| is_ours(mounts, Path::new(path)).err().map(|failure| failure.message);
+        assert_eq!(refused("/mnt"), None);
+        for (path, words) in [
+            ("/proc", "is a proc mount, none of filescomfs"),
+            ("/srv/backup", "is a ext4 mount, none of filescomfs"),
+            // Ours is below it, and what is unmounted is what lies on top.
+            ("/srv/backup/mnt", "is a tmpfs mount, none of filescomfs"),
+            ("/mnt/inside", "nothing is mounted on"),
+            ("/", "nothing is mounted on"),
+        ] {
+            let told = refused(path).unwrap_or_else(|| panic!("{path} would be unmounted"));
+            assert!(told.contains(words), "{path}: {told}");
+        }
     }
 }

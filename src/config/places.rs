@@ -80,7 +80,14 @@ mod tests {
         assert!(one.starts_with("mysite-backups-host-1-"), "{one}");
         assert_ne!(one, id_of("https://mysite.files.com", "/Backups/Host-1"));
         assert_ne!(id_of("http://127.0.0.1:1", "/"), id_of("http://127.0.0.1:2", "/"));
-        assert!(!id_of("https://mysite.files.com", "/é/../x".trim_end_matches("/../x")).contains('/'));
+        for folder in ["/", "/é/ü x", "/a/b\\c/..d/.hidden", "/\u{7}"] {
+            let id = id_of("https://mysite.files.com", folder);
+            assert!(
+                id.chars().all(|c| matches!(c, 'a'..='z' | '0'..='9' | '-' | '.')),
+                "{id} is no plain name"
+            );
+            assert!(id.starts_with("mysite-"), "{id}");
+        }
     }
 
     #[test]

@@ -288,7 +288,9 @@ mod tests {
             let attributes = Attributes { mode, uid, gid, mtime, ctime: mtime };
             let metadata = DEFAULTS.to_metadata(&attributes, shape, true);
             prop_assert!(metadata.values().all(|value| value.len() <= 1024));
-            let read = DEFAULTS.from_entry(shape, true, Some(on_the_wire(mtime)), None, &metadata);
+            // What the API keeps of the time: whole seconds, from 1970 to the end of 9999.
+            let kept = Moment { seconds: seconds.clamp(0, 253_402_300_799), nanos: 0 };
+            let read = DEFAULTS.from_entry(shape, true, Some(kept), None, &metadata);
             prop_assert_eq!(read, attributes);
             prop_assert_eq!(Shape::of(shape == Shape::Folder, &metadata), shape);
         }

@@ -8,7 +8,7 @@ use std::process::{Child, Command, Stdio};
 
 use serde_json::{Value, json};
 
-use crate::stage::{kill, run, told};
+use crate::stage::{built_emulator, kill, run, told};
 
 const KEY: &str = "KEY";
 
@@ -54,7 +54,7 @@ struct Alone {
 impl Alone {
     fn start(dir: &Path, arguments: &[&str]) -> Self {
         let log = dir.join("log");
-        let mut process = Command::new(env!("CARGO_BIN_EXE_filescom-emulator"))
+        let mut process = Command::new(built_emulator())
             .args(arguments)
             .stdout(Stdio::piped())
             .stderr(fs::File::options().create(true).append(true).open(&log).unwrap())
@@ -91,7 +91,7 @@ impl Drop for Alone {
 
 #[test]
 fn the_page_tells_every_flag_and_every_admin_route() {
-    let help = run(Command::new(env!("CARGO_BIN_EXE_filescom-emulator")).arg("--help"));
+    let help = run(Command::new(built_emulator()).arg("--help"));
     let help = String::from_utf8(help.stdout).unwrap();
     let page = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/emulator.md")).unwrap();
     let flags: Vec<&str> = help.split_whitespace().filter(|word| word.starts_with("--")).collect();
@@ -185,7 +185,7 @@ fn what_cannot_be_meant_is_told_at_the_start() {
         (["--listen", "nowhere"], "does not start"),
         (["--data", "/dev/null/site"], "/dev/null/site"),
     ] {
-        let output = Command::new(env!("CARGO_BIN_EXE_filescom-emulator")).args(arguments).output().unwrap();
+        let output = Command::new(built_emulator()).args(arguments).output().unwrap();
         let said = told(&output);
         assert!(!output.status.success() && said.contains(words), "{arguments:?}: {said}");
         assert!(!said.contains("panicked"), "{said}");

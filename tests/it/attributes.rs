@@ -62,7 +62,7 @@ fn all(path: &Path) -> BTreeMap<Vec<u8>, Vec<u8>> {
 }
 
 fn sync(stage: &Stage, mount: &Mount) {
-    let done = stage.filescomfs(["sync", "--timeout", "1m"]).arg(&mount.point).output().unwrap();
+    let done = stage.filescomfs(["sync", "--timeout", "10m"]).arg(&mount.point).output().unwrap();
     assert!(done.status.success(), "{}", crate::stage::told(&done));
 }
 

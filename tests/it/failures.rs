@@ -54,38 +54,27 @@ fn mounting_says_why_it_cannot() {
 
 #[test]
 fn a_password_logs_in_and_an_expired_session_is_renewed() {
-    let mut stage = Stage::with(|site| {
+    let stage = Stage::with(|site| {
         site.users.push(User { name: "backup".into(), password: "s3cret".into(), ..User::default() });
     });
     let credentials = stage.path("credentials");
     fs::write(&credentials, "username=backup\npassword=s3cret\n").unwrap();
-    let point = stage.path("mnt-user");
+    let point = stage.path("refused");
     fs::create_dir(&point).unwrap();
-    let mount = |stage: &Stage| {
-        stage
-            .filescomfs(["mount", "--cache-dir"])
-            .arg(stage.path("user-cache"))
-            .arg("--credentials")
-            .arg(&credentials)
-            .arg(stage.source())
-            .arg(&point)
-            .env_remove("FILES_API_KEY")
-            .output()
-            .unwrap()
-    };
     fs::set_permissions(&credentials, std::os::unix::fs::PermissionsExt::from_mode(0o644)).unwrap();
-    assert_said(&mount(&stage), 2, &["chmod 600"]);
+    let mut command = stage.filescomfs(["mount", "--credentials"]);
+    command.arg(&credentials).arg(stage.source()).arg(&point).env_remove("FILES_API_KEY");
+    assert_said(&command.output().unwrap(), 2, &["chmod 600"]);
+    assert!(!is_mounted(&point));
     fs::set_permissions(&credentials, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
-    let output = mount(&stage);
-    assert!(output.status.success(), "{}", told(&output));
-    fs::write(point.join("a"), "before").unwrap();
+    let mount = stage.mount_as(&credentials, &[]);
+    write_and_close(&mount.path("a"), b"before").unwrap();
     stage.site.inject(filescomfs::emulator::Fault::on_any(filescomfs::emulator::Effect::ExpireSessions));
-    fs::write(point.join("b"), "after").unwrap();
+    write_and_close(&mount.path("b"), b"after").unwrap();
+    assert_eq!(stage.site.waiting_faults(), [], "no session has ended");
     assert_eq!(stage.stored("b").unwrap(), b"after");
     assert_eq!(stage.requests("login"), 2, "renewed once");
-    let done = stage.filescomfs(["umount"]).arg(&point).output().unwrap();
-    assert!(done.status.success(), "{}", told(&done));
-    let _ = &mut stage;
+    mount.umount();
 }
 
 #[test]
@@ -122,8 +111,8 @@ fn a_key_that_is_revoked_in_the_middle_loses_nothing() {
     assert_eq!(mount.status()["owed"]["files"], 1);
     assert_eq!(fs::read(mount.path("after")).unwrap(), b"precious");
     let log = mount.log();
-    let told =
-        log.lines().find(|line| line.contains("/backups/after is not on Files.com")).unwrap_or_default();
+    let told = log.lines().find(|line| line.contains("/backups/after is not on Files.com"));
+    let told = told.unwrap_or_else(|| panic!("the log does not name the file:\n{log}"));
     assert!(told.contains("Check the API key") && told.contains("it is kept here"), "{log}");
     stage.site.change(|site| site.keys[0].disabled = false);
     mount.umount();

@@ -114,16 +114,16 @@ fn root_brings_everything_there_and_back() {
 
 /// What an ordinary user does, in a folder that is open to all: the tests of a build run as root. `/dev/fuse` is
 /// open to all, too, as udev makes it; where it is not, in containers, in a mount namespace of his own.
-struct Ordinary {
-    folder: PathBuf,
-    program: PathBuf,
+pub struct Ordinary {
+    pub folder: PathBuf,
+    pub program: PathBuf,
     /// Keeps the namespace.
     home: Option<Child>,
 }
 
 impl Ordinary {
     /// Who mounts for himself, or uses what root has mounted.
-    fn new(stage: &Stage, mounts: bool) -> Self {
+    pub fn new(stage: &Stage, mounts: bool) -> Self {
         let folder = stage.path("ordinary");
         fs::create_dir(&folder).unwrap();
         let open = |path: &Path, mode| fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
@@ -131,7 +131,7 @@ impl Ordinary {
         open(&folder, 0o777);
         // Where it was built, nobody else may look.
         let program = folder.join("filescomfs");
-        fs::copy(env!("CARGO_BIN_EXE_filescomfs"), &program).unwrap();
+        fs::copy(crate::stage::built(), &program).unwrap();
         let home = (mounts && is_root()).then(|| {
             // Mounts of other tests are copied into the namespace, and would not end as long as it lives.
             let line = "umount -l -a -t fuse.filescomfs || true; mkdir dev && mount -t tmpfs none dev && mknod dev/fuse c 10 229 && chmod 666 dev/fuse \
@@ -148,7 +148,7 @@ impl Ordinary {
 
     /// Inside of the namespace, as root.
     fn inside(&self, words: &[&str]) -> Command {
-        let mut command = Command::new("env");
+        let mut command = crate::stage::program("env");
         if let Some(home) = &self.home {
             command.args(["nsenter", &format!("--mount=/proc/{}/ns/mnt", home.id())]);
         }
@@ -156,7 +156,7 @@ impl Ordinary {
         command
     }
 
-    fn command(&self, line: &str) -> Command {
+    pub fn command(&self, line: &str) -> Command {
         let ids = [format!("--reuid={ORDINARY}"), format!("--regid={ORDINARY}")];
         let mut words = vec!["setpriv", &ids[0], &ids[1], "--clear-groups"];
         words.truncate(if is_root() { words.len() } else { 0 });
@@ -164,11 +164,10 @@ impl Ordinary {
         words.extend(["sh", "-ec", &line]);
         let mut command = self.inside(&words);
         command.env("HOME", &self.folder).env("FILES_API_KEY", KEY);
-        command.env_remove("FILES_USERNAME").env_remove("FILES_PASSWORD");
         command
     }
 
-    fn sh(&self, line: &str) -> String {
+    pub fn sh(&self, line: &str) -> String {
         let told = run(&mut self.command(line));
         String::from_utf8_lossy(&told.stdout).into_owned()
     }

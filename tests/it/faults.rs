@@ -10,6 +10,7 @@ use std::time::{Duration, Instant, UNIX_EPOCH};
 use filescomfs::emulator::{Effect, Fault};
 
 use crate::close::write_and_close;
+use crate::patience::Stopwatch;
 use crate::stage::{FOLDER, Mount, Stage, noise, wait_until};
 
 pub fn refusal(kind: &str, retry_after: Option<&str>) -> Effect {
@@ -196,10 +197,10 @@ fn an_upload_that_stalls_is_sent_again_within_the_close() {
         for after in [false, true] {
             let (name, bytes) = (format!("{name} {after}"), noise(len as u64, len));
             stage.site.inject(Fault { after, ..Fault::on("part", Effect::Stall) });
-            let start = Instant::now();
+            let watch = Stopwatch::start();
             write_and_close(&mount.path(&name), &bytes).unwrap();
             assert_eq!(stage.site.waiting_faults(), [], "{name} was never met");
-            assert!(start.elapsed() < Duration::from_secs(30), "{name} took {:?}", start.elapsed());
+            assert!(watch.elapsed() < Duration::from_secs(30), "{name} took {:?}", watch.elapsed());
             assert!(stage.stored(&name).unwrap() == bytes, "{name}");
         }
     }

@@ -12,7 +12,7 @@ const COPY: [&str; 2] = ["--hard-links", "copy"];
 const JOURNALED: [&str; 4] = ["--hard-links", "copy", "--close", "journaled"];
 
 fn sync(stage: &Stage, mount: &Mount) {
-    let done = stage.filescomfs(["sync", "--timeout", "1m"]).arg(&mount.point).output().unwrap();
+    let done = stage.filescomfs(["sync", "--timeout", "10m"]).arg(&mount.point).output().unwrap();
     assert!(done.status.success(), "{}", told(&done));
 }
 

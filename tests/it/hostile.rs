@@ -3,11 +3,12 @@
 use std::fs::{self, File};
 use std::io::Read;
 use std::os::unix::fs::MetadataExt;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use filescomfs::emulator::{Effect, Fault};
 
 use crate::close::write_and_close;
+use crate::patience::Stopwatch;
 use crate::stage::{FOLDER, Stage};
 
 fn answer(body: &str, headers: &[(&str, &str)]) -> Effect {
@@ -63,10 +64,10 @@ fn listings_that_make_no_sense_are_errors_and_never_an_empty_folder() {
         stage.site.put(&format!("{FOLDER}/trap/f"), b"x");
         let mount = stage.mount(&["--network-timeout", "5s"]);
         listing(&stage, effect);
-        let start = Instant::now();
+        let watch = Stopwatch::start();
         let listed = fs::read_dir(mount.path("trap")).and_then(|mut entries| entries.next().transpose());
         assert!(listed.is_err(), "{what}: {listed:?}");
-        assert!(start.elapsed() < Duration::from_secs(20), "{what}: it took too long");
+        assert!(watch.elapsed() < Duration::from_secs(20), "{what}: it took too long");
         stage.site.clear_faults();
         assert!(mount.path("trap/f").exists(), "{what}: the next attempt works");
         mount.umount();
@@ -118,9 +119,9 @@ fn a_server_that_says_nothing_does_not_hang_the_mount() {
     stage.site.put(&format!("{FOLDER}/f"), b"x");
     let mount = stage.mount(&["--network-timeout", "2s"]);
     stage.site.inject(Fault { times: 0, ..Fault::on("download", Effect::Stall) });
-    let start = Instant::now();
+    let watch = Stopwatch::start();
     assert_eq!(fs::read(mount.path("f")).unwrap_err().raw_os_error(), Some(libc::ETIMEDOUT));
-    assert!(start.elapsed() < Duration::from_secs(15), "{:?}", start.elapsed());
+    assert!(watch.elapsed() < Duration::from_secs(15), "{:?}", watch.elapsed());
     stage.site.clear_faults();
     assert_eq!(fs::read(mount.path("f")).unwrap(), b"x");
     mount.umount();

@@ -8,22 +8,21 @@ use filescomfs::emulator::{Effect, Fault};
 use filescomfs::fs::Maker;
 use filescomfs::model::ino::Ino;
 
-use crate::stage::{FOLDER, Mount, Stage, is_mounted, is_running, kill, told, wait_until};
+use crate::stage::{FOLDER, Mount, Stage, built, is_mounted, is_running, kill, told, wait_until};
 
 #[test]
 fn both_calling_forms_of_fstab_mount() {
     let stage = Stage::new();
     stage.site.put(&format!("{FOLDER}/f"), b"x");
     let helper = stage.path("mount.filescomfs");
-    std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_filescomfs"), &helper).unwrap();
+    std::os::unix::fs::symlink(built(), &helper).unwrap();
     let generic = "rw,_netdev,nofail,noauto,user,x-systemd.automount,noatime";
-    for (n, program) in [helper.as_path(), env!("CARGO_BIN_EXE_filescomfs").as_ref()].into_iter().enumerate()
-    {
+    for (n, program) in [helper.as_path(), &built()].into_iter().enumerate() {
         let point = stage.path(&format!("fstab{n}"));
         fs::create_dir(&point).unwrap();
         let options =
             format!("{generic},cache-dir={},dir-ttl=5s", stage.path(&format!("fstab-cache{n}")).display());
-        let output = Command::new(program)
+        let output = crate::stage::program(program)
             .arg(stage.source())
             .arg(&point)
             .args(["-o", &options])

@@ -3,6 +3,7 @@
 use std::fs;
 use std::thread;
 
+use filescomfs::emulator::{Effect, Fault};
 use serde_json::json;
 
 use crate::stage::{Stage, noise, told, wait_until};
@@ -21,7 +22,7 @@ fn write_files(folder: &std::path::Path, count: u64, size: usize) {
 }
 
 fn sync(stage: &Stage, mount: &crate::stage::Mount) {
-    let done = stage.filescomfs(["sync", "--timeout", "2m"]).arg(&mount.point).output().unwrap();
+    let done = stage.filescomfs(["sync", "--timeout", "10m"]).arg(&mount.point).output().unwrap();
     assert!(done.status.success(), "{}", told(&done));
 }
 
@@ -67,30 +68,41 @@ fn many_files_arrive_where_few_requests_are_taken_at_a_time() {
 
 #[test]
 fn urls_of_parts_do_not_run_out_while_files_wait_for_a_narrow_line() {
-    // A URL lives for two seconds, apart from the two that are no good for a transfer.
-    let mut stage = Stage::with(|site| (site.upload_url_seconds, site.storage_latency_ms) = (4, 150));
+    let mut stage = Stage::new();
     let mount = stage.mount(&["--close", "journaled", "--max-uploads", "1"]);
+    stage.site.inject(Fault::on("part", Effect::Hold { until: 0 }).times(0));
     write_files(&mount.point, 40, 100);
+    wait_until("one is being sent", || stage.site.held() == 1);
+    let early = stage.filescomfs(["sync", "--timeout", "2s"]).arg(&mount.point).output().unwrap();
+    assert_eq!(early.status.code(), Some(8), "{}", told(&early));
+    // One has the place on the line, and a few more are made ready; all others wait without a URL.
+    let (begun, ready) = (stage.requests("begin_upload"), &mount.status()["concurrency"]["files"]["limit"]);
+    assert!(
+        begun as u64 <= ready.as_u64().unwrap() && begun < 10,
+        "{begun} files have a URL, and {ready} places"
+    );
+    stage.site.clear_faults();
     sync(&stage, &mount);
     assert_eq!(stage.stored_names().len(), 40);
-    let log = mount.log();
-    assert!(!log.contains("sent once more"), "{log}");
+    assert_eq!((stage.requests("begin_upload"), stage.requests("begin_part")), (40, 0));
     mount.umount();
 }
 
 #[test]
 fn a_file_is_read_before_a_backlog_is_sent() {
-    let mut stage = Stage::with(|site| site.storage_latency_ms = 100);
+    let mut stage = Stage::new();
     let mount = stage.mount(&["--close", "journaled", "--max-uploads", "2"]);
+    stage.site.inject(Fault::on("part", Effect::Hold { until: 0 }).times(0));
     write_files(&mount.point, 200, 100);
-    wait_until("a backlog", || mount.status()["owed"]["files"].as_u64().unwrap() > 100);
+    wait_until("the line is taken", || stage.site.held() == 2);
     let files = mount.status()["concurrency"]["files"].clone();
     assert!(files["waiting"].as_u64().unwrap() > 0, "{files}");
     stage.site.put("backups/theirs", b"read me");
     let refreshed = stage.filescomfs(["refresh"]).arg(&mount.point).output().unwrap();
     assert!(refreshed.status.success(), "{}", told(&refreshed));
     assert_eq!(fs::read(mount.point.join("theirs")).unwrap(), b"read me");
-    assert!(mount.status()["owed"]["files"].as_u64().unwrap() > 20, "the backlog was not waited for");
+    assert_eq!(mount.status()["owed"]["files"], 200, "the backlog was waited for");
+    stage.site.clear_faults();
     sync(&stage, &mount);
     mount.umount();
 }

@@ -27,6 +27,7 @@ mod names;
 mod offline;
 mod outages;
 mod overtaken;
+mod patience;
 mod posix_table;
 mod power;
 mod programs;

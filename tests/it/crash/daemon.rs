@@ -5,10 +5,11 @@ use std::io;
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Output, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use filescomfs::mount::unmount::unmount;
 
+use crate::patience::Stopwatch;
 use crate::stage::{PATIENCE, Stage};
 
 /// How often a wait looks whether the daemon still lives.
@@ -62,7 +63,7 @@ impl Daemon {
     /// # Errors
     /// When it gave up by itself: that is no crash.
     pub fn answers(&mut self) -> Result<bool, String> {
-        let start = Instant::now();
+        let watch = Stopwatch::start();
         loop {
             let mut word = [0; 256];
             match self.socket.recv(&mut word) {
@@ -78,7 +79,7 @@ impl Daemon {
                     Some(code) => Err(format!("the mount gave up with exit code {code}:\n{}", self.told())),
                 };
             }
-            if start.elapsed() > PATIENCE {
+            if watch.elapsed() > PATIENCE {
                 return Err(format!("the mount does not answer:\n{}", self.told()));
             }
         }
@@ -116,7 +117,7 @@ impl Daemon {
 
     /// Nothing goes wrong in these histories but the death of the daemon: an error in its log is one too many.
     pub fn complained(&self) -> Result<(), String> {
-        let log = fs::read_to_string(&self.log).unwrap_or_default();
+        let log = fs::read_to_string(&self.log).map_err(|error| format!("there is no log: {error}"))?;
         match log.lines().find(|line| line.contains(" ERROR ") || line.contains("panicked")) {
             Some(line) => Err(format!("the log complains: {line}")),
             None => Ok(()),
@@ -141,5 +142,5 @@ impl Drop for Daemon {
 
 /// Asks the mount at `point` something.
 pub fn ask(stage: &Stage, command: &str, point: &Path) -> Output {
-    stage.filescomfs([command, "--timeout", "20s"]).arg(point).output().expect("filescomfs runs")
+    stage.filescomfs([command, "--timeout", "10m"]).arg(point).output().expect("filescomfs runs")
 }

@@ -15,12 +15,16 @@ use super::daemon::{Daemon, ask};
 use super::program::{Ended, Program, look};
 use super::step::{History, Kill, Life, Step};
 use super::world::{Node, Sight, World};
+use crate::patience::Stopwatch;
 use crate::power::{Losses, Supply};
 use crate::stage::{FOLDER, PATIENCE, Stage, is_running, kill, told};
 
 const STATE: &str = "state";
 /// A dead process may answer nobody any more a moment before it is seen to be dead.
 const LAST_BREATH: Duration = Duration::from_millis(300);
+
+/// How often it is looked whether a daemon still answers.
+const GLANCE: Duration = Duration::from_millis(200);
 
 /// How long a shorter history that fails is looked for.
 const LONGEST_SHORTENING: Duration = Duration::from_secs(60);
@@ -119,8 +123,8 @@ impl Stand<'_> {
         }
         let pid = daemon.pid();
         let is_dead = move || {
-            let start = Instant::now();
-            while start.elapsed() < LAST_BREATH {
+            let watch = Stopwatch::start();
+            while watch.elapsed() < LAST_BREATH {
                 if !is_running(pid) {
                     return true;
                 }
@@ -171,9 +175,9 @@ impl Stand<'_> {
         let sight = match look(point) {
             Ok(sight) => sight,
             Err(error) => {
-                let start = Instant::now();
+                let watch = Stopwatch::start();
                 while !daemon.is_dead() {
-                    if start.elapsed() > LAST_BREATH {
+                    if watch.elapsed() > LAST_BREATH {
                         return Err(format!("the mount cannot be read: {error}"));
                     }
                 }
@@ -207,9 +211,9 @@ impl Stand<'_> {
     fn sync(&mut self, program: &mut Program<'_>, daemon: &mut Daemon) -> Result<Ended, String> {
         let output = ask(&self.stage, "sync", &daemon.point);
         if !output.status.success() {
-            let start = Instant::now();
+            let watch = Stopwatch::start();
             while !daemon.is_dead() {
-                if start.elapsed() > LAST_BREATH {
+                if watch.elapsed() > LAST_BREATH {
                     return Err(format!("sync: {}", told(&output)));
                 }
             }
@@ -283,14 +287,14 @@ impl Stand<'_> {
     }
 
     fn umount(&self, daemon: Daemon) -> Result<(), String> {
-        let start = Instant::now();
+        let watch = Stopwatch::start();
         loop {
             let output = ask(&self.stage, "umount", &daemon.point);
             if output.status.success() {
                 return daemon.ended();
             }
             // A program that is being started elsewhere in these tests holds for a moment what we had open.
-            if !told(&output).contains("busy") || start.elapsed() > PATIENCE {
+            if !told(&output).contains("busy") || watch.elapsed() > PATIENCE {
                 return Err(format!("umount: {}", told(&output)));
             }
         }
@@ -310,10 +314,12 @@ impl Watch {
         let killed = Arc::new(AtomicBool::new(false));
         let mark = killed.clone();
         let thread = std::thread::spawn(move || {
+            let mut watch = Stopwatch::start();
             loop {
-                match heard.recv_timeout(PATIENCE) {
-                    Ok(()) => {}
+                match heard.recv_timeout(GLANCE) {
+                    Ok(()) => watch = Stopwatch::start(),
                     Err(RecvTimeoutError::Disconnected) => return,
+                    Err(RecvTimeoutError::Timeout) if watch.elapsed() < PATIENCE => {}
                     Err(RecvTimeoutError::Timeout) => {
                         mark.store(true, Ordering::SeqCst);
                         kill(pid, libc::SIGKILL);

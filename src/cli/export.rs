@@ -2,9 +2,11 @@
 
 use std::fs::{self, DirBuilder, File, Metadata};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::path::Path;
 use std::time::SystemTime;
+
+use crate::local::draft::Draft;
 
 /// What a copy gets besides its bytes.
 #[derive(Debug, Clone, Copy)]
@@ -29,20 +31,15 @@ impl Stamp {
 pub(super) fn copy_file(from: &Path, to: &Path, stamp: Stamp) -> io::Result<()> {
     let mut source = File::open(from)?;
     make_folder_of(to)?;
-    // Nobody else reads it before it has its own mode.
-    let mut target = File::options().write(true).create_new(true).mode(0o600).open(to)?;
-    let copied = io::copy(&mut source, &mut target).and_then(|_| {
-        // Only root may give files away.
-        let _ = std::os::unix::fs::fchown(&target, Some(stamp.owner.0), Some(stamp.owner.1));
-        target.set_permissions(fs::Permissions::from_mode(stamp.mode))?;
-        target.set_modified(stamp.mtime)?;
-        target.sync_all()
-    });
-    if copied.is_err() {
-        // Half a copy must not be taken for one.
-        let _ = fs::remove_file(to);
-    }
-    copied
+    // Nobody else reads it before it has its own mode, and half a copy is never taken for one.
+    let mut draft = Draft::beside(to, 0o600)?;
+    let target = draft.file();
+    io::copy(&mut source, target)?;
+    // Only root may give files away.
+    let _ = std::os::unix::fs::fchown(&*target, Some(stamp.owner.0), Some(stamp.owner.1));
+    target.set_permissions(fs::Permissions::from_mode(stamp.mode))?;
+    target.set_modified(stamp.mtime)?;
+    draft.publish_new()
 }
 
 /// Makes the symbolic link `to`, which must not be there.

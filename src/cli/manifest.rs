@@ -1,17 +1,14 @@
 //! `sync --manifest`: what is verified now, for md5sum -c.
 
-use std::ffi::OsStr;
-use std::fs::{self, File};
 use std::io::{self, Write};
-use std::os::unix::ffi::{OsStrExt, OsStringExt};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::exit_codes::{ExitCode, Failure};
 use super::plain;
 use crate::fs::{Page, Proven};
-use crate::local::durable;
+use crate::local::draft::Draft;
 use crate::model::digest::Md5;
 use crate::model::{manifest, name};
 use crate::mount::control::{self, ControlError, Request};
@@ -45,12 +42,12 @@ pub(super) fn write(mountpoint: &Path, path: &str, file: &Path) -> Result<Told, 
         out.flush().map_err(failed)?;
         return Ok(told);
     }
-    let draft = Draft::beside(file).map_err(failed)?;
-    let mut writing = io::BufWriter::new(&draft.file);
+    let mut draft = Draft::beside(file, 0o644).map_err(failed)?;
+    let mut writing = io::BufWriter::new(draft.file());
     let told = pages(mountpoint, path, &mut |line| writing.write_all(line).map_err(failed))?;
     writing.flush().map_err(failed)?;
     drop(writing);
-    draft.publish(file).map_err(failed)?;
+    draft.publish().map_err(failed)?;
     Ok(told)
 }
 
@@ -120,42 +117,6 @@ pub(super) fn judge(told: &Told) -> (String, ExitCode) {
     (text, code)
 }
 
-/// A file that takes the place of another in one step, or goes.
-struct Draft {
-    file: File,
-    path: Option<PathBuf>,
-}
-
-impl Draft {
-    fn beside(target: &Path) -> io::Result<Self> {
-        let name = target.file_name().unwrap_or(OsStr::new("manifest"));
-        let mut draft = b".".to_vec();
-        draft.extend(name.as_bytes());
-        draft.extend(format!(".{}", std::process::id()).into_bytes());
-        let path = target.with_file_name(std::ffi::OsString::from_vec(draft));
-        let file = File::options().write(true).create(true).truncate(true).mode(0o644).open(&path)?;
-        Ok(Self { file, path: Some(path) })
-    }
-
-    fn publish(mut self, target: &Path) -> io::Result<()> {
-        self.file.sync_all()?;
-        if let Some(path) = &self.path {
-            fs::rename(path, target)?;
-        }
-        self.path = None;
-        let folder = target.parent().filter(|folder| !folder.as_os_str().is_empty());
-        durable::sync_names(folder.unwrap_or(Path::new(".")))
-    }
-}
-
-impl Drop for Draft {
-    fn drop(&mut self) {
-        if let Some(path) = &self.path {
-            let _ = fs::remove_file(path);
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -180,19 +141,5 @@ mod tests {
         assert_eq!(code, ExitCode::Weak);
         let (_, code) = judge(&Told { weak: vec![proven("a")], owed: 1, ..Told::default() });
         assert_eq!(code, ExitCode::Owed);
-    }
-
-    #[test]
-    fn a_draft_takes_the_place_of_a_file_or_leaves_it() {
-        let dir = tempfile::tempdir().unwrap();
-        let target = dir.path().join("m");
-        fs::write(&target, "old").unwrap();
-        let count = || fs::read_dir(dir.path()).unwrap().count();
-        drop(Draft::beside(&target).unwrap());
-        assert_eq!((fs::read(&target).unwrap(), count()), (b"old".to_vec(), 1));
-        let draft = Draft::beside(&target).unwrap();
-        (&draft.file).write_all(b"new").unwrap();
-        draft.publish(&target).unwrap();
-        assert_eq!((fs::read(&target).unwrap(), count()), (b"new".to_vec(), 1));
     }
 }

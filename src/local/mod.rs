@@ -1,5 +1,6 @@
 //! The disk of this machine: what is owed and what is cached. Knows nothing of the network.
 
+pub mod draft;
 pub mod durable;
 pub mod failpoint;
 pub mod journal;

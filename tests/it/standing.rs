@@ -155,6 +155,33 @@ fn a_manifest_lists_what_was_proven_here_and_nothing_else() {
 }
 
 #[test]
+fn a_link_that_somebody_laid_in_the_way_of_a_manifest_leads_nowhere() {
+    let mut stage = Stage::new();
+    let mount = stage.mount(&[]);
+    fs::write(mount.path("f"), "x").unwrap();
+    let (folder, victim) = (stage.path("shared"), stage.path("victim"));
+    fs::create_dir(&folder).unwrap();
+    fs::write(&victim, "not yours").unwrap();
+    // The shell's number is that of the command.
+    let line = "ln -s \"$1\" \"$2/.m.$$\"; exec \"$3\" sync \"$4\" --manifest \"$2/m\"";
+    let done = Command::new("sh")
+        .args(["-ec", line, "sh"])
+        .args([&victim, &folder])
+        .arg(env!("CARGO_BIN_EXE_filescomfs"))
+        .arg(&mount.point)
+        .output()
+        .unwrap();
+    assert!(done.status.success(), "{}", told(&done));
+    assert_eq!(fs::read_to_string(&victim).unwrap(), "not yours");
+    assert_eq!(
+        fs::read_to_string(folder.join("m")).unwrap(),
+        "9dd4e461268c8034f5c8564e155c67a6  f\n",
+        "the manifest is there"
+    );
+    mount.umount();
+}
+
+#[test]
 fn weak_proofs_are_not_in_the_manifest_and_change_the_exit_code() {
     let mut stage = Stage::with(|site| (site.md5, site.crc32, site.opaque_etags) = (false, false, true));
     let mount = stage.mount(&[]);

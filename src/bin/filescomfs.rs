@@ -1,4 +1,4 @@
-//! The command `filescomfs`, also under the name `mount.filescomfs`.
+//! The command `filescomfs`, also under the names `mount.filescomfs` and `umount.filescomfs`.
 
 use std::process::ExitCode;
 

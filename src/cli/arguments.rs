@@ -60,6 +60,15 @@ pub enum Command {
         /// Only this file or folder: a path below the mountpoint, or an absolute path inside it
         path: Option<PathBuf>,
     },
+    /// Read the key again, try it, and use it if it is good; tells the outcome
+    #[command(after_help = help::RELOAD)]
+    Reload {
+        /// Where it is mounted
+        mountpoint: PathBuf,
+        /// Longest wait for one answer of Files.com
+        #[arg(long, value_name = "TIME", default_value = "30s", value_parser = quantities::duration)]
+        timeout: Duration,
+    },
     /// Print completions for a shell
     Completions {
         /// The shell

@@ -9,8 +9,8 @@ use serde_json::Value;
 use super::exit_codes::Failure;
 use super::quantities::show_size;
 use super::{plain, resolve};
-use crate::fs::{OwedFile, Remainder};
-use crate::mount::control::{self, ControlError, Request};
+use crate::fs::{Open, OwedFile, Remainder};
+use crate::mount::control::{ControlError, Request};
 
 /// How often a person who waits is told how far it is.
 const PROGRESS: Duration = Duration::from_millis(500);
@@ -39,8 +39,12 @@ pub(super) struct Outcome {
 }
 
 /// Asks for the drain of what is at and below `path` (empty: of everything), in slices, so that there is
-/// something to tell in between.
-pub(super) fn drain(mountpoint: &Path, path: &str, timeout: Duration) -> Result<Outcome, ControlError> {
+/// something to tell in between. `ask` puts the question to the mount.
+pub(super) fn drain(
+    ask: impl Fn(&Request, Duration) -> Result<Value, ControlError>,
+    path: &str,
+    timeout: Duration,
+) -> Result<Outcome, ControlError> {
     let end = Instant::now() + timeout;
     let watched = std::io::stderr().is_terminal();
     loop {
@@ -48,9 +52,8 @@ pub(super) fn drain(mountpoint: &Path, path: &str, timeout: Duration) -> Result<
         let slice = if watched { left.min(PROGRESS) } else { left };
         let timeout_ms = slice.as_millis().try_into().unwrap_or(u64::MAX);
         let asked = Instant::now();
-        let answer =
-            control::ask(mountpoint, &Request::Drain { timeout_ms, path: path.to_owned() }, slice + SLACK)?;
-        let outcome = understood(answer)?;
+        let request = Request::Drain { timeout_ms, path: path.to_owned() };
+        let outcome = understood(ask(&request, slice + SLACK)?)?;
         let remainder = &outcome.remainder;
         // An answer before its time: what is left does not go by waiting.
         let over = left <= slice || remainder.is_nothing() || asked.elapsed() < slice;
@@ -84,6 +87,8 @@ struct Drained {
     waiting: Vec<OwedFile>,
     #[serde(default)]
     weak: u64,
+    #[serde(default)]
+    open: Open,
 }
 
 #[derive(serde::Deserialize)]
@@ -96,10 +101,35 @@ struct OwedCounts {
 
 /// Reads the answer to a drain. One that is not understood is no "nothing is owed".
 fn understood(answer: Value) -> Result<Outcome, ControlError> {
-    let Drained { owed, held, errors, waiting, weak } =
+    let Drained { owed, held, errors, waiting, weak, open } =
         serde_json::from_value(answer).map_err(|_| ControlError::Garbled)?;
     let OwedCounts { files, bytes, attributes } = owed;
-    Ok(Outcome { remainder: Remainder { files, bytes, held, errors, attributes, waiting }, weak })
+    Ok(Outcome { remainder: Remainder { files, bytes, held, errors, attributes, waiting, open }, weak })
+}
+
+/// What is open for writing, for people; nothing when nothing is.
+pub(super) fn opened(open: &Open) -> String {
+    let mut text = match open.files {
+        0 => return String::new(),
+        1 => format!(
+            "1 file is open for writing ({}), and is sent when it is closed:\n",
+            show_size(open.bytes)
+        ),
+        files => {
+            format!(
+                "{files} files are open for writing ({}), and are sent when they are closed:\n",
+                show_size(open.bytes)
+            )
+        }
+    };
+    for path in &open.paths {
+        text.push_str(&format!("  open  {}\n", plain(path)));
+    }
+    let more = open.files.saturating_sub(open.paths.len() as u64);
+    if more > 0 {
+        text.push_str(&format!("  and {more} more\n"));
+    }
+    text
 }
 
 /// What is owed or held, for people; `None` when nothing is.
@@ -107,7 +137,7 @@ pub(super) fn debt(remainder: &Remainder) -> Option<String> {
     if remainder.is_nothing() && remainder.held.is_empty() {
         return None;
     }
-    let Remainder { files, bytes, held, errors, attributes, waiting } = remainder;
+    let Remainder { files, bytes, held, errors, attributes, waiting, open } = remainder;
     let mut text = format!("{files} files ({}) are not on Files.com yet", show_size(*bytes));
     if !held.is_empty() {
         text.push_str(&format!(", {} were refused and are held", held.len()));
@@ -121,7 +151,9 @@ pub(super) fn debt(remainder: &Remainder) -> Option<String> {
             text.push_str(&format!("  {word}  {}\n", plain(&format!("{}: {}", file.path, file.message))));
         }
     }
-    let more = (files + attributes).saturating_sub((held.len() + errors.len() + waiting.len()) as u64);
+    text.push_str(&opened(open));
+    let named = (held.len() + errors.len() + waiting.len()) as u64 + open.files;
+    let more = (files + attributes).saturating_sub(named);
     if more > 0 {
         text.push_str(&format!("  and {more} more that wait for their turn\n"));
     }

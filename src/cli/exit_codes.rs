@@ -38,7 +38,7 @@ impl ExitCode {
     /// The table that `--help` and the manual print.
     pub const TABLE: &[(Self, &str)] = &[
         (Self::Done, "done"),
-        (Self::Failed, "failed, for a reason not listed here"),
+        (Self::Failed, "failed, for a reason not listed here; the path is not the mount that answers"),
         (Self::Usage, "wrong command line or configuration"),
         (Self::Authentication, "key, user name or password refused"),
         (Self::Site, "site not found or not reachable"),

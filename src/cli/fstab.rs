@@ -1,5 +1,5 @@
-//! The two ways in which mount(8) and mount.fuse(8) call, turned into the `mount` command; and `-o`
-//! turned into long options. After this there is one parser for everything.
+//! The two ways in which mount(8) and mount.fuse(8) call, turned into the `mount` command, and that of umount(8) into
+//! `umount`; and `-o` turned into long options. After this there is one parser for everything.
 
 use std::ffi::OsString;
 use std::path::Path;
@@ -86,7 +86,11 @@ pub fn normalize(arguments: Vec<OsString>) -> Result<Vec<OsString>, OptionError>
     let mut arguments = arguments.into_iter();
     let program = arguments.next().unwrap_or_else(|| "filescomfs".into());
     let rest: Vec<OsString> = arguments.collect();
-    let is_helper = Path::new(&program).file_name().is_some_and(|name| name == "mount.filescomfs");
+    let is_called = |name: &str| Path::new(&program).file_name().is_some_and(|own| own == name);
+    if is_called("umount.filescomfs") {
+        return Ok([program, "umount".into()].into_iter().chain(for_umount(rest)).collect());
+    }
+    let is_helper = is_called("mount.filescomfs");
     let mut normal = vec![program, "mount".into()];
     if is_helper || is_bare_mount(&rest) {
         normal.extend(expand(for_helper(rest, is_helper))?);
@@ -125,6 +129,26 @@ fn for_helper(arguments: Vec<OsString>, is_helper: bool) -> Vec<OsString> {
             _ if !flags.is_empty() && flags.bytes().all(|flag| b"nsv".contains(&flag)) => {}
             _ if is_helper && !flags.is_empty() && flags.bytes().all(|flag| b"nsvf".contains(&flag)) => {
                 kept.push("--fake".into());
+            }
+            _ => kept.push(argument),
+        }
+    }
+    kept
+}
+
+/// `MOUNTPOINT [-flnrv] [-N NAMESPACE] [-t TYPE]`, as umount(8) calls. Lazily and by force mean the same here: now,
+/// whatever is owed.
+fn for_umount(arguments: Vec<OsString>) -> Vec<OsString> {
+    let mut kept = Vec::new();
+    let mut arguments = arguments.into_iter();
+    while let Some(argument) = arguments.next() {
+        let flags = argument.to_str().and_then(|text| text.strip_prefix('-')).unwrap_or_default();
+        match flags {
+            "t" | "N" => drop(arguments.next()),
+            _ if !flags.is_empty() && flags.bytes().all(|flag| b"flnrv".contains(&flag)) => {
+                if flags.contains(['f', 'l']) && !kept.contains(&"--lazy".into()) {
+                    kept.push("--lazy".into());
+                }
             }
             _ => kept.push(argument),
         }
@@ -266,6 +290,14 @@ mod tests {
             assert_eq!(normal(line), wanted, "{line:?}");
         }
         assert_eq!(normal(&["mount.filescomfs", "s", "/m", "-f"]), ["mount", "s", "/m", "--fake"]);
+    }
+
+    #[test]
+    fn umount_calls_its_helper() {
+        let helper = |line: &[&str]| normal(&[&["/sbin/umount.filescomfs"], line].concat());
+        assert_eq!(helper(&["/mnt", "-t", "fuse.filescomfs"]), ["umount", "/mnt"]);
+        assert_eq!(helper(&["/mnt", "-lv", "-f", "-t", "fuse.filescomfs"]), ["umount", "/mnt", "--lazy"]);
+        assert_eq!(helper(&["/mnt", "--timeout", "1s"]), ["umount", "/mnt", "--timeout", "1s"]);
     }
 
     #[test]

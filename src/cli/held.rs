@@ -14,7 +14,8 @@ use super::manifest::local_name;
 use super::quantities::show_size;
 use super::{place, plain, print};
 use crate::fs::{Decided, HeldThing, Verdict};
-use crate::mount::control::{self, ControlError, Request};
+use crate::mount::asking::Talk;
+use crate::mount::control::{ControlError, Request};
 
 /// How long the mount may think about a question that asks nobody else.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -23,7 +24,8 @@ const LONG: Duration = Duration::from_secs(86_400);
 
 /// Does what was asked.
 pub fn run(arguments: &HeldArguments) -> Result<ExitCode, Failure> {
-    let desk = Desk { typed: &arguments.mountpoint, mountpoint: named(&arguments.mountpoint)? };
+    let mount = Talk::with(&named(&arguments.mountpoint)?)?;
+    let desk = Desk { typed: &arguments.mountpoint, mount };
     match &arguments.what {
         HeldCommand::List { json, paths } => desk.list(*json, paths),
         HeldCommand::Retry { paths } => desk.retry(paths),
@@ -34,16 +36,16 @@ pub fn run(arguments: &HeldArguments) -> Result<ExitCode, Failure> {
 
 struct Desk<'a> {
     typed: &'a Path,
-    mountpoint: PathBuf,
+    mount: Talk,
 }
 
 impl Desk<'_> {
     fn below(&self, paths: &[PathBuf]) -> Result<Vec<String>, Failure> {
-        paths.iter().map(|path| place::below(self.typed, &self.mountpoint, path)).collect()
+        paths.iter().map(|path| place::below(self.typed, self.mount.mountpoint(), path)).collect()
     }
 
     fn ask(&self, request: &Request, patience: Duration) -> Result<Value, Failure> {
-        Ok(control::ask(&self.mountpoint, request, patience)?)
+        Ok(self.mount.ask(request, patience)?)
     }
 
     fn held(&self, paths: &[PathBuf]) -> Result<(Value, Vec<HeldThing>), Failure> {
@@ -78,7 +80,7 @@ impl Desk<'_> {
         let (mut copied, mut failures) = (0u64, String::new());
         for below in things.iter().filter_map(|thing| thing.below.as_deref()) {
             let name = local_name(below).ok_or(ControlError::Garbled)?;
-            match copy(&self.mountpoint.join(&name), &folder.join(&name)) {
+            match copy(&self.mount.mountpoint().join(&name), &folder.join(&name)) {
                 Ok(()) => copied += 1,
                 Err(error) => failures.push_str(&format!("  {}: {error}\n", name.display())),
             }

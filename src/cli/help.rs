@@ -5,7 +5,7 @@ pub const TOP: &str = "\
 Examples:
   filescomfs test mysite:/backups --api-key-file key --write
   filescomfs mount mysite:/backups /mnt/backup --api-key-file key
-  rsync -a /home/ /mnt/backup/home/
+  filescomfs run /mnt/backup -- rsync -a /home/ /mnt/backup/home/
   filescomfs status /mnt/backup
   filescomfs umount /mnt/backup
 
@@ -37,7 +37,9 @@ In /etc/fstab:
 
 /// Below the options of `sync`.
 pub const SYNC: &str = "\
-Exit code 0: everything (or everything under PATH) is on Files.com, verified.
+Exit code 0: everything (or everything under PATH) that was closed is on Files.com, verified. Files that are
+open for writing are named; --strict counts them as owed.
+Exit code 1: the path is not the mount that answers: unmounted, covered, or seen from elsewhere.
 Exit code 8: something is still owed, and listed with the reason.
 Exit code 9, with --manifest: everything is on Files.com, but the files listed on standard error could
 only be compared by size or CRC32. They are not in the manifest.
@@ -90,16 +92,29 @@ Examples:
 pub const RUN: &str = "\
 The exit code is the larger of the command's and that of sync: 0 only if both are. A command that a
 signal ended counts as 128 and the number of the signal, one that cannot be started as 126 or 127, as in
-a shell; then nothing is waited for. SIGINT, SIGTERM and SIGHUP are passed on to the command; after one,
+a shell; then nothing is waited for. It is 1 where the path is not that mount any more, or is covered: what
+was written then lies elsewhere. Files that are open for writing at the end are named, and do not change the
+code (--strict). SIGINT, SIGTERM and SIGHUP are passed on to the command; after one,
 what is owed is told and not waited for.
 
-The line that a cron job needs on a mount with close=journaled:
+The line that a cron job needs, for every tool and in both modes of close:
   filescomfs run /mnt/backup -- rsync -a /home/ /mnt/backup/home/";
+
+/// Below the arguments of `reload`.
+pub const RELOAD: &str = "\
+The credentials are read where the mount found them: the same file, storage or environment of its process.
+Exit code 0: they are good, and in use. Otherwise the mount goes on with those of before:
+2 nothing to read, 3 refused, 4 Files.com could not be asked, 5 or 6 not good for this folder.
+
+SIGHUP does the same, and says the outcome in the log.";
 
 /// Below the options of `umount`.
 pub const UMOUNT: &str = "\
 Exit code 8: something is still owed, or that cannot be asked, and it is still mounted; or it is
-unmounted (as with --lazy), and its process has not ended yet.";
+unmounted (as with --lazy), and its process has not ended yet. Exit code 1: something else is mounted over
+it, and stays.
+
+Where /sbin/umount.filescomfs is a link to the program, plain umount of what root mounted does the same.";
 
 /// Below the options of `test`.
 pub const TEST: &str = "\
@@ -144,12 +159,15 @@ What is owed to Files.com, and the log. Not to be deleted.
 What may be thrown away.
 .TP
 \fI/run/filescomfs\fR, \fI$XDG_RUNTIME_DIR/filescomfs\fR
-Sockets by which \fBstatus\fR, \fBsync\fR, \fBheld\fR, \fBrefresh\fR and \fBumount\fR speak with mounts.
+Sockets by which \fBstatus\fR, \fBsync\fR, \fBrun\fR, \fBheld\fR, \fBrefresh\fR, \fBreload\fR and \fBumount\fR speak with mounts.
+.TP
+\fI/sbin/mount.filescomfs\fR, \fI/sbin/umount.filescomfs\fR
+Links to the program, by which \fBmount\fR(8) and \fBumount\fR(8) call it.
 .SH EXAMPLES
 .nf
 filescomfs test mysite:/backups \-\-api\-key\-file key \-\-write
 filescomfs mount mysite:/backups /mnt/backup \-\-api\-key\-file key
-rsync \-a /home/ /mnt/backup/home/
+filescomfs run /mnt/backup \-\- rsync \-a /home/ /mnt/backup/home/
 filescomfs umount /mnt/backup
 .fi
 .PP

@@ -11,7 +11,8 @@ use crate::fs::{Page, Proven};
 use crate::local::draft::Draft;
 use crate::model::digest::Md5;
 use crate::model::{manifest, name};
-use crate::mount::control::{self, ControlError, Request};
+use crate::mount::asking::Talk;
+use crate::mount::control::{ControlError, Request};
 
 /// How long one page may take: every folder of it may have to be listed.
 const PATIENCE: Duration = Duration::from_secs(600);
@@ -29,22 +30,24 @@ pub(super) struct Told {
     pub links: u64,
     /// Files that became owed since.
     pub owed: u64,
+    /// Files that are open for writing.
+    pub open: u64,
 }
 
 /// Writes the manifest of what is at and below `path` to `file`: all of it, or nothing.
-pub(super) fn write(mountpoint: &Path, path: &str, file: &Path) -> Result<Told, Failure> {
+pub(super) fn write(mount: &Talk, path: &str, file: &Path) -> Result<Told, Failure> {
     let failed = |error: io::Error| {
         Failure::new(ExitCode::Failed, format!("cannot write {}: {error}", file.display()))
     };
     if file == Path::new("-") {
         let mut out = io::stdout().lock();
-        let told = pages(mountpoint, path, &mut |line| out.write_all(line).map_err(failed))?;
+        let told = pages(mount, path, &mut |line| out.write_all(line).map_err(failed))?;
         out.flush().map_err(failed)?;
         return Ok(told);
     }
     let mut draft = Draft::beside(file, 0o644).map_err(failed)?;
     let mut writing = io::BufWriter::new(draft.file());
-    let told = pages(mountpoint, path, &mut |line| writing.write_all(line).map_err(failed))?;
+    let told = pages(mount, path, &mut |line| writing.write_all(line).map_err(failed))?;
     writing.flush().map_err(failed)?;
     drop(writing);
     draft.publish().map_err(failed)?;
@@ -53,12 +56,12 @@ pub(super) fn write(mountpoint: &Path, path: &str, file: &Path) -> Result<Told, 
 
 type Sink<'a> = dyn FnMut(&[u8]) -> Result<(), Failure> + 'a;
 
-fn pages(mountpoint: &Path, path: &str, sink: &mut Sink<'_>) -> Result<Told, Failure> {
+fn pages(mount: &Talk, path: &str, sink: &mut Sink<'_>) -> Result<Told, Failure> {
     let mut told = Told::default();
     let mut after = String::new();
     loop {
         let request = Request::Manifest { path: path.to_owned(), after };
-        let answer = control::ask(mountpoint, &request, PATIENCE)?;
+        let answer = mount.ask(&request, PATIENCE)?;
         let page: Page = serde_json::from_value(answer).map_err(|_| ControlError::Garbled)?;
         for proven in &page.files {
             sink(&line(proven)?)?;
@@ -68,6 +71,7 @@ fn pages(mountpoint: &Path, path: &str, sink: &mut Sink<'_>) -> Result<Told, Fai
         told.unproven += page.unproven;
         told.links += page.links;
         told.owed += page.owed;
+        told.open += page.open;
         match page.next {
             Some(next) => after = next,
             None => return Ok(told),
@@ -88,7 +92,8 @@ pub(super) fn local_name(path: &str) -> Option<PathBuf> {
 }
 
 /// Tells what is not in the manifest, and with which code the command ends for it.
-pub(super) fn judge(told: &Told) -> (String, ExitCode) {
+/// `strict`: also for files that are open.
+pub(super) fn judge(told: &Told, strict: bool) -> (String, ExitCode) {
     let mut text = String::new();
     if told.unproven > 0 {
         text.push_str(&format!(
@@ -113,6 +118,10 @@ pub(super) fn judge(told: &Told) -> (String, ExitCode) {
         text.push_str(&format!("{} files were changed meanwhile, and are owed again\n", told.owed));
         return (text, ExitCode::Owed);
     }
+    if strict && told.open > 0 {
+        text.push_str(&format!("{} files were opened for writing meanwhile\n", told.open));
+        return (text, ExitCode::Owed);
+    }
     let code = if told.weak.is_empty() { ExitCode::Done } else { ExitCode::Weak };
     (text, code)
 }
@@ -135,11 +144,16 @@ mod tests {
 
     #[test]
     fn what_is_not_verified_is_told_and_changes_the_code() {
-        assert_eq!(judge(&Told { files: 3, ..Told::default() }), (String::new(), ExitCode::Done));
-        let (text, code) = judge(&Told { weak: vec![proven("a/b")], unproven: 2, ..Told::default() });
+        assert_eq!(
+            judge(&Told { files: 3, open: 1, ..Told::default() }, false),
+            (String::new(), ExitCode::Done)
+        );
+        let (text, code) = judge(&Told { weak: vec![proven("a/b")], unproven: 2, ..Told::default() }, false);
         assert!(text.contains("2 files on Files.com") && text.contains("  a/b by size"), "{text}");
         assert_eq!(code, ExitCode::Weak);
-        let (_, code) = judge(&Told { weak: vec![proven("a")], owed: 1, ..Told::default() });
+        let (_, code) = judge(&Told { weak: vec![proven("a")], owed: 1, ..Told::default() }, false);
+        assert_eq!(code, ExitCode::Owed);
+        let (_, code) = judge(&Told { open: 1, ..Told::default() }, true);
         assert_eq!(code, ExitCode::Owed);
     }
 }

@@ -19,6 +19,7 @@ mod place;
 pub mod quantities;
 mod recover;
 mod refresh;
+mod reload;
 pub mod resolve;
 mod run;
 mod signals;
@@ -73,6 +74,7 @@ fn answer(arguments: Vec<OsString>) -> Result<u8, Failure> {
         Command::Held(arguments) => held::run(&arguments),
         Command::Recover(arguments) => recover::run(&arguments),
         Command::Refresh { mountpoint, path } => refresh::run(&mountpoint, path.as_deref()),
+        Command::Reload { mountpoint, timeout } => reload::run(&mountpoint, timeout),
         Command::Completions { shell } => manual::completions(shell),
         Command::Man => manual::page(),
     };

@@ -2,15 +2,22 @@
 //! background whose first word is awaited.
 
 use std::ffi::OsString;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use super::arguments::{AccessArguments, MountArguments};
+use super::drain::named;
 use super::exit_codes::{ExitCode, Failure};
 use super::{log, resolve};
 use crate::config::Environment;
+use crate::mount::asking::is_served;
 use crate::mount::background::{self, Reporter, Word};
+use crate::mount::beneath::Beneath;
+use crate::mount::life::is_dead;
+use crate::mount::mountinfo::{KIND, View};
 use crate::mount::options::Options;
-use crate::mount::service;
+use crate::mount::unmount::unmount;
+use crate::mount::{service, utab};
 use crate::remote::Credentials;
 
 /// Mounts. In the background, `Done` means that the mount answers.
@@ -64,9 +71,20 @@ fn find_again(source: &str, typed: &AccessArguments) -> Result<Credentials, Fail
 
 /// What a person, a script or mount(8) has started.
 fn asked_for(arguments: Box<MountArguments>, words: &[OsString]) -> Result<ExitCode, Failure> {
+    if !arguments.fake {
+        clear(&named(&arguments.mountpoint)?)?;
+    }
     let prepared = prepare(arguments, words)?;
     if prepared.fake {
         return Ok(ExitCode::Done);
+    }
+    let mountpoint = &prepared.options.mountpoint;
+    if let Some(beneath) = Beneath::exposed(mountpoint) {
+        tell(&format!(
+            "warning: {} is not empty: {beneath}. A tool may have written there while nothing was mounted; none of it \
+             is on Files.com, and it is hidden until this is unmounted",
+            mountpoint.display()
+        ));
     }
     if prepared.foreground {
         let file = prepared.log.as_deref().map(open_log).transpose()?;
@@ -80,6 +98,36 @@ fn asked_for(arguments: Box<MountArguments>, words: &[OsString]) -> Result<ExitC
         Word::Ready => Ok(ExitCode::Done),
         Word::Failed { code, message } => Err(Failure::new(ExitCode::from_number(code.into()), message)),
     }
+}
+
+/// Takes dead mounts of ours away: a new one would be stacked upon them, and one that dies later would show them.
+fn clear(mountpoint: &Path) -> Result<(), Failure> {
+    // Each is as a rule the only one; older versions stacked them.
+    while !is_served(mountpoint) && is_ours(mountpoint) && is_dead(mountpoint) {
+        let shown = mountpoint.display();
+        tell(&format!(
+            "the process of the mount on {shown} has ended; it is unmounted, and what it owed is taken up by the next \
+             mount with its state folder"
+        ));
+        unmount(mountpoint, true).map_err(|error| {
+            Failure::new(
+                ExitCode::Failed,
+                format!("a dead mount is on {shown}, and cannot be unmounted: {error}"),
+            )
+        })?;
+        utab::forget_unmounted(mountpoint);
+    }
+    Ok(())
+}
+
+fn is_ours(mountpoint: &Path) -> bool {
+    let view = View::of(mountpoint);
+    view.is_ok_and(|view| view.top().is_some_and(|top| top.path == mountpoint && top.kind == KIND))
+}
+
+/// Where nobody listens on standard error, the exit code still tells.
+fn tell(text: &str) {
+    let _ = writeln!(std::io::stderr(), "filescomfs: {text}");
 }
 
 /// The child: its output is the log already.

@@ -13,9 +13,9 @@ use super::drain::named;
 use super::exit_codes::{ExitCode, Failure};
 use super::signals::Signals;
 use super::sync;
-use crate::mount::control::{self, Request};
+use crate::mount::asking::Talk;
+use crate::mount::beneath::Beneath;
 
-const PATIENCE: Duration = Duration::from_secs(10);
 /// The end of the command ends a wait sooner, unless another thread of this process took the signal: who has more than
 /// one must look again.
 const A_WHILE: Duration = Duration::from_secs(1);
@@ -33,7 +33,7 @@ struct Ended {
 /// Runs the command and waits for Files.com.
 pub fn run(arguments: &RunArguments) -> Result<u8, Failure> {
     // A backup into a folder where nothing is mounted must not begin.
-    control::ask(&named(&arguments.mountpoint)?, &Request::Status, PATIENCE)?;
+    let mount = Talk::with(&named(&arguments.mountpoint)?)?;
     let Some((program, rest)) = arguments.command.split_first() else {
         return Err(Failure::new(ExitCode::Usage, "a command is wanted behind --"));
     };
@@ -47,14 +47,18 @@ pub fn run(arguments: &RunArguments) -> Result<u8, Failure> {
         }
     };
     let timeout = if ended.interrupted { Duration::ZERO } else { arguments.timeout };
-    let synced = sync::run(&SyncArguments {
+    let wanted = SyncArguments {
         mountpoint: arguments.mountpoint.clone(),
         path: None,
         manifest: arguments.manifest.clone(),
         timeout,
-    });
-    let synced = synced.unwrap_or_else(|failure| {
+        strict: arguments.strict,
+    };
+    let synced = sync::with(&mount, &wanted).unwrap_or_else(|failure| {
         tell(&failure.to_string());
+        if let Some(leaked) = Beneath::exposed(mount.mountpoint()) {
+            tell(&format!("in the folder below, on the local disk: {leaked}"));
+        }
         failure.code
     });
     Ok(ended.code.max(synced.number()))

@@ -1,32 +1,33 @@
 //! `status`: what a mount says of itself, for people or as it is.
 
 use std::fmt::Write;
-use std::time::Duration;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::arguments::StatusArguments;
 use super::drain::named;
 use super::exit_codes::{ExitCode, Failure};
 use super::quantities::{show_size, show_time};
 use super::{plain, print, watch};
-use crate::mount::control::{self, ControlError, Request};
+use crate::mount::asking::{Met, meet, meet_all};
 use crate::mount::life::is_dead;
 use crate::mount::mountinfo::ours;
-
-const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Shows one mount, or all.
 pub fn run(arguments: &StatusArguments) -> Result<ExitCode, Failure> {
     if let (true, Some(mountpoint)) = (arguments.watch, &arguments.mountpoint) {
         return watch::run(&named(mountpoint)?, arguments.json);
     }
-    let (states, silent) = match &arguments.mountpoint {
-        Some(mountpoint) => {
-            (vec![control::ask(&named(mountpoint)?, &Request::Status, PATIENCE)?], Vec::new())
-        }
+    let (found, mut silent) = match &arguments.mountpoint {
+        Some(mountpoint) => (vec![meet(&named(mountpoint)?)?], Vec::new()),
         None => of_all(),
     };
+    // What answers is shown, and is no success where it is not the mount at its path.
+    silent.extend(found.iter().filter_map(|met| {
+        let path = met.talk.mountpoint().display();
+        met.astray.as_ref().map(|astray| format!("{path} is {astray}"))
+    }));
+    let states: Vec<Value> = found.into_iter().map(state_of).collect();
     if arguments.json {
         let shown = match (states.as_slice(), &arguments.mountpoint) {
             ([state], Some(_)) => state.clone(),
@@ -44,21 +45,21 @@ pub fn run(arguments: &StatusArguments) -> Result<ExitCode, Failure> {
     }
 }
 
-/// The states of all mounts, and why others told none.
-fn of_all() -> (Vec<Value>, Vec<String>) {
-    let (mut states, mut silent) = (Vec::new(), Vec::new());
-    for socket in control::sockets() {
-        match control::ask_socket(&socket, &Request::Status, PATIENCE) {
-            Ok(state) => states.push(state),
-            // Left by a daemon that was killed. Its mount may be there still.
-            Err(ControlError::NotServed(_)) => {}
-            Err(error) => silent.push(error.to_string()),
-        }
-    }
+/// What a mount said, and whether it is at its path, as this process sees it.
+pub(super) fn state_of(met: Met) -> Value {
+    let mut state = met.status;
+    state["mount"]["astray"] = json!(met.astray.map(|astray| astray.to_string()));
+    state
+}
+
+/// All mounts that answer, and why others do not.
+fn of_all() -> (Vec<Met>, Vec<String>) {
+    let (found, silent) = meet_all();
+    let mut silent: Vec<String> = silent.iter().map(ToString::to_string).collect();
     let mounts = std::fs::read("/proc/self/mountinfo").unwrap_or_default();
     for mountpoint in ours(&mounts) {
         let path = mountpoint.display();
-        let told = states.iter().any(|state| state["mountpoint"].as_str() == Some(&path.to_string()));
+        let told = found.iter().any(|met| met.talk.mountpoint() == mountpoint);
         if !told && is_dead(&mountpoint) {
             silent.push(format!(
                 "the process of the mount on {path} has ended; `filescomfs umount {path}`, and mount again: what was \
@@ -66,7 +67,7 @@ fn of_all() -> (Vec<Value>, Vec<String>) {
             ));
         }
     }
-    (states, silent)
+    (found, silent)
 }
 
 /// How fast it goes, and for how much longer.
@@ -89,6 +90,9 @@ fn table(state: &Value) -> String {
         let _ = writeln!(shown, "  {name:<10} {value}");
     };
     let owed = &state["owed"];
+    if let Some(astray) = state["mount"]["astray"].as_str() {
+        row("mount", plain(astray));
+    }
     row("close", text("close"));
     if state["reachable"] == false {
         row("network", "Files.com cannot be reached; it is looked for every 5 s".to_owned());
@@ -99,9 +103,16 @@ fn table(state: &Value) -> String {
     for kept in state["damaged_journals"].as_array().into_iter().flatten().filter_map(Value::as_str) {
         row("journal", format!("an earlier one was damaged, and is kept at {}", plain(kept)));
     }
+    let hidden = number(&state["hidden"]);
+    if hidden > 0 {
+        let (entries, lie) = if hidden == 1 { ("entry", "lies") } else { ("entries", "lie") };
+        row("below", format!("{hidden} {entries} {lie} hidden in the folder below the mount"));
+    }
     let mut debts = Vec::new();
     if number(&owed["files"]) > 0 {
-        debts.push(format!("{} files, {}", number(&owed["files"]), show_size(number(&owed["bytes"]))));
+        let open = number(&owed["open"]);
+        let open = if open > 0 { format!(" ({open} of them open for writing)") } else { String::new() };
+        debts.push(format!("{} files{open}, {}", number(&owed["files"]), show_size(number(&owed["bytes"]))));
     }
     if number(&owed["attributes"]) > 0 {
         debts.push(format!("{} changes of names and attributes", number(&owed["attributes"])));

@@ -12,16 +12,15 @@ use serde_json::Value;
 use super::exit_codes::{ExitCode, Failure};
 use super::quantities::show_size;
 use super::signals::Signals;
-use super::status::speed;
+use super::status::{speed, state_of};
 use super::{plain, print};
-use crate::mount::control::{self, ControlError, Request};
+use crate::mount::asking::{is_served, meet};
+use crate::mount::control::ControlError;
 
 /// How often a terminal is drawn.
 const FRAME: Duration = Duration::from_millis(250);
 /// How often a line is printed.
 const LINE: Duration = Duration::from_secs(1);
-/// How long an answer may take.
-const PATIENCE: Duration = Duration::from_secs(10);
 /// Uploads that get a bar; the rest is counted.
 const BARS: usize = 10;
 
@@ -46,7 +45,7 @@ pub fn run(mountpoint: &Path, json: bool) -> Result<ExitCode, Failure> {
         state = match ask(mountpoint) {
             Ok(state) => state,
             // However the daemon broke off.
-            Err(_) if !control::is_served(mountpoint) => {
+            Err(_) if !is_served(mountpoint) => {
                 view.end();
                 print(if json { "" } else { "The mount has ended.\n" })?;
                 return Ok(ExitCode::Done);
@@ -57,7 +56,7 @@ pub fn run(mountpoint: &Path, json: bool) -> Result<ExitCode, Failure> {
 }
 
 fn ask(mountpoint: &Path) -> Result<Value, ControlError> {
-    control::ask(mountpoint, &Request::Status, PATIENCE)
+    meet(mountpoint).map(state_of)
 }
 
 trait View {
@@ -95,8 +94,10 @@ fn line(state: &Value) -> String {
     let count = |name: &str| state[name].as_array().map_or(0, Vec::len);
     let owed = &state["owed"];
     let cache = &state["cache"];
+    let astray = state["mount"]["astray"].as_str().map(|astray| format!("{}; ", plain(astray)));
     format!(
-        "owed {} files, {}, {} changes; {}; uploading {}, held {}, errors {}; verified {}; cache {} of {}",
+        "{}owed {} files, {}, {} changes; {}; uploading {}, held {}, errors {}; verified {}; cache {} of {}",
+        astray.unwrap_or_default(),
         number(&owed["files"]),
         show_size(number(&owed["bytes"])),
         number(&owed["attributes"]),

@@ -231,6 +231,13 @@ impl Core {
         file.is_ok_and(|file| file.is_being_written() || file.temporary && self.has_writer(ino))
     }
 
+    /// Is `ino` owed only in so far as somebody is writing to it? What was closed, or refused, is owed whoever writes.
+    pub fn is_only_open(&self, ino: Ino) -> bool {
+        let Ok(file) = self.tree.file(ino) else { return false };
+        let is_held = matches!(file.content.state(), State::Held(_));
+        self.is_in_use(ino) && !file.content.owes_a_close() && !is_held
+    }
+
     /// Is `ino` owed, and not kept from being sent by a writer or a refusal?
     pub fn is_sendable(&self, ino: Ino) -> bool {
         let Ok(node) = self.tree.node(ino) else { return false };

@@ -52,6 +52,9 @@ pub struct Page {
     pub links: u64,
     /// How many files of this page are owed.
     pub owed: u64,
+    /// How many files of this page are open for writing, and owed for that reason alone.
+    #[serde(default)]
+    pub open: u64,
     /// Where the next page begins; `None` for the last.
     pub next: Option<String>,
 }
@@ -63,6 +66,7 @@ enum Item {
 
 enum Found {
     Owed,
+    Open,
     Link,
     Unproven,
     Proven(Box<Receipt>),
@@ -180,7 +184,9 @@ fn is_before(path: &RemotePath, other: &RemotePath) -> bool {
 }
 
 fn judge(core: &Core, ino: Ino, receipt: Option<Receipt>) -> Found {
-    let Some(there) = there(core, ino) else { return Found::Owed };
+    let Some(there) = there(core, ino) else {
+        return if core.is_only_open(ino) { Found::Open } else { Found::Owed };
+    };
     if core.tree.node(ino).is_ok_and(|node| node.shape() == Shape::Link) {
         return Found::Link;
     }
@@ -192,6 +198,7 @@ impl Page {
     fn take(&mut self, path: &RemotePath, found: Found) {
         match found {
             Found::Owed => self.owed += 1,
+            Found::Open => self.open += 1,
             Found::Link => self.links += 1,
             Found::Unproven => self.unproven += 1,
             Found::Proven(receipt) => {

@@ -70,7 +70,7 @@ pub use self::make::Maker;
 pub use self::manifest::{Page, Proven};
 pub use self::rules::Rules;
 pub use self::scope::Scope;
-pub use self::status::{OwedFile, Remainder};
+pub use self::status::{Open, OwedFile, Remainder};
 
 use self::begins::Begins;
 use self::buffers::Buffers;

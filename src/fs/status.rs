@@ -36,6 +36,20 @@ pub struct Remainder {
     pub attributes: u64,
     /// Some of those that only wait for their turn: some twenty at most.
     pub waiting: Vec<OwedFile>,
+    /// Of the files owed, those that are open for writing and of which nothing that was closed is owed: their close sends
+    /// them, and no waiting does.
+    pub open: Open,
+}
+
+/// Files that are open for writing.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Open {
+    /// How many.
+    pub files: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// The paths of some twenty of them at most.
+    pub paths: Vec<String>,
 }
 
 /// How many files that only wait for their turn are named.
@@ -45,6 +59,19 @@ impl Remainder {
     /// Has Files.com everything?
     pub fn is_nothing(&self) -> bool {
         self.files == 0 && self.attributes == 0
+    }
+
+    /// Has Files.com everything that was closed?
+    pub fn is_nothing_but_open(&self) -> bool {
+        self.files <= self.open.files && self.attributes == 0
+    }
+
+    fn is_open(&mut self, path: &RemotePath, bytes: u64) {
+        self.open.files += 1;
+        self.open.bytes += bytes;
+        if self.open.paths.len() < SHOWN {
+            self.open.paths.push(path.to_string());
+        }
     }
 
     fn waits(&mut self, path: &RemotePath, message: String) {
@@ -107,6 +134,10 @@ impl Filesystem {
             remainder.files += 1;
             remainder.bytes += file.size;
             let Some(path) = core.tree.path(ino) else { continue };
+            if core.is_only_open(ino) {
+                remainder.is_open(&path, file.size);
+                continue;
+            }
             let Some(failure) = &file.failure else {
                 remainder.waits(&path, waits_for(&core, ino));
                 continue;
@@ -152,6 +183,7 @@ impl Filesystem {
                 "files": remainder.files,
                 "bytes": remainder.bytes,
                 "attributes": remainder.attributes,
+                "open": remainder.open.files,
                 "oldest_seconds": oldest,
                 "next_retry_seconds": next,
             },
@@ -163,6 +195,7 @@ impl Filesystem {
             "reachable": *self.reach.borrow(),
             "read_only": self.journal.failure().map(ToString::to_string),
             "uploading": uploading,
+            "open": remainder.open.paths,
             "held": remainder.held,
             "errors": remainder.errors,
             "verified": core.counts.verified,

@@ -45,6 +45,8 @@ pub struct Content {
     /// Whoever wrote the newest bytes has closed the file. An fsync, or the close of a child that inherited
     /// the descriptor, seals bytes that are not the whole yet.
     closed: bool,
+    /// Something that its writer closed is not on Files.com yet, whatever was written since.
+    owes_a_close: bool,
     /// The newest revision that was synced to the local disk; 0 before the first.
     synced: u64,
 }
@@ -52,17 +54,25 @@ pub struct Content {
 impl Content {
     /// A file that Files.com holds.
     pub fn clean() -> Self {
-        Self { state: State::Clean, writing: 0, last: 0, closed: true, synced: 0 }
+        Self { state: State::Clean, writing: 0, last: 0, closed: true, owes_a_close: false, synced: 0 }
     }
 
     /// A file that was just created here: even when empty, it is owed.
     pub fn created() -> Self {
-        Self { state: State::Dirty(Revision(1)), writing: 0, last: 1, closed: false, synced: 0 }
+        Self {
+            state: State::Dirty(Revision(1)),
+            writing: 0,
+            last: 1,
+            closed: false,
+            owes_a_close: false,
+            synced: 0,
+        }
     }
 
     /// A file that an earlier mount sealed and never saw verified.
     pub fn recovered() -> Self {
-        Self { state: State::Sealed(Revision(1)), writing: 0, last: 1, closed: true, synced: 0 }
+        let state = State::Sealed(Revision(1));
+        Self { state, writing: 0, last: 1, closed: true, owes_a_close: true, synced: 0 }
     }
 
     /// Where the newest bytes stand.
@@ -123,7 +133,14 @@ impl Content {
     /// The same where the writer itself closes: these bytes are the whole.
     pub fn close(&mut self) -> Option<Revision> {
         self.closed = true;
+        self.owes_a_close |= self.is_owed();
         self.seal()
+    }
+
+    /// Is something owed that its writer closed, and that may have been written to since? Else what is owed is what
+    /// somebody is still writing.
+    pub fn owes_a_close(&self) -> bool {
+        self.owes_a_close
     }
 
     /// Is it owed, and not whole yet as far as its writer is concerned?
@@ -160,6 +177,7 @@ impl Content {
         let current = self.is_current(revision);
         if current {
             self.state = State::Clean;
+            self.owes_a_close = false;
         }
         current
     }
@@ -248,6 +266,20 @@ mod tests {
         assert!(!content.is_unfinished());
         assert!(content.verified(revision) && !content.is_unfinished());
         assert!(!Content::recovered().is_unfinished());
+    }
+
+    #[test]
+    fn what_was_closed_is_owed_until_it_or_something_newer_is_proven() {
+        let mut content = Content::created();
+        content.seal();
+        assert!(!content.owes_a_close(), "an fsync is no close");
+        content.close();
+        let again = content.begin_write();
+        content.end_write(again);
+        assert!(content.owes_a_close() && content.is_unfinished(), "it is open again, and still owed");
+        let revision = content.seal().unwrap();
+        assert!(content.verified(revision) && !content.owes_a_close());
+        assert!(Content::recovered().owes_a_close());
     }
 
     #[test]

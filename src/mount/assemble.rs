@@ -22,7 +22,7 @@ use crate::model::moment::Moment;
 use crate::model::path::RemotePath;
 use crate::model::policy::Verify;
 use crate::model::temporary::TemporaryNames;
-use crate::remote::{Client, ClientOptions, Credentials, ErrorKind, is_out_of_reach};
+use crate::remote::{self, Client, ClientOptions, Credentials, ErrorKind, is_out_of_reach};
 
 /// A filesystem that is ready for the kernel.
 pub struct Assembled {
@@ -41,16 +41,7 @@ pub struct Assembled {
 /// Opens the local rooms, asks Files.com who we are and whether the folder is there, and takes up what an
 /// earlier mount owed.
 pub async fn assemble(options: &Options) -> Result<Assembled, MountError> {
-    let client = Client::new(ClientOptions {
-        base: options.base.clone(),
-        credentials: options.credentials.clone(),
-        network_timeout: options.network_timeout,
-        max_uploads: options.max_uploads,
-        max_downloads: options.max_downloads,
-        bandwidth_up: options.bandwidth_up.clone(),
-        bandwidth_down: options.bandwidth_down.clone(),
-        allow_http: options.allow_http,
-    })?;
+    let client = client_of(options)?;
     for folder in [&options.state_dir, &options.cache_dir] {
         durable::make_private_folder(folder).map_err(|error| local(folder, error))?;
     }
@@ -119,6 +110,19 @@ pub async fn assemble(options: &Options) -> Result<Assembled, MountError> {
     Ok(Assembled { fs, stale, client, key_expires, lock })
 }
 
+fn client_of(options: &Options) -> Result<Client, remote::Error> {
+    Client::new(ClientOptions {
+        base: options.base.clone(),
+        credentials: options.credentials.clone(),
+        network_timeout: options.network_timeout,
+        max_uploads: options.max_uploads,
+        max_downloads: options.max_downloads,
+        bandwidth_up: options.bandwidth_up.clone(),
+        bandwidth_down: options.bandwidth_down.clone(),
+        allow_http: options.allow_http,
+    })
+}
+
 /// What Files.com says before anything is mounted.
 struct SiteFacts {
     key_expires: Option<Moment>,
@@ -126,6 +130,13 @@ struct SiteFacts {
     root: Option<Entry>,
     /// What is in it, as far as one page goes.
     listing: FirstPage,
+}
+
+/// Asks with other credentials what a mount asks before it comes about; answers with the end of the key, where it says.
+/// Changes nothing anywhere, whenever it is dropped.
+pub(super) async fn try_credentials(options: &Options) -> Result<Option<Moment>, MountError> {
+    let facts = ask_site(&client_of(options)?, options).await?;
+    Ok(facts.key_expires)
 }
 
 /// The first page of the folder that is mounted.

@@ -1,12 +1,11 @@
-//! How `status` and `umount` talk to a mount: one line of JSON there, one line back, over a Unix
-//! socket that only the user of the mount, and root, may use.
+//! The daemon's end of the control socket: one line of JSON there, one line back, over a Unix socket that only the user
+//! of the mount, and root, may use. The other end is `asking.rs`.
 //!
 //! The socket is not inside the mount: it answers when the filesystem does not, and its end tells
 //! that the daemon has ended. It knows nothing of what is asked: the mount brings the answers.
 
-use std::ffi::OsStr;
 use std::fs::{self, DirBuilder};
-use std::io::{self, BufRead, BufReader, Read, Write};
+use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::os::unix::net::UnixStream as BlockingStream;
@@ -18,14 +17,13 @@ use serde_json::Value;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt};
 use tokio::net::{UnixListener, UnixStream};
 
+use super::identity::Astray;
 use super::request;
 pub use super::request::{PROTOCOL, Request};
 use crate::model::digest::Md5;
 
 /// Longer than any request; a peer that sends more is not one of ours.
 const LONGEST_REQUEST: u64 = 1 << 20;
-/// Longer than any answer.
-const LONGEST_ANSWER: u64 = 64 << 20;
 /// A peer that says nothing for this long is not waited for.
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -53,6 +51,9 @@ pub enum ControlError {
     /// The answer makes no sense, or is one of another version.
     #[error("filescomfs gave an answer that is not understood (another version?)")]
     Garbled,
+    /// The path is not the mount that answers for it.
+    #[error("{0} is {1}")]
+    Astray(PathBuf, Astray),
     /// It cannot do what was asked; the text says why.
     #[error("{0}")]
     Refused(String),
@@ -61,7 +62,7 @@ pub enum ControlError {
     Io(PathBuf, io::Error),
 }
 
-fn own_uid() -> u32 {
+pub(super) fn own_uid() -> u32 {
     // SAFETY: only reads the process's identity and cannot fail.
     unsafe { libc::geteuid() }
 }
@@ -78,105 +79,14 @@ pub fn runtime_folder() -> PathBuf {
     }
 }
 
-fn socket_name(mountpoint: &Path) -> String {
+pub(super) fn socket_name(mountpoint: &Path) -> String {
     format!("{}.sock", Md5::of(mountpoint.as_os_str().as_bytes()))
 }
 
-/// Where the daemon of this mountpoint may listen.
-fn candidates(mountpoint: &Path) -> Vec<PathBuf> {
-    let name = socket_name(mountpoint);
-    folders().into_iter().map(|folder| folder.join(&name)).collect()
-}
-
-/// The folders of this user's sockets, of root those of all users. A mount that was made at a login has another
-/// `XDG_RUNTIME_DIR` than a job of cron that asks for it, so that all places are looked at.
-fn folders() -> Vec<PathBuf> {
-    let (run, tmp) = (Path::new("/run/user"), Path::new("/tmp"));
-    let uid = own_uid();
-    let mut folders = vec![(runtime_folder(), uid)];
-    if uid == 0 {
-        let numbered = |folder: &Path, before: &'static str| {
-            let entries = fs::read_dir(folder).into_iter().flatten().flatten();
-            entries.filter_map(move |entry| {
-                let user = entry.file_name().to_str()?.strip_prefix(before)?.parse().ok()?;
-                Some((entry.path(), user))
-            })
-        };
-        folders.extend(numbered(run, "").map(|(folder, user)| (folder.join("filescomfs"), user)));
-        folders.extend(numbered(tmp, "filescomfs-"));
-    } else {
-        let places = [run.join(uid.to_string()).join("filescomfs"), tmp.join(format!("filescomfs-{uid}"))];
-        folders
-            .extend(places.into_iter().filter(|place| *place != runtime_folder()).map(|place| (place, uid)));
-    }
-    folders
-        .into_iter()
-        .filter(|(folder, user)| is_alone_with(folder, *user))
-        .map(|(folder, _)| folder)
-        .collect()
-}
-
 /// Does `folder` belong to `user`, and may nobody else write into it? Others could answer in the daemon's place.
-fn is_alone_with(folder: &Path, user: u32) -> bool {
+pub(super) fn is_alone_with(folder: &Path, user: u32) -> bool {
     fs::symlink_metadata(folder)
         .is_ok_and(|found| found.is_dir() && found.uid() == user && found.mode() & 0o022 == 0)
-}
-
-/// Sockets of all mounts that this user may ask.
-pub fn sockets() -> Vec<PathBuf> {
-    let files = folders().into_iter().flat_map(|folder| fs::read_dir(folder).into_iter().flatten().flatten());
-    let mut sockets: Vec<PathBuf> =
-        files.map(|file| file.path()).filter(|path| path.extension() == Some(OsStr::new("sock"))).collect();
-    sockets.sort();
-    sockets
-}
-
-/// Asks the mount at `mountpoint` (absolute) and waits for its answer.
-///
-/// # Errors
-/// [`ControlError::NotServed`] where no daemon listens: the mount is stale, or none of ours.
-pub fn ask(mountpoint: &Path, request: &Request, timeout: Duration) -> Result<Value, ControlError> {
-    for socket in candidates(mountpoint) {
-        match ask_socket(&socket, request, timeout) {
-            Err(ControlError::NotServed(_)) => {}
-            Err(ControlError::TimedOut(_)) => return Err(ControlError::TimedOut(mountpoint.to_owned())),
-            answer => return answer,
-        }
-    }
-    Err(ControlError::NotServed(mountpoint.to_owned()))
-}
-
-/// Like [`ask`], for a socket found by [`sockets`].
-///
-/// # Errors
-/// As for [`ask`], naming the socket.
-pub fn ask_socket(socket: &Path, request: &Request, timeout: Duration) -> Result<Value, ControlError> {
-    let failed = |error: io::Error| match error.kind() {
-        io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => ControlError::NotServed(socket.into()),
-        io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => ControlError::TimedOut(socket.into()),
-        _ => ControlError::Io(socket.into(), error),
-    };
-    let mut stream = BlockingStream::connect(socket).map_err(failed)?;
-    stream.set_write_timeout(Some(PATIENCE)).map_err(failed)?;
-    stream.set_read_timeout(Some(timeout.max(Duration::from_millis(1)))).map_err(failed)?;
-    let mut line = serde_json::to_vec(request).map_err(|_| ControlError::Garbled)?;
-    line.push(b'\n');
-    stream.write_all(&line).map_err(failed)?;
-    let mut answer = Vec::new();
-    BufReader::new(stream.take(LONGEST_ANSWER)).read_until(b'\n', &mut answer).map_err(failed)?;
-    if answer.is_empty() {
-        return Err(ControlError::NotServed(socket.into()));
-    }
-    let answer: Value = serde_json::from_slice(&answer).map_err(|_| ControlError::Garbled)?;
-    match answer["error"].as_str() {
-        Some(error) => Err(ControlError::Refused(error.to_owned())),
-        None => Ok(answer),
-    }
-}
-
-/// Does a daemon listen for this mountpoint?
-pub fn is_served(mountpoint: &Path) -> bool {
-    candidates(mountpoint).iter().any(|socket| BlockingStream::connect(socket).is_ok())
 }
 
 /// The daemon's end of the socket. The socket goes when this is dropped.
@@ -294,6 +204,7 @@ where
 
 #[cfg(test)]
 mod tests {
+    use super::super::asking::ask_socket;
     use super::*;
     use serde_json::json;
 
@@ -312,9 +223,11 @@ mod tests {
 
     async fn asked(socket: &Path, request: Request) -> Result<Value, ControlError> {
         let socket = socket.to_owned();
-        tokio::task::spawn_blocking(move || ask_socket(&socket, &request, Duration::from_secs(30)))
-            .await
-            .unwrap()
+        tokio::task::spawn_blocking(move || {
+            ask_socket(&socket, &request, Duration::from_secs(30)).map(|answer| answer.value)
+        })
+        .await
+        .unwrap()
     }
 
     #[tokio::test]

@@ -9,10 +9,11 @@ use tokio::sync::watch;
 
 use super::control::{self, Request};
 use super::options::Options;
+use super::presence::Presence;
+use super::reload::Keyring;
 use crate::fs::{Filesystem, Scope};
 use crate::local::journal::kept_aside;
 use crate::model::failure::Failure;
-use crate::model::moment::Moment;
 use crate::model::policy::Close;
 use crate::remote::{Client, LaneStatus};
 
@@ -27,18 +28,19 @@ pub(super) struct Facts {
     site: String,
     folder: String,
     close: Close,
-    key_expires: Option<Moment>,
     client: Client,
+    /// What lies in the folder that the mount hides.
+    hidden: usize,
     /// Damaged journals that were set aside, now or earlier, and that nobody took away.
     damaged_journals: Vec<PathBuf>,
 }
 
 impl Facts {
-    pub fn of(options: &Options, key_expires: Option<Moment>, client: Client) -> Self {
+    pub fn of(options: &Options, client: Client, hidden: usize) -> Self {
         let site = options.base.as_str().trim_end_matches('/').to_owned();
         let damaged_journals = kept_aside(&options.state_dir.join("journal.sqlite"));
         let (folder, close) = (options.folder.to_string(), options.close);
-        Self { site, folder, close, key_expires, client, damaged_journals }
+        Self { site, folder, close, client, hidden, damaged_journals }
     }
 }
 
@@ -47,11 +49,21 @@ pub(super) struct Desk {
     pub fs: Arc<Filesystem>,
     pub facts: Facts,
     pub ending: Ending,
+    pub presence: Arc<Presence>,
+    pub keyring: Arc<Keyring>,
 }
 
 impl Desk {
-    /// The answer to one request.
+    /// The answer to one request, and who gives it: as it is when the answer is known, not before.
     pub async fn answer(&self, request: Request) -> Value {
+        let mut answer = self.outcome(request).await;
+        if let Value::Object(fields) = &mut answer {
+            fields.insert("mount".to_owned(), json!(self.presence.said()));
+        }
+        answer
+    }
+
+    async fn outcome(&self, request: Request) -> Value {
         match request {
             Request::Status => self.status(),
             Request::Drain { timeout_ms, path } => {
@@ -66,6 +78,7 @@ impl Desk {
                         "held": left.held,
                         "errors": left.errors,
                         "waiting": left.waiting,
+                        "open": left.open,
                         "weak": self.fs.weak(),
                     })
                 }))
@@ -98,9 +111,26 @@ impl Desk {
                 self.fs.kernel_is_told().await;
                 told(folders.map(|folders| json!({ "folders": folders })))
             }
+            Request::Reload { timeout_ms } => self.reload(Duration::from_millis(timeout_ms)).await,
             Request::Stop => {
                 self.ending.send_replace(Some(FAREWELL));
                 json!({ "stopping": true })
+            }
+        }
+    }
+
+    /// Reads the credentials again; says the outcome here and in the log.
+    pub async fn reload(&self, patience: Duration) -> Value {
+        match self.keyring.reload(patience).await {
+            Ok(expires) => {
+                self.fs.try_again();
+                tracing::info!("the new credentials are good, and in use");
+                json!({ "reloaded": true, "key_expires_at": expires.map(|expires| expires.to_string()) })
+            }
+            Err(unchanged) => {
+                tracing::error!("the credentials stay as they were: {unchanged}");
+                let kind = unchanged.kind().map(|kind| format!("{kind:?}"));
+                json!({ "reloaded": false, "kind": kind, "message": unchanged.to_string() })
             }
         }
     }
@@ -116,7 +146,8 @@ impl Desk {
             "site": self.facts.site,
             "folder": self.facts.folder,
             "close": self.facts.close.name(),
-            "key_expires_at": self.facts.key_expires.map(|expires| expires.to_string()),
+            "key_expires_at": self.keyring.expires().map(|expires| expires.to_string()),
+            "hidden": self.facts.hidden,
             "damaged_journals": self.facts.damaged_journals,
             "clock_skew_seconds": self.facts.client.clock_skew(),
             "bandwidth": { "up": up, "down": down },

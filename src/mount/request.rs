@@ -57,12 +57,18 @@ pub enum Request {
         #[serde(default, skip_serializing_if = "String::is_empty")]
         path: String,
     },
+    /// Read the credentials again, try them, and use them where they are good.
+    Reload {
+        /// How long one request of the trial may take, in milliseconds.
+        timeout_ms: u64,
+    },
     /// End in order, as after SIGTERM.
     Stop,
 }
 
 /// The names of all requests.
-const KNOWN: [&str; 8] = ["status", "drain", "manifest", "held", "retry", "discard", "refresh", "stop"];
+const KNOWN: [&str; 9] =
+    ["status", "drain", "manifest", "held", "retry", "discard", "refresh", "reload", "stop"];
 
 /// Reads a request, or says what is wrong with it.
 pub(super) fn understood(line: &str) -> Result<Request, Value> {

@@ -1,21 +1,24 @@
 //! The life of a mount: from the first question to Files.com to the last byte that is owed.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
 use super::assemble::{Assembled, assemble};
+use super::beneath::Beneath;
 use super::control::{self, Listener};
 use super::desk::{Desk, Ending, FAREWELL, Facts};
 use super::error::MountError;
 use super::options::Options;
+use super::presence::Presence;
 use super::read_ahead;
+use super::reload::Keyring;
+use super::utab;
 use crate::fs::{Filesystem, Remainder};
 use crate::fuse::{self, Door, Entrance, tell_kernel};
-use crate::remote::{Client, Credentials};
+use crate::remote::Credentials;
 
 /// How long a mount that was told to end by a signal sends what is owed; the rest stays in the
 /// journal. Below the 90 s after which systemd loses patience.
@@ -55,34 +58,42 @@ pub fn run(
         let _context = runtime.enter();
         Listener::bind(&options.mountpoint)?
     };
+    let beneath = Beneath::of(&options.mountpoint).unwrap_or_default();
+    if beneath.entries > 0 {
+        tracing::warn!(
+            "{} is not empty: {beneath}; hidden while it is mounted",
+            options.mountpoint.display()
+        );
+    }
     let door = Door::new(fs.clone(), runtime.handle().clone());
     let failed = |error| MountError::Fuse { mountpoint: options.mountpoint.clone(), error };
     let session = fuse::enter(door, &entrance(&options)).map_err(failed)?;
+    let presence = Arc::new(Presence::entered(&options.mountpoint));
     let session = session.spawn().map_err(failed)?;
     tell_kernel(session.notifier(), stale).map_err(MountError::Start)?;
     read_ahead::widen(&options.mountpoint);
+    utab::register(&options.source, &options.mountpoint);
 
     let errands = runtime.spawn(fs.clone().run_errands());
     let touch = runtime.spawn(fs.clone().keep_in_touch());
     let streams = runtime.spawn(fs.clone().follow_streams());
     let ending: Ending = Arc::new(watch::Sender::new(None));
-    let is_mounted = Arc::new(AtomicBool::new(true));
+    let keyring = Keyring::new(Box::new(credentials), options.clone(), client.clone(), key_expires);
+    let desk = Arc::new(Desk {
+        fs: fs.clone(),
+        facts: Facts::of(&options, client, beneath.entries),
+        ending: ending.clone(),
+        presence: presence.clone(),
+        keyring: Arc::new(keyring),
+    });
     let serving = {
-        let facts = Facts::of(&options, key_expires, client.clone());
-        let desk = Arc::new(Desk { fs: fs.clone(), facts, ending: ending.clone() });
+        let desk = desk.clone();
         runtime.spawn(control::serve(listener, move |request| {
             let desk = desk.clone();
             async move { desk.answer(request).await }
         }))
     };
-    let signals = runtime.spawn(obey(
-        fs.clone(),
-        client,
-        options.clone(),
-        credentials,
-        ending.clone(),
-        is_mounted.clone(),
-    ));
+    let signals = runtime.spawn(obey(desk, options.clone()));
     ready();
     tracing::info!("{} is mounted on {}", options.source, options.mountpoint.display());
 
@@ -91,7 +102,8 @@ pub fn run(
     if !matches!(ended, Ok(Ok(()))) {
         tracing::error!("the session with the kernel ended badly: {ended:?}");
     }
-    is_mounted.store(false, Ordering::Relaxed);
+    presence.left();
+    utab::forget(&options.mountpoint);
     fs.release_closed();
     let before = fs.remainder();
     if !before.is_nothing() {
@@ -143,14 +155,8 @@ async fn last_drain(fs: &Filesystem, ending: &Ending) -> Remainder {
 }
 
 /// SIGTERM, SIGINT and a request to stop end the mount in order; SIGHUP reads the credentials again.
-async fn obey(
-    fs: Arc<Filesystem>,
-    client: Client,
-    options: Options,
-    credentials: impl Fn() -> Result<Credentials, String> + Send + Sync + 'static,
-    ending: Ending,
-    is_mounted: Arc<AtomicBool>,
-) {
+async fn obey(desk: Arc<Desk>, options: Options) {
+    let (ending, presence) = (&desk.ending, &desk.presence);
     let signals =
         (signal(SignalKind::terminate()), signal(SignalKind::interrupt()), signal(SignalKind::hangup()));
     let (Ok(mut terminate), Ok(mut interrupt), Ok(mut hangup)) = signals else {
@@ -161,26 +167,33 @@ async fn obey(
         tokio::select! {
             _ = terminate.recv() => { ending.send_replace(Some(LAST_MINUTE)); }
             _ = interrupt.recv() => { ending.send_replace(Some(LAST_MINUTE)); }
-            _ = hangup.recv() => match credentials() {
-                Ok(new) => {
-                    client.replace_credentials(new);
-                    fs.try_again();
-                    tracing::info!("the credentials were read again");
-                }
-                Err(error) => tracing::error!("the credentials stay as they were: {error}"),
-            },
+            // In a task of its own: whoever wants an end is heard while the new key is tried.
+            _ = hangup.recv() => {
+                let desk = desk.clone();
+                tokio::spawn(async move { desk.reload(options.network_timeout).await });
+            }
             _ = told.changed() => {
-                fs.end_waits();
+                desk.fs.end_waits();
                 // What is mounted there by now is somebody else's.
-                if !is_mounted.load(Ordering::Relaxed) {
+                if !presence.is_served() {
                     continue;
                 }
-                tracing::info!("told to end: unmounting {}", options.mountpoint.display());
+                // Unmounted already, and still in use: then this was the second time.
+                if !presence.said().mounted {
+                    continue;
+                }
                 let mountpoint = options.mountpoint.clone();
+                if !presence.is_uppermost() {
+                    tracing::error!(
+                        "told to end, and {} leads to another mount that covers this one: unmount that first",
+                        mountpoint.display()
+                    );
+                    continue;
+                }
+                tracing::info!("told to end: unmounting {}", mountpoint.display());
                 // Lazily: programs that still use it keep what they have open, and nobody new comes in.
                 let unmount = move || super::unmount::unmount(&mountpoint, true);
                 match tokio::task::spawn_blocking(unmount).await {
-                    // Unmounted already, and still in use: then this was the second time.
                     Ok(Err(error)) if error.raw_os_error() != Some(libc::EINVAL) => {
                         tracing::error!("cannot unmount: {error}");
                     }

@@ -172,9 +172,7 @@ impl Stage {
         command.arg("--cache-dir").arg(&state).arg(self.source()).arg(&point);
         let output = command.output().expect("filescomfs runs");
         assert!(output.status.success(), "mount failed: {}", told(&output));
-        let mut mount = Mount { point, state, pid: 0 };
-        mount.pid = mount.status()["pid"].as_u64().expect("a pid") as i32;
-        mount
+        Mount::at(point, state)
     }
 
     /// The bytes of a file below the mounted folder, as the site holds them.
@@ -207,6 +205,13 @@ pub struct Mount {
 }
 
 impl Mount {
+    /// A mount that the test made by other ways.
+    pub fn at(point: PathBuf, state: PathBuf) -> Self {
+        let mut mount = Self { point, state, pid: 0 };
+        mount.pid = mount.status()["pid"].as_u64().expect("a pid") as i32;
+        mount
+    }
+
     /// A path in the mount.
     pub fn path(&self, name: &str) -> PathBuf {
         self.point.join(name)

@@ -22,6 +22,9 @@ pub struct SyncArguments {
     /// Longest wait
     #[arg(long, value_name = "TIME", default_value = "1d", value_parser = quantities::duration)]
     pub timeout: Duration,
+    /// Count files that are open for writing as owed, too
+    #[arg(long)]
+    pub strict: bool,
 }
 
 /// `umount`.
@@ -95,6 +98,9 @@ pub struct RunArguments {
     /// Write a manifest afterwards, as `sync --manifest` does
     #[arg(long, value_name = "FILE")]
     pub manifest: Option<PathBuf>,
+    /// Count files that are open for writing as owed, too
+    #[arg(long)]
+    pub strict: bool,
     /// The command and its arguments
     #[arg(last = true, required = true, value_name = "COMMAND")]
     pub command: Vec<OsString>,

@@ -124,7 +124,7 @@ fn tell_key(key: &ApiKey, now: Moment, checks: &mut Checklist<'_>) {
         return;
     };
     let days = (end.seconds - now.seconds).div_euclid(DAY);
-    let remedy = "Make a new key in time; a running mount takes it up after: kill -HUP PID";
+    let remedy = "Make a new key in time; a running mount takes it up after: filescomfs reload MOUNTPOINT";
     match days {
         ..0 => checks.bad("expiry", ExitCode::Authentication, "the key has ended", "Make a new key."),
         0..SOON_DAYS => checks.warn("expiry", format!("the key ends in {days} days"), remedy),

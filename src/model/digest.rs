@@ -103,10 +103,14 @@ pub enum ETag {
 }
 
 impl ETag {
+    /// Reads an ETag header that says nothing of the bytes, whatever it looks like.
+    pub fn opaque(header: &str) -> Self {
+        Self::Opaque(bare(header).to_owned())
+    }
+
     /// Reads an ETag header, quoted or not. A weak one (`W/…`) is opaque.
     pub fn parse(header: &str) -> Self {
-        let header = header.trim();
-        let bare = header.strip_prefix('"').and_then(|t| t.strip_suffix('"')).unwrap_or(header);
+        let bare = bare(header);
         if let Ok(md5) = bare.parse() {
             return Self::Md5(md5);
         }
@@ -126,6 +130,11 @@ impl ETag {
         }
         Self::Composite { md5: Md5(hasher.finalize().into()), parts: parts.len() as u32 }
     }
+}
+
+fn bare(header: &str) -> &str {
+    let header = header.trim();
+    header.strip_prefix('"').and_then(|text| text.strip_suffix('"')).unwrap_or(header)
 }
 
 impl fmt::Display for ETag {

@@ -127,6 +127,7 @@ impl Client {
             total,
             length,
             left: length,
+            waiting: None,
             response,
             limit: stall_limit(inner.options.network_timeout),
             asked: asked.clone(),
@@ -165,7 +166,7 @@ impl Download {
 
     /// The ETag of the answer; it must be that of all other answers for this file.
     fn same_version(&self, response: &Response) -> Result<Option<ETag>, Error> {
-        let Some(etag) = header(response.headers(), "etag").map(ETag::parse) else { return Ok(None) };
+        let Some(etag) = storage::etag_of(response.headers()) else { return Ok(None) };
         if *self.pinned.get_or_init(|| etag.clone()) == etag {
             return Ok(Some(etag));
         }

@@ -6,7 +6,7 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::time::{Instant, sleep};
+use tokio::time::Instant;
 
 use crate::model::bandwidth::{Bandwidth, minute_of_week};
 use crate::model::bucket::Bucket;
@@ -71,14 +71,6 @@ impl Line {
     pub fn piece(&self) -> usize {
         let piece = self.rate().map_or(LARGEST_PIECE, |rate| rate / 16);
         piece.clamp(SMALLEST_PIECE, LARGEST_PIECE) as usize
-    }
-
-    /// Waits until `bytes` more may pass.
-    pub async fn pass(&self, bytes: usize) {
-        let wait = self.sell(bytes);
-        if !wait.is_zero() {
-            sleep(wait).await;
-        }
     }
 
     /// How long to wait before `bytes` more may pass, which then do.

@@ -119,6 +119,7 @@ impl Inner {
         Ok(Pass { header, value, secret, identity, generation })
     }
 
+    /// Dropped while it logs in, it leaves a session at the service that nobody uses; the next caller logs in.
     async fn session(&self, identity: &Identity, deadline: Instant) -> Result<(Secret, u64), Error> {
         // Held while one of the callers logs in: the others wait here and find its session.
         let mut login = identity.login.lock().await;

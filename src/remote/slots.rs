@@ -129,7 +129,7 @@ impl Slots {
     }
 
     /// A place in `lane` for a request of `flow`, as urgent as the task says. One that `returns` had one
-    /// before, and was turned away.
+    /// before, and was turned away. Dropped, it gives back the place that it may just have got.
     pub async fn take(&self, lane: Lane, flow: Flow, returns: bool) -> Slot {
         let turn = {
             let mut state = self.state();

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
-use reqwest::header::CONTENT_LENGTH;
+use reqwest::header::{CONTENT_LENGTH, HeaderMap};
 use reqwest::{Body, Response};
 use tokio::time::{Instant, interval_at, sleep, timeout};
 use url::Url;
@@ -17,6 +17,7 @@ use super::retry::stall_limit;
 use super::secret::Secret;
 use super::signed::SignedUrl;
 use super::transport;
+use crate::model::digest::ETag;
 
 /// What is seen of a body while it is being sent.
 #[derive(Debug)]
@@ -35,6 +36,17 @@ impl Sending {
     }
 }
 
+/// The ETag of an answer. One that the storage made of encrypted bytes looks like an MD5 and is none: only where its
+/// encryption is the usual one, or is not mentioned, does it say anything of the bytes.
+pub(super) fn etag_of(headers: &HeaderMap) -> Option<ETag> {
+    let etag = transport::header(headers, "etag")?;
+    let encryption = transport::header(headers, "x-amz-server-side-encryption");
+    match encryption.is_none_or(|how| how.eq_ignore_ascii_case("AES256")) {
+        true => Some(ETag::parse(etag)),
+        false => Some(ETag::opaque(etag)),
+    }
+}
+
 /// Checks a URL that the service handed out before bytes go there. Where the API is encrypted, the
 /// storage is too.
 pub(super) fn check(url: &str, base: &Url, asked: &str) -> Result<Url, Error> {
@@ -49,7 +61,8 @@ pub(super) fn check(url: &str, base: &Url, asked: &str) -> Result<Url, Error> {
 
 impl Inner {
     /// Sends `bytes`; tells when the last of them left, too. The attempt ends when nothing moves any more,
-    /// early enough for another one.
+    /// early enough for another one. Dropped, or ended so, it may have arrived: a part may be sent again, and what
+    /// nobody completes is forgotten.
     pub(super) async fn put(
         &self,
         url: &SignedUrl,
@@ -168,7 +181,7 @@ fn quiet_limit(network_timeout: Duration, sent: u64) -> Duration {
     (least + draining).min(network_timeout.max(least))
 }
 
-/// The next piece of a body that must not stand still for longer than `limit`.
+/// The next piece of a body that must not stand still for longer than `limit`. Dropped, it has taken nothing.
 pub(super) async fn next_piece(
     response: &mut Response,
     asked: &str,

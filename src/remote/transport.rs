@@ -98,7 +98,8 @@ fn is_json(headers: &HeaderMap) -> bool {
     header(headers, CONTENT_TYPE.as_str()).is_some_and(|value| value.to_ascii_lowercase().contains("json"))
 }
 
-/// Sends a request. An answer that does not say yes becomes an error.
+/// Sends a request. An answer that does not say yes becomes an error. Dropped, or without an answer in time, the
+/// request may have been carried out.
 pub(super) async fn send(request: RequestBuilder, asked: &str, limit: Duration) -> Result<Response, Error> {
     let response = match timeout(limit, request.send()).await {
         Ok(Ok(response)) => response,
@@ -114,7 +115,7 @@ pub(super) fn no_answer(asked: &str, limit: Duration) -> Error {
         .with(|d| d.phase = Phase::Unanswered)
 }
 
-/// Reads a body of at most `bound` bytes, of which each piece comes within `limit` and the last one
+/// Reads a body of at most `bound` bytes (dropped, the answer is lost, and with it whether it was a good one), of which each piece comes within `limit` and the last one
 /// before `deadline`.
 pub(super) async fn read(
     mut response: Response,

@@ -21,7 +21,7 @@ use super::secret::Secret;
 use super::signed::SignedUrl;
 use super::slots::{Lane, Slot};
 use super::storage;
-use super::transport::{self, Answer};
+use super::transport::Answer;
 use super::wire::{self, Fields, Misread, to_api_time};
 use crate::model::digest::ETag;
 use crate::model::entry::{Entry, Kind};
@@ -227,8 +227,7 @@ impl Client {
             match result {
                 Ok(response) => {
                     // The word of the official clients for a part without one.
-                    let etag = transport::header(response.headers(), "etag").unwrap_or("null");
-                    return Ok(ETag::parse(etag));
+                    return Ok(storage::etag_of(response.headers()).unwrap_or_else(|| ETag::opaque("null")));
                 }
                 Err(error) => {
                     // Time counts from the last byte that moved, and is left for one attempt after a

@@ -107,6 +107,33 @@ async fn storage_without_ranges_serves_where_everything_is_meant() {
 }
 
 #[tokio::test]
+async fn whoever_stops_waiting_for_bytes_that_a_limit_holds_back_finds_them_later() {
+    let bytes: Vec<u8> = (0..200_000u32).map(|n| (n % 251) as u8).collect();
+    let served = bytes.clone();
+    let server = Server::start(move |request| match request.target.starts_with("/storage") {
+        true => Reply::bytes(200, &served, ETAG),
+        false => Reply::json(200, &with_url(request, served.len() as u64, 60)),
+    })
+    .await;
+    let bandwidth_down = Bandwidth::always(Some(1 << 20));
+    let client = Client::new(ClientOptions { bandwidth_down, ..options(server.base()) }).unwrap();
+    let download = client.open_download(&path("d/a")).await.unwrap();
+    let mut body = client.fetch(&download, None).await.unwrap();
+    let (mut came, mut gave_up) = (Vec::new(), 0);
+    loop {
+        match tokio::time::timeout(Duration::from_millis(1), body.chunk()).await {
+            Ok(piece) => match piece.unwrap() {
+                Some(piece) => came.extend_from_slice(&piece),
+                None => break,
+            },
+            Err(_) => gave_up += 1,
+        }
+    }
+    assert!(gave_up > 0, "nothing was held back: this test says nothing");
+    assert!(came == bytes, "{} of {} bytes", came.len(), bytes.len());
+}
+
+#[tokio::test]
 async fn a_body_that_ends_early_is_an_error_and_never_a_short_file() {
     let (client, _server, download) =
         opened(vec![Reply::bytes(200, b"hello", ETAG).cut_after(2), ranged(b"he", "bytes 0-2/5")]).await;
@@ -175,6 +202,19 @@ async fn the_etag_of_an_object_costs_one_byte_or_none() {
         .await;
         assert_eq!(client.object(&path("d/a")).await.unwrap().1, Some(ETag::parse(ETAG)));
         assert_eq!(server.seen()[1].headers.contains_key("range"), size > 0);
+    }
+}
+
+#[tokio::test]
+async fn an_etag_of_encrypted_bytes_is_no_digest() {
+    let table = [("AES256", true), ("aws:kms", false), ("aws:kms:dsse", false)];
+    for (encryption, is_digest) in table {
+        let reply = Reply::bytes(200, b"hello", ETAG).header("x-amz-server-side-encryption", encryption);
+        let (client, _server, download) = opened(vec![reply]).await;
+        let body = client.fetch(&download, None).await.unwrap();
+        let etag = body.etag.clone().unwrap();
+        assert_eq!(matches!(etag, ETag::Composite { .. }), is_digest, "{encryption}");
+        assert_eq!(etag.to_string(), ETAG, "sent back as it came");
     }
 }
 

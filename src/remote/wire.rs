@@ -128,10 +128,15 @@ pub(super) fn entry(fields: Fields<'_>, kind: Option<Kind>) -> Result<Entry, Mis
         Some(path) => path.rsplit_once('/').map_or(path, |(_, name)| name),
         None => fields.text("display_name")?.unwrap_or_default(),
     };
+    let size = match kind {
+        // A file that does not say how large it is must not pass for an empty one.
+        Kind::File => size.ok_or_else(|| Misread::new("size", "there"))?,
+        Kind::Folder => 0,
+    };
     Ok(Entry {
         name: name.to_owned(),
         kind,
-        size: if kind == Kind::File { size.unwrap_or(0) } else { 0 },
+        size,
         created: fields.moment("created_at")?,
         changed: fields.moment("mtime")?,
         provided: fields.moment("provided_mtime")?,
@@ -197,20 +202,25 @@ mod tests {
         assert_eq!((old.name.as_str(), old.kind, old.permissions), ("x", Kind::Folder, Permissions::ALL));
         let text = read(&json!({"path": "/a/b/", "size": "7", "md5": "none", "mtime": "yesterday"})).unwrap();
         assert_eq!((text.name.as_str(), text.size, text.md5, text.changed), ("b", 7, None, None));
-        let listless = read(&json!({"path": "a", "type": "file", "custom_metadata": []})).unwrap();
+        let listless = read(&json!({"path": "a", "type": "file", "size": 0, "custom_metadata": []})).unwrap();
         assert!(listless.metadata.is_empty());
     }
 
     #[test]
     fn a_value_of_the_wrong_type_names_its_field() {
         let table = [
-            (json!({"path": 3, "type": "file"}), "path"),
+            (json!({"path": 3, "type": "file", "size": 1}), "path"),
             (json!({"path": "a", "type": "file", "size": -1}), "size"),
             (json!({"path": "a", "type": "file", "size": 1.5}), "size"),
             (json!({"path": "a", "type": "link"}), "type"),
             (json!({"path": "a"}), "type"),
-            (json!({"path": "a", "type": "file", "mtime": 17}), "mtime"),
-            (json!({"path": "a", "type": "file", "custom_metadata": {"k": {}}}), "custom_metadata"),
+            (json!({"path": "a", "type": "file"}), "size"),
+            (json!({"path": "a", "type": "file", "size": null}), "size"),
+            (json!({"path": "a", "type": "file", "size": 1, "mtime": 17}), "mtime"),
+            (
+                json!({"path": "a", "type": "file", "size": 1, "custom_metadata": {"k": {}}}),
+                "custom_metadata",
+            ),
             (json!(["a"]), "entry"),
         ];
         for (value, field) in table {

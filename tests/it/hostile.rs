@@ -75,6 +75,24 @@ fn listings_that_make_no_sense_are_errors_and_never_an_empty_folder() {
 }
 
 #[test]
+fn a_file_without_a_size_is_an_error_and_never_an_empty_one() {
+    for size in ["", r#""size":null,"#] {
+        let mut stage = Stage::new();
+        stage.site.put(&format!("{FOLDER}/trap/f"), b"bytes");
+        let mount = stage.mount(&["--network-timeout", "5s"]);
+        let entry = format!(
+            r#"[{{"path":"{FOLDER}/trap/f","display_name":"f","type":"file",{size}"permissions":"lrwd"}}]"#
+        );
+        listing(&stage, answer(&entry, &[]));
+        let read = fs::read(mount.path("trap/f"));
+        assert!(read.is_err(), "{} bytes of a file of unknown size", read.unwrap().len());
+        stage.site.clear_faults();
+        assert_eq!(fs::read(mount.path("trap/f")).unwrap(), b"bytes");
+        mount.umount();
+    }
+}
+
+#[test]
 fn a_size_that_lies_is_not_believed() {
     let mut stage = Stage::new();
     stage.site.put(&format!("{FOLDER}/trap/f"), b"four");

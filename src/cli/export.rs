@@ -7,6 +7,7 @@ use std::path::Path;
 use std::time::SystemTime;
 
 use crate::local::draft::Draft;
+use crate::local::holes;
 
 /// What a copy gets besides its bytes.
 #[derive(Debug, Clone, Copy)]
@@ -29,12 +30,12 @@ impl Stamp {
 
 /// Copies `from` to `to`, which must not be there, durably. Folders above are made.
 pub(super) fn copy_file(from: &Path, to: &Path, stamp: Stamp) -> io::Result<()> {
-    let mut source = File::open(from)?;
+    let source = File::open(from)?;
     make_folder_of(to)?;
     // Nobody else reads it before it has its own mode, and half a copy is never taken for one.
     let mut draft = Draft::beside(to, 0o600)?;
     let target = draft.file();
-    io::copy(&mut source, target)?;
+    holes::copy(&source, target)?;
     // Only root may give files away.
     let _ = std::os::unix::fs::fchown(&*target, Some(stamp.owner.0), Some(stamp.owner.1));
     target.set_permissions(fs::Permissions::from_mode(stamp.mode))?;

@@ -34,6 +34,11 @@ impl Cached {
         self.used -= self.files.pop(&ino).unwrap_or(0);
     }
 
+    /// Bytes that `ino` takes.
+    pub fn of(&self, ino: Ino) -> u64 {
+        self.files.peek(&ino).copied().unwrap_or(0)
+    }
+
     /// Bytes of all files together.
     pub fn used(&self) -> u64 {
         self.used
@@ -55,7 +60,7 @@ mod tests {
         cached.note(Ino(1), 10);
         cached.note(Ino(2), 20);
         cached.note(Ino(1), 15);
-        assert_eq!((cached.used(), cached.oldest(|_| true)), (35, Some(Ino(2))));
+        assert_eq!((cached.used(), cached.of(Ino(1)), cached.oldest(|_| true)), (35, 15, Some(Ino(2))));
         cached.touch(Ino(2));
         assert_eq!(cached.oldest(|_| true), Some(Ino(1)));
         assert_eq!(cached.oldest(|ino| ino != Ino(1)), Some(Ino(2)));

@@ -1,12 +1,12 @@
 //! link(2), where it is asked for: Files.com has one name for a file, so the second one is a copy of its own.
 
 use std::ffi::OsStr;
-use std::io;
 use std::time::Instant;
 
 use super::core::{Core, Errand};
 use super::make::{no_file_is_left, room_for, touch};
 use super::{Attr, Close, Filesystem, on_disk};
+use crate::local::holes;
 use crate::local::journal::Fact;
 use crate::model::attributes::Attributes;
 use crate::model::backlog::Step;
@@ -175,13 +175,13 @@ impl Filesystem {
     }
 
     async fn copy_here(&self, ino: Ino) -> Result<(ContentId, u64), Failure> {
-        let size = self.core().tree.file(ino)?.size;
-        let _promise = self.room_for(ino, size).await?;
+        let room = self.taken_here(&self.core(), ino)?;
+        let _promise = self.room_for(ino, room).await?;
         let source = self.fetch_whole(ino).await?;
         let (store, id) = (self.store.clone(), self.store.create()?);
         let copied = on_disk(move || {
             let to = store.file(id)?;
-            let copied = copy_bytes(&*store.file(source)?, &to);
+            let copied = holes::copy(&*store.file(source)?, &to);
             store.measure(id, &to);
             copied
         })
@@ -213,19 +213,5 @@ impl Filesystem {
         core.tree.node_mut(made)?.xattrs = xattrs;
         touch(&mut core, parent, made)?;
         Ok(made)
-    }
-}
-
-/// Copies all bytes, without moving the offset of either file: others may use them.
-fn copy_bytes(from: &std::fs::File, to: &std::fs::File) -> io::Result<u64> {
-    use std::os::unix::fs::FileExt;
-    let (mut at, mut buffer) = (0, vec![0; 1 << 20]);
-    loop {
-        let count = from.read_at(&mut buffer, at)?;
-        if count == 0 {
-            return Ok(at);
-        }
-        to.write_all_at(&buffer[..count], at)?;
-        at += count as u64;
     }
 }

@@ -19,6 +19,7 @@ use crate::local::store::Promise;
 use crate::model::content::State;
 use crate::model::failure::Failure;
 use crate::model::ino::Ino;
+use crate::model::node::Local;
 use crate::model::room::Answer;
 
 /// Cached bytes that are let go at a time: the next writes find room at once. Also how far a file may go
@@ -107,6 +108,16 @@ impl Filesystem {
         self.space.waiting.load(Ordering::Relaxed)
     }
 
+    /// Bytes that `ino` takes on the disk once all of it is here: gaps take none, as far as they are known.
+    pub(super) fn taken_here(&self, core: &Core, ino: Ino) -> Result<u64, Failure> {
+        let file = core.tree.file(ino)?;
+        Ok(match &file.local {
+            Local::Spooled(id) => self.store.taken(*id),
+            Local::Cached(_, here) if here.is_whole() => core.cached.of(ino).min(file.size),
+            _ => file.size,
+        })
+    }
+
     /// Waits until the spool may take `bytes` more of `ino`. ENOSPC when nothing has moved for the
     /// network timeout.
     pub(super) async fn room_for(&self, ino: Ino, bytes: u64) -> Result<Promise<'_>, Failure> {
@@ -142,6 +153,7 @@ impl Filesystem {
         }
     }
 
+    /// Dropped, it has promised nothing; what was let go meanwhile can be fetched again.
     async fn wait_for_room(&self, ino: Ino, bytes: u64) -> Result<Promise<'_>, Failure> {
         let patience = self.rules.network_timeout;
         let mut seen = self.space.progress.load(Ordering::Relaxed);

@@ -3,6 +3,7 @@
 pub mod draft;
 pub mod durable;
 pub mod failpoint;
+pub mod holes;
 pub mod journal;
 pub mod lock;
 pub mod receipts;

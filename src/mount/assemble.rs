@@ -34,7 +34,7 @@ pub struct Assembled {
     pub client: Client,
     /// When the key ends, where it says.
     pub key_expires: Option<Moment>,
-    /// Nobody else uses the state folder.
+    /// Nobody else uses the state folder, nor the cache folder.
     pub lock: StateLock,
 }
 
@@ -45,7 +45,7 @@ pub async fn assemble(options: &Options) -> Result<Assembled, MountError> {
     for folder in [&options.state_dir, &options.cache_dir] {
         durable::make_private_folder(folder).map_err(|error| local(folder, error))?;
     }
-    let lock = StateLock::take(&options.state_dir)?;
+    let lock = StateLock::take(&options.state_dir)?.with_cache(&options.cache_dir)?;
     let path = options.state_dir.join("journal.sqlite");
     let opened = match Journal::open(&path) {
         Ok(opened) => Ok(opened),

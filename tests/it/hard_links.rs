@@ -229,3 +229,32 @@ fn a_journaled_copy_of_what_others_replaced_is_held_and_told() {
     assert!(told.contains("copy /backups/f to /backups/g") && told.contains("MD5"), "{told}");
     assert_eq!(stage.stored_names(), ["f"]);
 }
+
+#[test]
+fn a_gap_of_a_file_takes_no_room_in_its_copy() {
+    let mut stage = Stage::new();
+    let mount = stage.mount(&[&JOURNALED[..], &["--cache-size", "64M"]].concat());
+    let busy = Effect::Error { kind: "service-unavailable".into(), status: Some(503), retry_after: None };
+    stage.site.inject(Fault::on("begin_upload", busy).times(0));
+    let file = fs::File::create(mount.path("a")).unwrap();
+    file.set_len(256 << 20).unwrap();
+    file.write_all_at(b"in the middle", 100 << 20).unwrap();
+    drop(file);
+    for name in ["b", "c", "d"] {
+        fs::hard_link(mount.path("a"), mount.path(name)).unwrap();
+        let mut middle = [0; 13];
+        fs::File::open(mount.path(name)).unwrap().read_exact_at(&mut middle, 100 << 20).unwrap();
+        assert_eq!(&middle, b"in the middle");
+        assert_eq!(fs::metadata(mount.path(name)).unwrap().len(), 256 << 20);
+    }
+    let spool = [mount.state.join("state/spool"), mount.state.join("spool")];
+    let spool = spool.iter().find(|spool| spool.exists()).unwrap();
+    let taken = |entry: fs::DirEntry| entry.metadata().map_or(0, |metadata| metadata.blocks() * 512);
+    let taken: u64 = fs::read_dir(spool).unwrap().map(|entry| taken(entry.unwrap())).sum();
+    assert!(taken < 4 << 20, "{taken} bytes of the disk for four files of 13 bytes");
+    for name in ["a", "b", "c", "d"] {
+        fs::remove_file(mount.path(name)).unwrap();
+    }
+    stage.site.clear_faults();
+    mount.umount();
+}

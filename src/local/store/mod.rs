@@ -7,7 +7,7 @@ mod places;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::num::NonZeroUsize;
@@ -42,6 +42,8 @@ pub struct Store {
     open: Mutex<LruCache<ContentId, Arc<File>>>,
     /// Counts the files that left the cache for the spool; changes under the lock of `open`.
     moves: AtomicU64,
+    /// The files that were put into the cache, by their numbers on the disk: another one of that name is not ours.
+    cached: Mutex<HashMap<ContentId, u64>>,
     room: Mutex<Room>,
 }
 
@@ -90,8 +92,11 @@ impl Store {
         let (next, spares) = (AtomicU64::new(last.unwrap_or(0) + 1), Spares::default());
         let (open, unnamed) = (Mutex::new(LruCache::new(OPEN_FILES)), Unnamed::default());
         let (refusals, room) = (Mutex::default(), Mutex::new(room));
-        let moves = AtomicU64::new(0);
-        Ok((Self { spool, cache, quarantine, next, spares, unnamed, refusals, open, moves, room }, left))
+        let (moves, cached) = (AtomicU64::new(0), Mutex::default());
+        Ok((
+            Self { spool, cache, quarantine, next, spares, unnamed, refusals, open, moves, cached, room },
+            left,
+        ))
     }
 
     /// Spool and cache may take `bytes` together.
@@ -166,6 +171,7 @@ impl Store {
     /// A new, empty file in the cache.
     pub fn create_cached(&self) -> io::Result<ContentId> {
         let (id, file) = create_new(&self.cache, &self.next)?;
+        self.cached().insert(id, file.metadata()?.ino());
         self.keep(id, file);
         failpoint::reach("store.created");
         Ok(id)
@@ -205,9 +211,14 @@ impl Store {
         self.refusals.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn cached(&self) -> MutexGuard<'_, HashMap<ContentId, u64>> {
+        self.cached.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Lets the bytes go. Descriptors that are still in use keep theirs.
     pub fn remove(&self, id: ContentId) {
         self.opened().pop(&id);
+        self.cached().remove(&id);
         self.room().leave(id);
         self.unnamed.left(id);
         self.refusals().remove(&id);

@@ -2,6 +2,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, MutexGuard, PoisonError};
@@ -9,7 +10,7 @@ use std::sync::{Arc, MutexGuard, PoisonError};
 use lru::LruCache;
 
 use super::{Store, place, taken};
-use crate::local::failpoint;
+use crate::local::{failpoint, holes};
 use crate::model::ino::ContentId;
 
 /// How the name of a copy ends that is not whole yet.
@@ -42,8 +43,21 @@ impl Store {
         let mut options = OpenOptions::new();
         options.read(true).write(true);
         match options.open(place(&self.spool, id)) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => options.open(place(&self.cache, id)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                let file = options.open(place(&self.cache, id))?;
+                self.is_ours(id, &file)?;
+                Ok(file)
+            }
             other => other,
+        }
+    }
+
+    /// Is it the file that was put into the cache? What others put there under its name is nobody's bytes.
+    fn is_ours(&self, id: ContentId, file: &File) -> io::Result<()> {
+        let found = file.metadata()?.ino();
+        match self.cached().get(&id) {
+            Some(ours) if *ours == found => Ok(()),
+            _ => Err(io::Error::new(io::ErrorKind::InvalidData, "it is not the one that was put there")),
         }
     }
 
@@ -58,7 +72,9 @@ impl Store {
     /// From the spool to the cache: nothing of it is owed any more. False when the two are on
     /// different disks and it is cheaper to fetch it again than to copy it.
     pub fn to_cache(&self, id: ContentId) -> io::Result<bool> {
-        match fs::rename(place(&self.spool, id), place(&self.cache, id)) {
+        let (from, to) = (place(&self.spool, id), place(&self.cache, id));
+        self.cached().insert(id, fs::symlink_metadata(&from)?.ino());
+        match fs::rename(from, to) {
             Ok(()) => {
                 self.room().leave(id);
                 self.unnamed.left(id);
@@ -97,7 +113,12 @@ impl Store {
     /// Nobody finds half of it: it has its name when it is whole.
     fn copy_to_spool(&self, id: ContentId, from: &Path, to: &Path) -> io::Result<()> {
         let half = to.with_extension(HALF);
-        fs::copy(from, &half).inspect_err(|_| drop(fs::remove_file(&half)))?;
+        let copied = File::open(from).and_then(|from| {
+            let mut options = OpenOptions::new();
+            let half = options.write(true).create(true).truncate(true).mode(0o600).open(&half)?;
+            holes::copy(&from, &half)
+        });
+        copied.inspect_err(|_| drop(fs::remove_file(&half)))?;
         let mut open = self.opened();
         self.moves.fetch_add(1, Ordering::Relaxed);
         fs::rename(&half, to)?;

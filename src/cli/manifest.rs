@@ -17,6 +17,9 @@ use crate::mount::control::{ControlError, Request};
 /// How long one page may take: every folder of it may have to be listed.
 const PATIENCE: Duration = Duration::from_secs(600);
 
+/// So many damaged files are named.
+const SHOWN: usize = 20;
+
 /// What stands behind a manifest.
 #[derive(Debug, Default)]
 pub(super) struct Told {
@@ -32,6 +35,8 @@ pub(super) struct Told {
     pub owed: u64,
     /// Files that are open for writing.
     pub open: u64,
+    /// Files that Files.com holds damaged.
+    pub contradicted: Vec<String>,
 }
 
 /// Writes the manifest of what is at and below `path` to `file`: all of it, or nothing.
@@ -72,6 +77,7 @@ fn pages(mount: &Talk, path: &str, sink: &mut Sink<'_>) -> Result<Told, Failure>
         told.links += page.links;
         told.owed += page.owed;
         told.open += page.open;
+        told.contradicted.extend(page.contradicted);
         match page.next {
             Some(next) => after = next,
             None => return Ok(told),
@@ -114,8 +120,23 @@ pub(super) fn judge(told: &Told, strict: bool) -> (String, ExitCode) {
             text.push_str(&format!("  {} by {}\n", plain(&weak.path), plain(&weak.basis)));
         }
     }
+    if !told.contradicted.is_empty() {
+        text.push_str(&format!(
+            "{} files are damaged on Files.com, which states another MD5 of them than that of the bytes that left; write \
+             them again from their source:\n",
+            told.contradicted.len()
+        ));
+        for path in told.contradicted.iter().take(SHOWN) {
+            text.push_str(&format!("  {}\n", plain(path)));
+        }
+        if told.contradicted.len() > SHOWN {
+            text.push_str(&format!("  and {} more\n", told.contradicted.len() - SHOWN));
+        }
+    }
     if told.owed > 0 {
         text.push_str(&format!("{} files were changed meanwhile, and are owed again\n", told.owed));
+    }
+    if told.owed > 0 || !told.contradicted.is_empty() {
         return (text, ExitCode::Owed);
     }
     if strict && told.open > 0 {
@@ -151,6 +172,9 @@ mod tests {
         let (text, code) = judge(&Told { weak: vec![proven("a/b")], unproven: 2, ..Told::default() }, false);
         assert!(text.contains("2 files on Files.com") && text.contains("  a/b by size"), "{text}");
         assert_eq!(code, ExitCode::Weak);
+        let (text, code) = judge(&Told { contradicted: vec!["a/b".into()], ..Told::default() }, false);
+        assert!(text.contains("1 files are damaged on Files.com") && text.contains("  a/b\n"), "{text}");
+        assert_eq!(code, ExitCode::Owed);
         let (_, code) = judge(&Told { weak: vec![proven("a")], owed: 1, ..Told::default() }, false);
         assert_eq!(code, ExitCode::Owed);
         let (_, code) = judge(&Told { open: 1, ..Told::default() }, true);

@@ -65,7 +65,8 @@ impl Default for Buffers {
 }
 
 impl Buffers {
-    /// Waits until there is room for a part of `len` bytes. A part larger than all of it takes all.
+    /// Waits until there is room for a part of `len` bytes. A part larger than all of it takes all. Dropped, it takes
+    /// none.
     pub async fn reserve(&self, len: u64) -> Room {
         let mib = len.div_ceil(MIB as u64).clamp(1, ROOM as u64) as u32;
         let room = self.room.clone().acquire_many_owned(mib).await.expect("the semaphore is never closed");

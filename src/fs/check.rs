@@ -1,4 +1,4 @@
-//! The MD5 of a file that is being fetched: computed behind the bytes as they arrive, so that little is left to
+//! The digest of a file that is being fetched: computed behind the bytes as they arrive, so that little is left to
 //! do when the last ones are here, and a reader waits for them alone.
 
 use std::fs::File;
@@ -10,7 +10,7 @@ use lru::LruCache;
 use tokio::sync::Mutex as Turn;
 
 use super::on_disk;
-use crate::model::digest::{Hasher, Md5};
+use crate::model::digest::{Digest, Hasher};
 use crate::model::failure::Failure;
 use crate::model::ino::ContentId;
 
@@ -71,14 +71,14 @@ impl Checks {
         tokio::task::spawn_blocking(move || prefix.advance(&file, end));
     }
 
-    /// The MD5 of all `size` bytes, which are here.
-    pub(super) async fn finish(&self, id: ContentId, file: Arc<File>, size: u64) -> Result<Md5, Failure> {
+    /// The digest of all `size` bytes, which are here.
+    pub(super) async fn finish(&self, id: ContentId, file: Arc<File>, size: u64) -> Result<Digest, Failure> {
         let prefix = self.of(id);
         self.0.lock().unwrap_or_else(PoisonError::into_inner).pop(&id);
         let mut prefix = prefix.lock_owned().await;
         on_disk(move || {
             prefix.advance(&file, size)?;
-            Ok(std::mem::take(&mut *prefix).hasher.finish().md5)
+            Ok(std::mem::take(&mut *prefix).hasher.finish())
         })
         .await
     }
@@ -87,6 +87,7 @@ impl Checks {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::digest::Md5;
 
     #[tokio::test]
     async fn the_digest_is_that_of_all_bytes_however_they_came() {
@@ -98,8 +99,8 @@ mod tests {
             for end in steps {
                 checks.follow(ContentId(1), &file, end);
             }
-            let md5 = checks.finish(ContentId(1), file, bytes.len() as u64).await.unwrap();
-            assert_eq!(md5, Md5::of(&bytes));
+            let digest = checks.finish(ContentId(1), file, bytes.len() as u64).await.unwrap();
+            assert_eq!((digest.size, digest.md5), (bytes.len() as u64, Md5::of(&bytes)));
         }
     }
 }

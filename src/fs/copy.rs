@@ -123,6 +123,7 @@ impl Filesystem {
         {
             file.published = Some(entry.fingerprint());
             file.proven = file.proven.or(original.md5).filter(|_| !copied.basis.is_weak());
+            file.contradicted = None;
         }
         let wanted = core.tree.node(ino).map(|node| self.metadata(core, node));
         if entry.provided == Some(mtime) && wanted.is_ok_and(|wanted| wanted == entry.metadata) {

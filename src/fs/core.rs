@@ -29,6 +29,9 @@ use crate::model::walk::Walk;
 /// Walks that are followed at the same time: one for each level of a tree, for several walkers.
 const WALKS: NonZeroUsize = NonZeroUsize::new(256).unwrap();
 
+/// Of a file that is larger, what its blocks were is remembered when it leaves the cache.
+const WORTH_REMEMBERING: u64 = 16 << 20;
+
 /// What waits to be done in the background.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum Errand {
@@ -60,6 +63,15 @@ pub(crate) struct Handle {
     pub process: Option<u32>,
     /// It was closed, perhaps for the last time: only duplicates may use it still.
     pub closed: bool,
+    /// [`FetchFailures::damages`](crate::model::node::FetchFailures::damages) of the file when it was opened.
+    pub damages: u64,
+}
+
+impl Handle {
+    /// A descriptor that is about to be opened.
+    pub fn new(ino: Ino, writable: bool, process: Option<u32>) -> Self {
+        Self { ino, writable, process, closed: false, damages: 0 }
+    }
 }
 
 /// Does the site state digests? Learned once, not waited for again with every file.
@@ -87,6 +99,8 @@ pub(crate) struct Habits {
 pub(crate) struct Counts {
     pub verified: u64,
     pub weak: u64,
+    /// Proofs that a digest which came later contradicts.
+    pub contradicted: u64,
 }
 
 /// An upload under way.
@@ -113,6 +127,8 @@ pub(crate) struct Core {
     pub uploading: HashMap<Ino, Progress>,
     pub meter: Meter,
     pub cached: Cached,
+    /// Files of which another digest is stated than was proven, or was.
+    pub contradicted: BTreeSet<Ino>,
     /// Folders whose subfolders somebody may be walking through.
     pub walks: LruCache<Ino, Walk>,
     /// Large files that are being written, for whoever sends their parts meanwhile.
@@ -142,6 +158,7 @@ impl Core {
             uploading: HashMap::new(),
             meter: Meter::default(),
             cached: Cached::default(),
+            contradicted: BTreeSet::new(),
             walks: LruCache::new(WALKS),
             growing: HashMap::new(),
             moving: Vec::new(),
@@ -189,6 +206,7 @@ impl Core {
     /// Opens a descriptor.
     pub fn open(&mut self, handle: Handle) -> Result<u64, Failure> {
         let file = self.tree.file_mut(handle.ino)?;
+        let handle = Handle { damages: file.fetch_failures.damages(), ..handle };
         file.handles += 1;
         if handle.writable {
             file.writers += 1;
@@ -209,6 +227,29 @@ impl Core {
             }
         }
         Some(handle)
+    }
+
+    /// May whoever uses descriptor `number` go on with it?
+    ///
+    /// # Errors
+    /// EIO once it may have been given bytes that are not the file's: what it reads from then on would make a whole
+    /// of good and bad ones. Only opening the file again ends that.
+    pub fn is_sound(&self, number: u64) -> Result<(), Failure> {
+        let Some(handle) = self.handles.get(&number) else { return Ok(()) };
+        match self.tree.file(handle.ino) {
+            Ok(file) if file.fetch_failures.damages() != handle.damages => Err(Failure::new(
+                libc::EIO,
+                "bytes that were read of this file before were damaged on their way; close it and open it again",
+            )),
+            _ => Ok(()),
+        }
+    }
+
+    /// Has somebody `ino` open whose descriptor is not sound any more?
+    pub fn is_held_unsound(&self, ino: Ino) -> bool {
+        let Ok(file) = self.tree.file(ino) else { return false };
+        let damages = file.fetch_failures.damages();
+        damages > 0 && self.handles.values().any(|handle| handle.ino == ino && handle.damages != damages)
     }
 
     /// Is `ino` a file whose close publishes? Not under a temporary name, nor in a folder that is only
@@ -303,6 +344,11 @@ impl Core {
                 && let Local::Cached(id, _) = file.local
             {
                 file.local = Local::Nowhere;
+                if !file.blocks.are_proven() || file.size < WORTH_REMEMBERING {
+                    // What comes next time can only be compared as a whole: the kernel must not have a part of it.
+                    file.blocks = Default::default();
+                    file.stale_pages = true;
+                }
                 return Some(id);
             }
         }

@@ -27,6 +27,8 @@ pub enum Kind {
     Change,
     /// Something of an earlier mount that has no place in this one.
     Leftover,
+    /// What Files.com holds of a file was damaged after it was proven.
+    Damaged,
 }
 
 /// One thing that waits for a person.
@@ -80,6 +82,7 @@ enum Key {
     File(Ino),
     Step(u64),
     Leftover(u64),
+    Damaged(Ino),
 }
 
 impl Filesystem {
@@ -131,7 +134,13 @@ impl Filesystem {
         let leftovers = leftovers.map(|(number, fact, why)| {
             (Key::Leftover(number), other(fact.path(), Kind::Leftover, fact.bytes(), why.to_string()))
         });
-        let mut found: Vec<(Key, HeldThing)> = files.chain(steps).chain(leftovers).collect();
+        let damaged = core.contradicted().filter_map(|(ino, why)| {
+            let path =
+                core.tree.path(ino).filter(|_| within.iter().any(|within| within.covers(core, ino)))?;
+            let size = core.tree.file(ino).ok()?.size;
+            Some((Key::Damaged(ino), other(&path, Kind::Damaged, Some(size), why.to_string())))
+        });
+        let mut found: Vec<(Key, HeldThing)> = files.chain(steps).chain(leftovers).chain(damaged).collect();
         found.sort_by(|a, b| a.1.path.cmp(&b.1.path));
         found
     }
@@ -146,6 +155,7 @@ impl Filesystem {
             .map(|(key, thing)| async move {
                 let (outcome, message) = match key {
                     Key::File(ino) => self.retry_file(ino).await,
+                    Key::Damaged(ino) => self.retry_damaged(ino).await,
                     Key::Step(number) => self.retry_step(number).await,
                     Key::Leftover(number) => match self.take_up(number).await {
                         Ok(()) => (Verdict::Owed, None),
@@ -177,6 +187,35 @@ impl Filesystem {
         }
     }
 
+    /// What is here of a damaged file is sent again.
+    async fn retry_damaged(&self, ino: Ino) -> (Verdict, Option<Failure>) {
+        let outcome = self.publish_now(ino).await;
+        let core = self.core();
+        let Ok(file) = core.tree.file(ino) else { return (Verdict::Done, None) };
+        match (file.content.is_owed(), &file.contradicted) {
+            (true, _) => (Verdict::Owed, outcome.err()),
+            (false, None) => (Verdict::Done, None),
+            (false, Some(_)) => {
+                let why = "nothing of it is here: write it again from its source";
+                (Verdict::Held, Some(Failure::new(libc::EIO, why)))
+            }
+        }
+    }
+
+    /// A person takes what Files.com holds for the file, whatever was proven once.
+    fn believe_what_is_there(&self, ino: Ino) -> (Verdict, Option<String>) {
+        let mut core = self.core();
+        if let Some(path) = core.tree.path(ino) {
+            tracing::warn!("what Files.com holds of {path} is taken for the file, as somebody asked");
+            self.receipts.forget(path);
+        }
+        if let Ok(file) = core.tree.file_mut(ino) {
+            file.prove(None);
+        }
+        core.contradicted.remove(&ino);
+        (Verdict::Discarded, None)
+    }
+
     async fn retry_step(&self, number: u64) -> (Verdict, Option<Failure>) {
         self.core().backlog.release(number);
         let outcome = self.take_step(number).await;
@@ -205,6 +244,7 @@ impl Filesystem {
         for (key, thing) in self.chosen(scopes)? {
             let (outcome, message) = match key {
                 Key::File(ino) => self.discard_file(ino).await?,
+                Key::Damaged(ino) => self.believe_what_is_there(ino),
                 Key::Step(number) => self.discard_step(number).await?,
                 Key::Leftover(number) => {
                     let fact = self.core().leftovers.remove(number);

@@ -134,7 +134,7 @@ impl Filesystem {
         match link {
             Some(Link::To(target)) => Ok(target),
             Some(Link::InContent) => {
-                let target = OsString::from_vec(self.read(ino, 0, LONGEST_TARGET).await?);
+                let target = OsString::from_vec(self.read_bytes(ino, 0, LONGEST_TARGET).await?);
                 self.core().tree.node_mut(ino)?.link = Some(Link::To(target.clone()));
                 Ok(target)
             }

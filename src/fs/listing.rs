@@ -149,6 +149,10 @@ impl Filesystem {
                 core.habits.digests = Digests::Stated;
             }
             let mut changes = core.tree.merge(folder, entries, asked)?;
+            for ino in changes.contradicted.drain(..) {
+                core.is_contradicted(ino);
+                self.errands.notify_one();
+            }
             for path in changes.unowed.drain(..) {
                 self.journal.note(Fact::EntrySettled(core.told(path)));
             }

@@ -55,6 +55,9 @@ pub struct Page {
     /// How many files of this page are open for writing, and owed for that reason alone.
     #[serde(default)]
     pub open: u64,
+    /// Files of this page of which Files.com states another MD5 than that of the bytes that left for them.
+    #[serde(default)]
+    pub contradicted: Vec<String>,
     /// Where the next page begins; `None` for the last.
     pub next: Option<String>,
 }
@@ -69,6 +72,7 @@ enum Found {
     Open,
     Link,
     Unproven,
+    Contradicted,
     Proven(Box<Receipt>),
 }
 
@@ -108,6 +112,11 @@ impl Filesystem {
     }
 
     async fn alone(&self, ino: Ino) -> Result<Item, Failure> {
+        let folder = self.core().tree.node(ino)?.parent;
+        if let Some(folder) = folder {
+            self.await_stated(folder).await?;
+            self.owe_contradicted(folder).await?;
+        }
         let path = self.path(ino)?;
         let receipt = self.receipts.at(&path).await?;
         let core = self.core();
@@ -133,6 +142,8 @@ impl Filesystem {
     /// What is in a folder, in order, as far as it is not before `after`.
     async fn items(&self, folder: Ino, path: &RemotePath, after: &RemotePath) -> Result<Vec<Item>, Failure> {
         self.list_surely(folder).await?;
+        self.await_stated(folder).await?;
+        self.owe_contradicted(folder).await?;
         let here = self.path(folder)?;
         let receipts = self.receipts.in_folder(&here).await?;
         let mut receipts: HashMap<String, Receipt> =
@@ -190,7 +201,12 @@ fn judge(core: &Core, ino: Ino, receipt: Option<Receipt>) -> Found {
     if core.tree.node(ino).is_ok_and(|node| node.shape() == Shape::Link) {
         return Found::Link;
     }
-    let receipt = receipt.filter(|receipt| receipt.path == there.path && receipt.is_of(&there.version));
+    let receipt = receipt.filter(|receipt| receipt.path == there.path);
+    let is_contradicted = receipt.as_ref().is_some_and(|receipt| receipt.is_contradicted_by(&there.version));
+    if is_contradicted || core.tree.file(ino).is_ok_and(|file| file.contradicted.is_some()) {
+        return Found::Contradicted;
+    }
+    let receipt = receipt.filter(|receipt| receipt.is_of(&there.version));
     receipt.map_or(Found::Unproven, |receipt| Found::Proven(Box::new(receipt)))
 }
 
@@ -201,6 +217,7 @@ impl Page {
             Found::Open => self.open += 1,
             Found::Link => self.links += 1,
             Found::Unproven => self.unproven += 1,
+            Found::Contradicted => self.contradicted.push(path.as_str().to_owned()),
             Found::Proven(receipt) => {
                 let list = if receipt.basis.is_weak() { &mut self.weak } else { &mut self.files };
                 list.push(Proven {

@@ -9,6 +9,7 @@
 //!
 //! They are taken in this order, and never the other way round.
 
+mod admit;
 mod ahead;
 mod attributes;
 mod background;
@@ -18,6 +19,7 @@ mod cached;
 mod check;
 mod close;
 mod complete;
+mod contradicted;
 mod copy;
 mod core;
 mod drain;
@@ -68,6 +70,7 @@ pub use self::held::{Decided, HeldThing, Kind, Verdict};
 pub use self::listing::DirEntry;
 pub use self::make::Maker;
 pub use self::manifest::{Page, Proven};
+pub use self::open::Pages;
 pub use self::rules::Rules;
 pub use self::scope::Scope;
 pub use self::status::{Open, OwedFile, Remainder};

@@ -14,19 +14,38 @@ use crate::model::node::Local;
 /// How long a descriptor that was closed may take to be let go.
 const LET_GO: Duration = Duration::from_millis(50);
 
+/// What an open tells the kernel of the pages that it has of a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Pages {
+    /// They are those of the file.
+    Good,
+    /// They are not, or not for certain: they go.
+    Stale,
+    /// There are to be none: somebody else has the file open who must not get its bytes any more, and would find them
+    /// there.
+    Bypassed,
+}
+
+impl Pages {
+    fn of(stale: bool) -> Self {
+        if stale { Self::Stale } else { Self::Good }
+    }
+}
+
 impl Filesystem {
-    /// [`Self::open`], and whether the pages that the kernel has of the file are still good: what a listing
-    /// changed reaches the kernel a moment later, and an open may be faster.
+    /// [`Self::open`], and what becomes of the pages that the kernel has of the file: what a listing changed reaches
+    /// the kernel a moment later, and an open may be faster.
     pub fn open_with_pages(
         &self,
         ino: Ino,
         writable: bool,
         truncate: bool,
         pid: u32,
-    ) -> Result<(u64, bool), Failure> {
+    ) -> Result<(u64, Pages), Failure> {
         let handle = self.open(ino, writable, truncate, pid)?;
-        let stale = std::mem::take(&mut self.core().tree.file_mut(ino)?.stale_pages);
-        Ok((handle, !stale))
+        let mut core = self.core();
+        let stale = std::mem::take(&mut core.tree.file_mut(ino)?.stale_pages);
+        Ok((handle, if core.is_held_unsound(ino) { Pages::Bypassed } else { Pages::of(stale) }))
     }
 
     /// Opens a file. `truncate` empties it first, whatever Files.com has: nothing is fetched.
@@ -46,7 +65,7 @@ impl Filesystem {
         let process = if writable { super::close::process_of(pid) } else { None };
         let mut core = self.core();
         core.tree.file(ino)?;
-        core.open(Handle { ino, writable, process, closed: false })
+        core.open(Handle::new(ino, writable, process))
     }
 
     /// Is it a program that runs? Whoever opens a file for writing is refused by the kernel before we hear of it;
@@ -96,6 +115,8 @@ impl Filesystem {
         still_there(file)?;
         let writing = file.content.begin_write();
         file.size = 0;
+        file.blocks = Default::default();
+        file.contradicted = None;
         let old = std::mem::replace(&mut file.local, Local::Spooled(id)).id();
         file.content.end_write(writing);
         // What the disk had no room for is not the file any more.

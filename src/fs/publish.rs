@@ -36,6 +36,7 @@ impl Filesystem {
     /// kept durably here, and is tried again.
     pub(super) async fn publish(&self, ino: Ino, asked: Asked) -> Result<(), Failure> {
         let _turn = self.publishing.take(ino).await;
+        self.owe_again(ino).await?;
         let (mut mismatches, mut restarts, mut chases) = (0, 0, 0);
         let ending = loop {
             let Some(job) = self.begin(ino, asked) else { return self.stays_here(ino).await };

@@ -21,10 +21,19 @@ enum Look {
 }
 
 impl Filesystem {
-    /// Reads, if the bytes are here; `None` when they must be fetched ([`Self::read`]).
-    pub fn read_now(&self, ino: Ino, offset: u64, size: u32) -> Option<Result<Vec<u8>, Failure>> {
+    /// Reads by the descriptor `handle`, if the bytes are here; `None` when they must be fetched ([`Self::read`]).
+    pub fn read_now(
+        &self,
+        ino: Ino,
+        handle: u64,
+        offset: u64,
+        size: u32,
+    ) -> Option<Result<Vec<u8>, Failure>> {
         {
             let core = self.core();
+            if let Err(failure) = core.is_sound(handle) {
+                return Some(Err(failure));
+            }
             let local = match core.tree.file(ino) {
                 Ok(file) => &file.local,
                 Err(failure) => return Some(Err(failure)),
@@ -37,16 +46,44 @@ impl Filesystem {
             }
         }
         match self.look(ino, offset, size, &mut None) {
-            Ok(Look::Here(id, range, _)) => Some(self.bytes_here(id, range)),
+            // What cannot be read where it is goes the long way, which looks why.
+            Ok(Look::Here(id, range, _)) => self.bytes_here(ino, id, range).transpose(),
             Ok(_) => None,
             Err(failure) => Some(Err(failure)),
         }
     }
 
-    /// Reads, after fetching what is missing.
-    pub async fn read(self: &Arc<Self>, ino: Ino, offset: u64, size: u32) -> Result<Vec<u8>, Failure> {
-        let (id, range) = self.wait_for(ino, offset, size).await?;
-        self.bytes_here(id, range)
+    /// Reads by the descriptor `handle`, after fetching what is missing.
+    ///
+    /// # Errors
+    /// EIO for a descriptor that was open when bytes of the file turned out to be bad.
+    pub async fn read(
+        self: &Arc<Self>,
+        ino: Ino,
+        handle: u64,
+        offset: u64,
+        size: u32,
+    ) -> Result<Vec<u8>, Failure> {
+        self.core().is_sound(handle)?;
+        let bytes = self.read_bytes(ino, offset, size).await?;
+        // What was thrown away meanwhile is not handed out.
+        self.core().is_sound(handle)?;
+        Ok(bytes)
+    }
+
+    /// The same without a descriptor. Dropped, it leaves what it had asked for to others who read the file.
+    pub(super) async fn read_bytes(
+        self: &Arc<Self>,
+        ino: Ino,
+        offset: u64,
+        size: u32,
+    ) -> Result<Vec<u8>, Failure> {
+        loop {
+            let (id, range) = self.wait_for(ino, offset, size).await?;
+            if let Some(bytes) = self.bytes_here(ino, id, range)? {
+                return Ok(bytes);
+            }
+        }
     }
 
     async fn wait_for(
@@ -123,22 +160,35 @@ impl Filesystem {
         Ok(())
     }
 
-    fn bytes_here(&self, id: ContentId, range: Range<u64>) -> Result<Vec<u8>, Failure> {
-        let mut bytes = vec![0; (range.end - range.start) as usize];
+    /// The bytes of `range`; `None` when the file has other bytes by now, or none: then it is looked again.
+    ///
+    /// # Errors
+    /// EIO where the cache does not hold what is known to be in it.
+    fn bytes_here(&self, ino: Ino, id: ContentId, range: Range<u64>) -> Result<Option<Vec<u8>>, Failure> {
         if range.is_empty() {
-            return Ok(bytes);
+            return Ok(Some(Vec::new()));
         }
-        let file = self.store.file(id)?;
-        let mut filled = 0;
-        while filled < bytes.len() {
-            match file.read_at(&mut bytes[filled..], range.start + filled as u64)? {
-                // Cut off in the meantime.
-                0 => break,
-                count => filled += count,
+        let read = self.store.file(id).and_then(|file| read_up_to(&file, &range));
+        let is_cached = {
+            let core = self.core();
+            let local = &core.tree.file(ino)?.local;
+            if local.id() != Some(id) {
+                return Ok(None);
             }
+            matches!(local, Local::Cached(..))
+        };
+        match read {
+            Ok(bytes) if bytes.len() as u64 == range.end - range.start => Ok(Some(bytes)),
+            // A file in the spool is cut off by whoever writes it; one in the cache by nobody.
+            Ok(bytes) if !is_cached => Ok(Some(bytes)),
+            Ok(_) => {
+                Err(self.damaged(ino, id, "the file in the cache folder is not the one that was put there"))
+            }
+            Err(error) if is_cached && is_another(&error) => {
+                Err(self.damaged(ino, id, &format!("the file in the cache folder: {error}")))
+            }
+            Err(error) => Err(error.into()),
         }
-        bytes.truncate(filled);
-        Ok(bytes)
     }
 
     /// All bytes of a file, in the cache or, for one that is being written, in the spool.
@@ -174,4 +224,23 @@ impl Filesystem {
             futures_util::future::join_all(missing.into_iter().map(|range| self.fetch(ino, id, range))).await;
         }
     }
+}
+
+/// Is it an answer that a file in the cache can only give when somebody else was at it?
+fn is_another(error: &std::io::Error) -> bool {
+    matches!(error.kind(), std::io::ErrorKind::NotFound | std::io::ErrorKind::InvalidData)
+}
+
+/// The bytes of `range`, or fewer where the file ends.
+fn read_up_to(file: &std::fs::File, range: &Range<u64>) -> std::io::Result<Vec<u8>> {
+    let mut bytes = vec![0; (range.end - range.start) as usize];
+    let mut filled = 0;
+    while filled < bytes.len() {
+        match file.read_at(&mut bytes[filled..], range.start + filled as u64)? {
+            0 => break,
+            count => filled += count,
+        }
+    }
+    bytes.truncate(filled);
+    Ok(bytes)
 }

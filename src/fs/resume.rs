@@ -148,7 +148,7 @@ impl Filesystem {
         parts.count() > 1 && self.core().tree.file(job.ino).is_ok_and(|file| file.noted != Some(job.id))
     }
 
-    /// Its bytes are on the local disk. May be given up at any time.
+    /// Its bytes are on the local disk. Dropped, the disk still does it, and nobody is told.
     pub(super) async fn sync_while_sent(&self, job: &Job) {
         let (store, id) = (self.store.clone(), job.id);
         // Told by the journey that notes it: what could not be synced once fails again.

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use super::core::{Core, Errand};
 use super::job::{Ending, Job};
-use super::{Close, Filesystem, on_disk};
+use super::{Close, Filesystem, Stale, on_disk};
 use crate::local::failpoint;
 use crate::local::journal::Fact;
 use crate::model::attributes::{Attributes, is_ours};
@@ -41,7 +41,9 @@ impl Filesystem {
             node.permissions = entry.permissions;
             let Body::File(file) = &mut node.body else { return Ok(()) };
             file.published = Some(entry.fingerprint());
-            file.proven = (!proof.basis().is_weak()).then_some(proof.digest().md5);
+            file.blocks = Default::default();
+            let digest = proof.digest();
+            file.prove((!proof.basis().is_weak()).then_some((digest.md5, digest.crc32)));
             let settled = file.content.verified(job.revision);
             // Stays until the journal is told: whoever renames or deletes the file meanwhile tells it, too.
             let noted = file.noted;
@@ -102,7 +104,10 @@ impl Filesystem {
                 && file.local.id() == Some(job.id)
             {
                 file.local = Local::Nowhere;
+                // What comes next time can only be compared as a whole: the kernel must not have a part of it.
+                file.stale_pages = true;
                 drop(core);
+                let _ = self.stale.send(Stale::Inode(job.ino));
                 self.drop_content(job.id);
             }
         }

@@ -41,11 +41,19 @@ impl Filesystem {
     pub async fn told_of(&self, ino: Ino, name: &str) -> Option<String> {
         match name {
             "state" => self.state_of(ino).await.map(str::to_owned),
-            "error" => self.core().tree.file(ino).ok()?.failure.as_ref().map(ToString::to_string),
+            "error" => {
+                let core = self.core();
+                let file = core.tree.file(ino).ok()?;
+                let contradiction = file.contradicted.as_ref().map(ToString::to_string);
+                file.failure.as_ref().map(ToString::to_string).or(contradiction)
+            }
             "md5" => {
                 let known = {
                     let core = self.core();
                     let file = core.tree.file(ino).ok()?;
+                    if file.contradicted.is_some() {
+                        return None;
+                    }
                     file.proven.or(file.published.and_then(|version| version.md5))
                 };
                 match known {
@@ -71,6 +79,7 @@ impl Filesystem {
                 State::Held(_) => return Some("held"),
                 // A rename waits: Files.com has it under another name.
                 State::Clean if there(&core, ino).is_none() => return Some("owed"),
+                State::Clean if core.tree.file(ino).ok()?.contradicted.is_some() => return Some("damaged"),
                 State::Clean => {}
             }
         }

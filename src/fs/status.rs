@@ -130,6 +130,10 @@ impl Filesystem {
             let line = OwedFile { path: fact.path().to_string(), message: why.to_string() };
             if why.has_hope() { remainder.errors.push(line) } else { remainder.held.push(line) }
         }
+        for (ino, why) in core.contradicted().filter(|(ino, _)| within.covers(&core, *ino)) {
+            let Some(path) = core.tree.path(ino) else { continue };
+            remainder.held.push(OwedFile { path: path.to_string(), message: why.to_string() });
+        }
         for (ino, file) in core.owed().filter(|(ino, _)| within.covers(&core, *ino)) {
             remainder.files += 1;
             remainder.bytes += file.size;
@@ -200,6 +204,7 @@ impl Filesystem {
             "errors": remainder.errors,
             "verified": core.counts.verified,
             "weak": core.counts.weak,
+            "contradicted": core.counts.contradicted,
             "api_calls": calls.by_kind,
             "retries": calls.retries,
             "cache": {

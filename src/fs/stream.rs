@@ -195,7 +195,8 @@ impl Filesystem {
         Some(early)
     }
 
-    /// Opens an upload of a file whose size nobody knows yet.
+    /// Opens an upload of a file whose size nobody knows yet. Dropped, it may leave one that nobody completes, which
+    /// Files.com forgets; whoever waits for the folder goes on.
     async fn begin_early(&self, ino: Ino, id: ContentId) -> Result<(RemotePath, Upload), Trouble> {
         let path = self.path(ino)?;
         self.until_clear(&[&path]).await?;
@@ -220,7 +221,7 @@ impl Filesystem {
         self.watch(id, Growth::claim).await
     }
 
-    /// Comes back when nobody wants parts of it any more.
+    /// Comes back when nobody wants parts of it any more. To be dropped at any time.
     async fn is_over(&self, id: ContentId) {
         self.watch(id, |_| None::<()>).await;
     }

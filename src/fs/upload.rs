@@ -49,7 +49,8 @@ pub(super) struct Flight {
 
 impl Filesystem {
     /// Sends all parts of `job` that the storage does not have yet, and compares each part's ETag with what
-    /// left.
+    /// left. Dropped, it takes the parts under way with it: those that were accepted are noted, and the others are sent
+    /// again.
     pub(super) async fn send(&self, job: &Job) -> Result<Parcel, Trouble> {
         let file = self.store.file(job.id).map_err(Failure::from)?;
         let going = self.go_on(job, &file).await?;
@@ -92,6 +93,7 @@ impl Filesystem {
         outcome
     }
 
+    /// What is under way stays in `flights` when this is dropped or fails.
     async fn send_missing(
         &self,
         job: &Job,

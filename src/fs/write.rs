@@ -38,7 +38,10 @@ impl Extent {
 impl Filesystem {
     /// Writes, if that needs no waiting; `None` when the bytes of the file must be brought into the
     /// spool first, or when there is no room ([`Self::write`]).
-    pub fn write_now(&self, ino: Ino, offset: u64, data: &[u8]) -> Option<Result<u32, Failure>> {
+    pub fn write_now(&self, ino: Ino, handle: u64, offset: u64, data: &[u8]) -> Option<Result<u32, Failure>> {
+        if let Err(failure) = self.core().is_sound(handle) {
+            return Some(Err(failure));
+        }
         match self.write_once(ino, offset, data, None) {
             Changed::Done(Err(failure)) if failure.errno == libc::ENOSPC => None,
             Changed::Done(outcome) => Some(outcome.map(|()| data.len() as u32)),
@@ -46,10 +49,14 @@ impl Filesystem {
         }
     }
 
-    /// Writes, after fetching the rest of the file and waiting for room if need be.
-    pub async fn write(&self, ino: Ino, offset: u64, data: &[u8]) -> Result<u32, Failure> {
+    /// Writes by the descriptor `handle`, after fetching the rest of the file and waiting for room if need be.
+    ///
+    /// # Errors
+    /// EIO for a descriptor that was open when bytes of the file turned out to be bad: what is written may rest on them.
+    pub async fn write(&self, ino: Ino, handle: u64, offset: u64, data: &[u8]) -> Result<u32, Failure> {
         let (mut promise, mut evicted) = (None, false);
         loop {
+            self.core().is_sound(handle)?;
             match self.write_once(ino, offset, data, promise.take()) {
                 Changed::Done(Err(failure)) if failure.errno == libc::ENOSPC => {
                     // The disk is fuller than the limit says: cached bytes are worth less than these.
@@ -190,9 +197,8 @@ impl Filesystem {
     async fn take_in(&self, ino: Ino) -> Result<(), Failure> {
         let bytes = {
             let core = self.core();
-            let file = core.tree.file(ino)?;
-            still_there(file)?;
-            file.size
+            still_there(core.tree.file(ino)?)?;
+            self.taken_here(&core, ino)?
         };
         let _promise = self.room_for(ino, bytes).await?;
         self.bring_to_spool(ino).await
@@ -213,6 +219,7 @@ impl Filesystem {
         let file = core.tree.file_mut(ino)?;
         if file.local.id() == Some(id) {
             file.local = Local::Spooled(id);
+            file.blocks = Default::default();
         }
         Ok(())
     }

@@ -20,7 +20,7 @@ use tokio::runtime::Handle;
 use super::convert::{attr, errno, ino, kind, moment};
 use super::folders::Folders;
 use super::reply::{GENERATION, attributes, data, empty, entry, written, xattr};
-use crate::fs::{Change, Filesystem, Maker};
+use crate::fs::{Change, Filesystem, Maker, Pages};
 use crate::model::failure::Failure;
 use crate::model::name::LONGEST_NAME;
 use crate::model::xattrs::{Expects, RESERVED};
@@ -248,8 +248,9 @@ impl fuser::Filesystem for Door {
         let truncate = flags.0 & libc::O_TRUNC != 0;
         match self.fs.open_with_pages(ino(node), writable, truncate, request.pid()) {
             // What others change is invalidated explicitly: the pages stay good from open to open.
-            Ok((handle, true)) => reply.opened(FileHandle(handle), FopenFlags::FOPEN_KEEP_CACHE),
-            Ok((handle, false)) => reply.opened(FileHandle(handle), FopenFlags::empty()),
+            Ok((handle, Pages::Good)) => reply.opened(FileHandle(handle), FopenFlags::FOPEN_KEEP_CACHE),
+            Ok((handle, Pages::Stale)) => reply.opened(FileHandle(handle), FopenFlags::empty()),
+            Ok((handle, Pages::Bypassed)) => reply.opened(FileHandle(handle), FopenFlags::FOPEN_DIRECT_IO),
             Err(failure) => reply.error(errno(&failure)),
         }
     }
@@ -284,7 +285,7 @@ impl fuser::Filesystem for Door {
         &self,
         _: &Request,
         node: INodeNo,
-        _: FileHandle,
+        handle: FileHandle,
         offset: u64,
         size: u32,
         _: OpenFlags,
@@ -292,17 +293,17 @@ impl fuser::Filesystem for Door {
         reply: ReplyData,
     ) {
         let node = ino(node);
-        if let Some(read) = self.fs.read_now(node, offset, size) {
+        if let Some(read) = self.fs.read_now(node, handle.0, offset, size) {
             return data(reply, read);
         }
-        self.soon(move |fs| async move { data(reply, fs.read(node, offset, size).await) });
+        self.soon(move |fs| async move { data(reply, fs.read(node, handle.0, offset, size).await) });
     }
 
     fn write(
         &self,
         _: &Request,
         node: INodeNo,
-        _: FileHandle,
+        handle: FileHandle,
         offset: u64,
         bytes: &[u8],
         flags: WriteFlags,
@@ -314,11 +315,11 @@ impl fuser::Filesystem for Door {
         if flags.contains(WriteFlags::FUSE_WRITE_KILL_SUIDGID) {
             self.fs.drop_privilege(node);
         }
-        if let Some(outcome) = self.fs.write_now(node, offset, bytes) {
+        if let Some(outcome) = self.fs.write_now(node, handle.0, offset, bytes) {
             return written(reply, outcome);
         }
         let bytes = bytes.to_vec();
-        self.soon(move |fs| async move { written(reply, fs.write(node, offset, &bytes).await) });
+        self.soon(move |fs| async move { written(reply, fs.write(node, handle.0, offset, &bytes).await) });
     }
 
     fn flush(&self, request: &Request, node: INodeNo, handle: FileHandle, _: LockOwner, reply: ReplyEmpty) {

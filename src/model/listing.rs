@@ -34,6 +34,8 @@ pub struct Changes {
     pub unowed: Vec<RemotePath>,
     /// Files that are open, and stay with the version that they had.
     pub kept: Vec<Ino>,
+    /// Files of which another digest is stated than was proven.
+    pub contradicted: Vec<Ino>,
 }
 
 impl Tree {
@@ -207,8 +209,12 @@ impl Tree {
                     return Ok(());
                 }
                 file.published = Some(version);
+                if same && file.is_contradicted_by(&version) {
+                    changes.contradicted.push(ino);
+                }
                 if !same {
-                    file.proven = None;
+                    file.prove(None);
+                    file.blocks = Default::default();
                     file.size = version.size;
                     file.stale_pages = true;
                     changes.dropped.extend(std::mem::replace(&mut file.local, Local::Nowhere).id());

@@ -6,6 +6,7 @@
 pub mod attributes;
 pub mod backlog;
 pub mod bandwidth;
+pub mod blocks;
 pub mod brake;
 pub mod bucket;
 pub mod comparison;
@@ -16,6 +17,7 @@ pub mod debts;
 pub mod digest;
 pub mod entry;
 pub mod escape;
+pub mod expected;
 pub mod failure;
 pub mod fair;
 pub mod growth;

@@ -7,13 +7,14 @@ use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
 use super::attributes::{Attributes, Shape};
+use super::blocks::Blocks;
 use super::content::Content;
-use super::digest::Md5;
+use super::digest::{Crc32, Md5};
 use super::entry::Permissions;
 use super::failure::Failure;
 use super::ino::{ContentId, Ino};
 use super::label::{Label, Name};
-use super::proof::Fingerprint;
+use super::proof::{Contradiction, Fingerprint};
 use super::readahead::ReadAhead;
 use super::seldom::{Rest, Seldom};
 use super::xattrs::Xattrs;
@@ -72,6 +73,10 @@ pub struct Work {
     /// The MD5 of the bytes that we published ourselves, proven. The version itself keeps what the site
     /// states: a digest that is gone tells another version.
     pub proven: Option<Md5>,
+    /// Their CRC32, likewise.
+    pub proven_crc32: Option<Crc32>,
+    /// Files.com states something else of them by now.
+    pub contradicted: Option<Box<Contradiction>>,
     /// Those of the open descriptors that may write.
     pub writers: u32,
     /// Since when it is whole here and owed.
@@ -80,6 +85,8 @@ pub struct Work {
     pub failure: Option<Failure>,
     /// Fetches that failed.
     pub fetch_failures: FetchFailures,
+    /// What was handed out of the version that Files.com holds, as far as it was fetched.
+    pub blocks: Blocks,
 }
 
 /// How many fetches of a file failed, and why the last one did: for those who waited for one.
@@ -87,6 +94,8 @@ pub struct Work {
 pub struct FetchFailures {
     count: u64,
     last: Option<Failure>,
+    /// How often what had been handed out turned out to be other bytes than those of the file.
+    damages: u64,
 }
 
 impl FetchFailures {
@@ -96,9 +105,21 @@ impl FetchFailures {
         self.last = Some(failure);
     }
 
+    /// One failed by a comparison, when some of the bytes had been handed out.
+    pub fn damaged(&mut self, failure: Failure) {
+        self.damages += 1;
+        self.failed(failure);
+    }
+
     /// How many did so far.
     pub fn count(&self) -> u64 {
         self.count
+    }
+
+    /// How often readers were given bytes that were not the file's. Whoever had it open before the last time may
+    /// have some of them.
+    pub fn damages(&self) -> u64 {
+        self.damages
     }
 
     /// Why the last one did, if there are more than `seen`.
@@ -115,26 +136,44 @@ impl Rest for Work {
             noted: None,
             perhaps: None,
             proven: None,
+            proven_crc32: None,
+            contradicted: None,
             writers: 0,
             owed_since: None,
             failure: None,
             fetch_failures: FetchFailures::default(),
+            blocks: Blocks::default(),
         });
         &REST
     }
 
     fn is_at_rest(&self) -> bool {
-        let Self { content, local, noted, perhaps, proven, writers, owed_since, failure, fetch_failures } =
-            self;
+        let Self {
+            content,
+            local,
+            noted,
+            perhaps,
+            proven,
+            proven_crc32,
+            contradicted,
+            writers,
+            owed_since,
+            failure,
+            fetch_failures,
+            blocks,
+        } = self;
         content.is_at_rest()
             && matches!(local, Local::Nowhere)
             && noted.is_none()
             && perhaps.is_none()
             && proven.is_none()
+            && proven_crc32.is_none()
+            && contradicted.is_none()
             && *writers == 0
             && owed_since.is_none()
             && failure.is_none()
             && *fetch_failures == FetchFailures::default()
+            && blocks.are_unknown()
     }
 }
 
@@ -187,6 +226,21 @@ impl File {
             stale_pages: false,
             work: work.into(),
         }
+    }
+
+    /// A version of this file was proven, with these digests, or nothing is known of it.
+    pub fn prove(&mut self, digests: Option<(Md5, Crc32)>) {
+        (self.proven, self.proven_crc32) = digests.unzip();
+        self.contradicted = None;
+    }
+
+    /// Files.com states `version` of this file, which is the one that it has. True when that contradicts what was
+    /// proven, and nobody knew it.
+    pub fn is_contradicted_by(&mut self, version: &Fingerprint) -> bool {
+        let found = Contradiction::of(version, self.proven, self.proven_crc32).map(Box::new);
+        let is_news = found.is_some() && self.contradicted.is_none();
+        self.contradicted = found;
+        is_news
     }
 
     /// Is more to come? Nobody who wrote the newest bytes has closed the file, and somebody has it open.

@@ -189,6 +189,32 @@ impl Fingerprint {
     }
 }
 
+/// Files.com states another digest of a version than that of the bytes that left for it, which were proven: what it
+/// holds was damaged after it was acknowledged.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("Files.com states the {what} {theirs}, and what was sent has {ours}: the copy there is damaged")]
+pub struct Contradiction {
+    what: &'static str,
+    ours: String,
+    theirs: String,
+}
+
+impl Contradiction {
+    /// Does what is stated of `version` contradict the digests of what was sent for it, as far as both are known?
+    pub fn of(version: &Fingerprint, md5: Option<Md5>, crc32: Option<Crc32>) -> Option<Self> {
+        let found = |what, ours: &dyn ToString, theirs: &dyn ToString| Self {
+            what,
+            ours: ours.to_string(),
+            theirs: theirs.to_string(),
+        };
+        if let Some((ours, theirs)) = md5.zip(version.md5).filter(|(ours, theirs)| ours != theirs) {
+            return Some(found("MD5", &ours, &theirs));
+        }
+        let (ours, theirs) = crc32.zip(version.crc32).filter(|(ours, theirs)| ours != theirs)?;
+        Some(found("CRC32", &ours, &theirs))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::digest::Hasher;
@@ -278,5 +304,24 @@ mod tests {
         assert!(!late.is_same_version(&Fingerprint { md5: Some(Md5::of(b"jello")), ..late }));
         assert!(!late.is_same_version(&early), "a digest that is gone belongs to other bytes");
         assert!(!early.is_same_version(&Fingerprint { created: Some(Moment::from_seconds(11)), ..early }));
+    }
+
+    #[test]
+    fn what_is_stated_later_may_contradict_what_was_sent() {
+        let stated = |md5: Option<&[u8]>, crc32: Option<u32>| Fingerprint {
+            size: 5,
+            created: None,
+            changed: None,
+            md5: md5.map(Md5::of),
+            crc32: crc32.map(Crc32),
+        };
+        let ours = (Some(Md5::of(b"hello")), Some(Crc32(7)));
+        let of = |version: Fingerprint| Contradiction::of(&version, ours.0, ours.1);
+        for good in [stated(None, None), stated(Some(b"hello"), None), stated(Some(b"hello"), Some(7))] {
+            assert_eq!(of(good), None);
+        }
+        assert!(of(stated(Some(b"jello"), None)).unwrap().to_string().contains("MD5"));
+        assert!(of(stated(Some(b"hello"), Some(8))).unwrap().to_string().contains("CRC32 8"));
+        assert_eq!(Contradiction::of(&stated(Some(b"jello"), Some(8)), None, None), None, "nothing is known");
     }
 }

@@ -2,10 +2,12 @@
 //!
 //! A reader who goes on where the last read ended gets a window that grows fourfold each time, so that a file of
 //! some MiB is under way as a whole once its first bytes are here: a round trip often costs more than they do. One who
-//! jumps gets little more than was asked for. Bytes under way are never asked for twice.
+//! jumps gets little more than was asked for. Bytes under way are never asked for twice. What is asked for begins and
+//! ends where blocks do ([`super::blocks`]): bytes count as here by whole blocks.
 
 use std::ops::Range;
 
+use super::blocks::BLOCK;
 use super::ranges::Ranges;
 
 const SMALLEST: u64 = 128 << 10;
@@ -74,6 +76,7 @@ impl ReadAhead {
         } else {
             range.start..range.end.max(range.start + SMALLEST).min(self.size)
         };
+        let wanted = self.blocks_of(wanted);
         let gaps: Vec<_> =
             self.here.missing(&wanted).iter().flat_map(|missing| self.under_way.missing(missing)).collect();
         let urgent = gaps.first().is_some_and(|gap| gap.start < range.end);
@@ -91,6 +94,11 @@ impl ReadAhead {
             self.under_way.insert(piece.clone());
         }
         ReadPlan { ready: self.has(&range), fetch }
+    }
+
+    /// The blocks that `range` touches.
+    fn blocks_of(&self, range: Range<u64>) -> Range<u64> {
+        range.start - range.start % BLOCK..range.end.next_multiple_of(BLOCK).min(self.size)
     }
 
     /// Everything that is neither here nor under way, to be fetched now.
@@ -189,7 +197,7 @@ mod tests {
         let size = 17 * MIB;
         let mut ahead = ReadAhead::new(size);
         let first = ahead.read(0..32 * 1024).fetch;
-        assert_eq!((first.len(), &first[0]), (1, &(0..32 * 1024 + FIRST)));
+        assert_eq!((first.len(), &first[0]), (1, &(0..(32 * 1024 + FIRST).next_multiple_of(BLOCK))));
         ahead.arrived(first[0].clone());
         let mut under_way = first[0].end;
         for at in 1..5 {
@@ -207,7 +215,7 @@ mod tests {
             (fetch.len(), fetch.iter().map(|piece| piece.end).max().unwrap_or(0))
         };
         assert_eq!(asked(MUCH), (1, 17 * MIB));
-        assert_eq!(asked(4096), (1, 4096 + FIRST), "who looks at the kind of a file gets little");
+        assert_eq!(asked(4096), (1, FIRST + BLOCK), "who looks at the kind of a file gets little");
     }
 
     #[test]

@@ -50,11 +50,21 @@ impl Receipt {
     /// Is this a receipt of `version`? An MD5 that is stated decides; else a date has to say so: that
     /// nothing contradicts is not enough.
     pub fn is_of(&self, version: &Fingerprint) -> bool {
-        let dates = match (self.created, version.created) {
+        let dates = self.has_dates_of(version);
+        self.size == version.size && version.md5.map_or(dates, |md5| md5 == self.md5)
+    }
+
+    /// Is this a receipt of `version`, but for the MD5 that is stated of it now? What is there was damaged since.
+    pub fn is_contradicted_by(&self, version: &Fingerprint) -> bool {
+        let differs = version.md5.is_some_and(|md5| md5 != self.md5);
+        differs && self.size == version.size && self.has_dates_of(version)
+    }
+
+    fn has_dates_of(&self, version: &Fingerprint) -> bool {
+        match (self.created, version.created) {
             (Some(ours), Some(theirs)) => ours == theirs,
             _ => self.changed.is_some() && self.changed == version.changed,
-        };
-        self.size == version.size && version.md5.map_or(dates, |md5| md5 == self.md5)
+        }
     }
 }
 
@@ -95,7 +105,11 @@ mod tests {
         let receipt = receipt();
         let md5 = |bytes: &[u8]| Some(Md5::of(bytes));
         assert!(receipt.is_of(&Fingerprint { md5: md5(b"hello"), created: None, ..version() }));
-        assert!(!receipt.is_of(&Fingerprint { md5: md5(b"jello"), ..version() }), "replaced in that second");
+        let other = Fingerprint { md5: md5(b"jello"), ..version() };
+        assert!(!receipt.is_of(&other) && receipt.is_contradicted_by(&other));
+        assert!(!receipt.is_contradicted_by(&version()));
+        let later = Fingerprint { created: Some(Moment::from_seconds(11)), ..other };
+        assert!(!receipt.is_contradicted_by(&later), "somebody else has replaced it");
     }
 
     #[test]

@@ -170,10 +170,10 @@ fn a_closed_file_whose_release_never_came_is_sent_after_the_unmount_and_half_a_f
         tokio::spawn(fs.clone().run_errands());
         let maker = Maker { mode: 0o644, uid: 0, gid: 0, pid: std::process::id() };
         let (closed, handle) = fs.create(Ino::ROOT, "closed.tmp".as_ref(), maker, false).await.unwrap();
-        fs.write(closed.ino, 0, b"bytes").await.unwrap();
+        fs.write(closed.ino, handle, 0, b"bytes").await.unwrap();
         fs.close(closed.ino, handle, maker.pid).await.unwrap();
-        let (half, _) = fs.create(Ino::ROOT, "half".as_ref(), maker, false).await.unwrap();
-        fs.write(half.ino, 0, b"byt").await.unwrap();
+        let (half, half_handle) = fs.create(Ino::ROOT, "half".as_ref(), maker, false).await.unwrap();
+        fs.write(half.ino, half_handle, 0, b"byt").await.unwrap();
         assert_eq!(fs.drain(Duration::from_millis(300)).await.files, 2, "somebody may still write to them");
         fs.release_closed();
         assert_eq!(fs.drain(Duration::from_secs(10)).await.files, 1);

@@ -414,12 +414,12 @@ fn a_wait_for_room_ends_when_the_file_is_unlinked() {
         tokio::spawn(fs.clone().run_errands());
         let maker = Maker { mode: 0o644, uid: 0, gid: 0, pid: std::process::id() };
         let (owed, handle) = fs.create(Ino::ROOT, "owed".as_ref(), maker, false).await.unwrap();
-        fs.write(owed.ino, 0, &noise(1, 1 << 20)).await.unwrap();
+        fs.write(owed.ino, handle, 0, &noise(1, 1 << 20)).await.unwrap();
         fs.close(owed.ino, handle, maker.pid).await.unwrap();
-        let (late, _) = fs.create(Ino::ROOT, "late".as_ref(), maker, false).await.unwrap();
+        let (late, late_handle) = fs.create(Ino::ROOT, "late".as_ref(), maker, false).await.unwrap();
         let writing = {
             let fs = fs.clone();
-            tokio::spawn(async move { fs.write(late.ino, 0, &noise(2, 1000)).await })
+            tokio::spawn(async move { fs.write(late.ino, late_handle, 0, &noise(2, 1000)).await })
         };
         let waiting = || fs.status()["cache"]["writers_waiting"] == 1;
         let watch = Stopwatch::start();

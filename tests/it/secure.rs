@@ -2,7 +2,7 @@
 //! front of the emulator, which speaks neither.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
@@ -13,6 +13,7 @@ use axum::http::{Request, Response, Version, header};
 use axum::serve::Listener;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
@@ -94,7 +95,7 @@ fn certify(folder: &Path) {
         "exec 2>&1; cd {}
          openssl req -x509 {key} -days 2 -subj /CN=authority -keyout ca.key -out ca.pem
          openssl req {key} -subj /CN=localhost -keyout key.pem -out request.pem
-         echo subjectAltName=DNS:localhost > names
+         echo subjectAltName=DNS:localhost,DNS:files.invalid > names
          openssl x509 -req -in request.pem -CA ca.pem -CAkey ca.key -CAcreateserial -days 2 -extfile names -out cert.pem",
         folder.display()
     ));
@@ -125,8 +126,8 @@ impl Secure {
     }
 }
 
-#[test]
-fn a_site_is_reached_by_tls_and_http_2_and_only_with_a_certificate_that_is_trusted() {
+/// A site and its storage, each behind a door of its own, and the folder of the authority that vouches for both.
+fn secured() -> (Stage, PathBuf, Secure, Secure) {
     let stage = Stage::new();
     let certificates = stage.path("certificates");
     certify(&certificates);
@@ -135,6 +136,63 @@ fn a_site_is_reached_by_tls_and_http_2_and_only_with_a_certificate_that_is_trust
     stage.site.change(|site| storage = format!("http://{}", site.storage_listen));
     let storage = Secure::in_front_of(storage, &certificates);
     stage.site.change(|site| site.storage_url = Some(format!("https://localhost:{}", storage.port)));
+    (stage, certificates, door, storage)
+}
+
+/// A proxy that digs tunnels, all of them to this host, and tells for whom it was asked.
+fn tunnels(runtime: &tokio::runtime::Runtime) -> (String, Arc<Mutex<Vec<String>>>) {
+    let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
+    let address = format!("http://{}", listener.local_addr().unwrap());
+    let asked = Arc::new(Mutex::new(Vec::new()));
+    let told = asked.clone();
+    runtime.spawn(async move {
+        while let Ok((mut inner, _)) = listener.accept().await {
+            let told = told.clone();
+            tokio::spawn(async move {
+                let mut head = Vec::new();
+                while !head.ends_with(b"\r\n\r\n") {
+                    head.push(inner.read_u8().await?);
+                }
+                let head = String::from_utf8_lossy(&head).into_owned();
+                let target =
+                    head.strip_prefix("CONNECT ").and_then(|rest| rest.split(' ').next()).unwrap_or_default();
+                told.lock().unwrap().push(target.to_owned());
+                let port: u16 =
+                    target.rsplit(':').next().and_then(|port| port.parse().ok()).unwrap_or_default();
+                let mut outer = TcpStream::connect(("127.0.0.1", port)).await?;
+                inner.write_all(b"HTTP/1.1 200 Connection established\r\n\r\n").await?;
+                tokio::io::copy_bidirectional(&mut inner, &mut outer).await
+            });
+        }
+    });
+    (address, asked)
+}
+
+#[test]
+fn behind_a_proxy_the_site_is_reached_through_a_tunnel() {
+    let (stage, certificates, door, _storage) = secured();
+    let (proxy, asked) = tunnels(door.runtime.as_ref().unwrap());
+    let point = stage.path("mnt");
+    fs::create_dir(&point).unwrap();
+    let mut command = stage.filescomfs(["mount", "--cache-dir"]);
+    command
+        .arg(stage.path("state"))
+        .arg(format!("https://files.invalid:{}:/{FOLDER}", door.port))
+        .arg(&point);
+    command.env("SSL_CERT_FILE", certificates.join("ca.pem")).env_remove("SSL_CERT_DIR");
+    command.env("HTTPS_PROXY", proxy).env("NO_PROXY", "localhost");
+    run(&mut command);
+    write_and_close(&point.join("f"), b"through a tunnel").unwrap();
+    assert_eq!(stage.stored("f").unwrap(), b"through a tunnel");
+    run(stage.filescomfs(["umount"]).arg(&point));
+    let asked = asked.lock().unwrap();
+    let site = format!("files.invalid:{}", door.port);
+    assert!(!asked.is_empty() && asked.iter().all(|target| *target == site), "{asked:?}");
+}
+
+#[test]
+fn a_site_is_reached_by_tls_and_http_2_and_only_with_a_certificate_that_is_trusted() {
+    let (stage, certificates, door, storage) = secured();
     let point = stage.path("mnt");
     fs::create_dir(&point).unwrap();
     let mount = |host: &str, trusted: bool| {

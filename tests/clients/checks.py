@@ -20,6 +20,8 @@ USER = os.environ["EMULATOR_USER"]
 PASSWORD = os.environ["EMULATOR_PASSWORD"]
 WORK = os.environ["WORK"]
 MIB = 1 << 20
+# After so many seconds a program hangs, however busy the machine is.
+HANGS = 1800
 
 _suite = os.path.splitext(os.path.basename(sys.argv[0]))[0]
 _failed = 0

@@ -7,7 +7,7 @@ import subprocess
 
 import files_sdk
 
-from checks import BASE, KEY, WORK, admin, check, end, md5, noise, put, same, settings, stored
+from checks import BASE, HANGS, KEY, WORK, admin, check, end, md5, noise, put, same, settings, stored
 
 CONFIG = os.path.join(WORK, "rclone.conf")
 FILESCOMFS = os.environ["FILESCOMFS"]
@@ -84,7 +84,7 @@ class Mount:
 def run(*command, env=None):
     # The daemon that a mount leaves behind keeps no pipe of ours.
     with open(os.path.join(WORK, "said"), "w+b") as said:
-        done = subprocess.run(command, stdout=said, stderr=said, env=env, timeout=60, check=False)
+        done = subprocess.run(command, stdout=said, stderr=said, env=env, timeout=HANGS, check=False)
         said.seek(0)
         if done.returncode:
             raise AssertionError(f"{command[1]}: {said.read().decode(errors='replace')}")

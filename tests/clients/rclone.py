@@ -5,7 +5,7 @@ import os
 import subprocess
 import time
 
-from checks import (BASE, KEY, MIB, PASSWORD, READ_ONLY_KEY, USER, WORK, admin, check, end, forget_requests, md5,
+from checks import (BASE, HANGS, KEY, MIB, PASSWORD, READ_ONLY_KEY, USER, WORK, admin, check, end, forget_requests, md5,
                     noise, put, refused, requests, same, settings, stored)
 
 ROOT = "rclone"
@@ -18,7 +18,7 @@ class Failed(Exception):
 
 def rclone(*arguments, data=None):
     command = ["rclone", "--config", CONFIG, "--retries", "1", "--low-level-retries", "3", *arguments]
-    done = subprocess.run(command, input=data, capture_output=True, timeout=60, check=False)
+    done = subprocess.run(command, input=data, capture_output=True, timeout=HANGS, check=False)
     if done.returncode:
         raise Failed(f"{arguments}: {done.stderr.decode(errors='replace')}")
     return done.stdout
@@ -53,7 +53,7 @@ def listed(path, *options):
 
 
 def wait(is_so):
-    until = time.monotonic() + 20
+    until = time.monotonic() + HANGS
     while not is_so():
         if time.monotonic() > until:
             raise AssertionError("waited in vain")

@@ -209,15 +209,20 @@ fn umount_sends_temporary_files_too() {
 
 #[test]
 fn a_rename_during_the_upload_publishes_under_the_new_name_only() {
-    let mut stage = Stage::with(|site| site.storage_latency_ms = 700);
+    let mut stage = Stage::new();
     let mount = stage.mount(&[]);
+    stage.site.inject(Fault::on("part", Effect::Hold { until: 0 }));
     std::thread::scope(|scope| {
         let (mount, site) = (&mount, &stage.site);
         let closing = scope.spawn(move || write_and_close(&mount.path("before"), b"on its way"));
-        wait_until("the upload has begun", || {
-            site.requests().iter().any(|request| request.kind == "begin_upload")
+        wait_until("it is on its way", || site.held() == 1);
+        let renaming = scope.spawn(move || fs::rename(mount.path("before"), mount.path("after")));
+        wait_until("it has its new name here", || {
+            let status = mount.status();
+            status["uploading"][0]["path"].as_str().is_some_and(|path| path.ends_with("/after"))
         });
-        fs::rename(mount.path("before"), mount.path("after")).unwrap();
+        site.clear_faults();
+        renaming.join().unwrap().unwrap();
         closing.join().unwrap().unwrap();
     });
     assert_eq!(stage.stored_names(), ["after"]);
@@ -228,15 +233,17 @@ fn a_rename_during_the_upload_publishes_under_the_new_name_only() {
 
 #[test]
 fn a_file_that_is_deleted_while_it_is_sent_does_not_appear() {
-    let mut stage = Stage::with(|site| site.storage_latency_ms = 700);
+    let mut stage = Stage::new();
     let mount = stage.mount(&[]);
+    stage.site.inject(Fault::on("part", Effect::Hold { until: 0 }));
     std::thread::scope(|scope| {
         let (mount, site) = (&mount, &stage.site);
         let closing = scope.spawn(move || write_and_close(&mount.path("f"), b"unwanted"));
-        wait_until("the upload has begun", || {
-            site.requests().iter().any(|request| request.kind == "begin_upload")
-        });
-        fs::remove_file(mount.path("f")).unwrap();
+        wait_until("it is on its way", || site.held() == 1);
+        let removing = scope.spawn(move || fs::remove_file(mount.path("f")));
+        wait_until("it is not wanted here", || mount.status()["owed"]["files"] == 0);
+        site.clear_faults();
+        removing.join().unwrap().unwrap();
         closing.join().unwrap().unwrap();
     });
     assert_eq!(stage.stored_names(), [""; 0]);

@@ -135,7 +135,7 @@ fn a_folder_that_is_given_up_with_all_in_it_is_not_shown_any_more() {
 
 /// A mount that owes two files below `d`, which somebody else has made a file meanwhile.
 fn mount_with_leftovers(stage: &mut Stage) -> Mount {
-    let mount = stage.mount_with_state("state", &["--network-timeout", "1s"]);
+    let mount = stage.mount_with_state("state", &["--network-timeout", "3s"]);
     fs::create_dir(mount.path("d")).unwrap();
     stage.site.inject(Fault { times: 0, ..Fault::on("begin_upload", Effect::Proxy { status: 503 }) });
     for name in ["d/f", "d/g"] {
@@ -186,7 +186,7 @@ fn what_was_left_and_cannot_be_taken_up_can_be_given_up() {
 #[test]
 fn what_was_left_where_a_folder_is_now_is_taken_up_once_the_folder_is_moved_away() {
     let mut stage = Stage::new();
-    let mount = stage.mount_with_state("state", &["--network-timeout", "1s"]);
+    let mount = stage.mount_with_state("state", &["--network-timeout", "3s"]);
     stage.site.inject(Fault { times: 0, ..Fault::on("begin_upload", Effect::Proxy { status: 503 }) });
     write_and_close(&mount.path("x"), b"precious").expect_err("it cannot be sent");
     mount.kill();

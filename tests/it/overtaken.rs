@@ -11,7 +11,7 @@ use filescomfs::emulator::{Effect, Fault};
 use crate::close::write_and_close;
 use crate::stage::{FOLDER, Mount, Stage, told, wait_until};
 
-const SOON: &[&str] = &["--network-timeout", "1s"];
+const SOON: &[&str] = &["--network-timeout", "3s"];
 
 fn lasting(kind: &str) -> Fault {
     Fault { times: 0, ..Fault::on(kind, Effect::Proxy { status: 503 }) }
@@ -150,7 +150,7 @@ fn a_close_does_not_wait_for_ever_behind_a_change_that_fails() {
 fn attributes_of_a_file_that_others_took_away_are_not_those_of_the_next_one() {
     let mut stage = Stage::new();
     stage.site.put(&format!("{FOLDER}/f"), b"of before");
-    let mount = stage.mount_with_state("state", &["--dir-ttl", "1ms", "--network-timeout", "1s"]);
+    let mount = stage.mount_with_state("state", &["--dir-ttl", "1ms", "--network-timeout", "3s"]);
     stage.site.inject(lasting("patch"));
     fs::set_permissions(mount.path("f"), fs::Permissions::from_mode(0o600)).unwrap();
     stage.site.delete(&format!("{FOLDER}/f"));

@@ -22,7 +22,7 @@ fn let_uploads_fail(stage: &Stage) {
 fn a_version_that_failed_does_not_come_back_over_the_one_that_was_acknowledged_after_it() {
     for round in 0..5 {
         let mut stage = Stage::new();
-        let mount = stage.mount_with_state("state", &["--network-timeout", "1s"]);
+        let mount = stage.mount_with_state("state", &["--network-timeout", "3s"]);
         let_uploads_fail(&stage);
         write_and_close(&mount.path("f"), b"the version that failed").expect_err("it cannot be sent");
         stage.site.clear_faults();
@@ -70,7 +70,7 @@ fn a_close_promises_its_bytes_whoever_writes_beside_it() {
 #[test]
 fn a_file_that_is_renamed_while_it_is_written_takes_no_promise_with_it() {
     let mut stage = Stage::new();
-    let mount = stage.mount_with_state("state", &[JOURNALED, &["--network-timeout", "1s"]].concat());
+    let mount = stage.mount_with_state("state", &[JOURNALED, &["--network-timeout", "3s"]].concat());
     let_uploads_fail(&stage);
     write_and_close(&mount.path("f"), b"acknowledged").unwrap();
     let mut file = File::create(mount.path("g")).unwrap();
@@ -91,7 +91,7 @@ fn a_file_that_is_renamed_while_it_is_written_takes_no_promise_with_it() {
 fn what_was_owed_under_a_name_does_not_come_back_over_what_was_moved_there() {
     let mut stage = Stage::new();
     stage.site.put(&format!("{FOLDER}/a"), b"moved");
-    let options = ["--network-timeout", "1s"];
+    let options = ["--network-timeout", "3s"];
     let mount = stage.mount_that_dies_at("rename.there", "state", &options);
     assert_eq!(fs::read(mount.path("a")).unwrap(), b"moved");
     let_uploads_fail(&stage);
@@ -108,7 +108,7 @@ fn what_was_owed_under_a_name_does_not_come_back_over_what_was_moved_there() {
 #[test]
 fn what_is_taken_up_late_gives_way_to_what_was_written_meanwhile() {
     let mut stage = Stage::new();
-    let mount = stage.mount_with_state("state", &["--network-timeout", "1s"]);
+    let mount = stage.mount_with_state("state", &["--network-timeout", "3s"]);
     fs::create_dir(mount.path("d")).unwrap();
     write_and_close(&mount.path("d/h"), b"not wanted any more").unwrap();
     let_uploads_fail(&stage);
@@ -121,7 +121,7 @@ fn what_is_taken_up_late_gives_way_to_what_was_written_meanwhile() {
     // The folder cannot be listed when the mount begins.
     let broken = Fault { times: 0, ..Fault::on("list", Effect::Proxy { status: 503 }) };
     stage.site.inject(broken.path("d"));
-    let mount = stage.mount_with_state("state", &["--network-timeout", "1s"]);
+    let mount = stage.mount_with_state("state", &["--network-timeout", "3s"]);
     wait_until("all are waiting to be taken up", || mount.status()["owed"]["files"] == 3);
     let early = stage.filescomfs(["sync", "--timeout", "1s"]).arg(&mount.point).output().unwrap();
     assert_eq!(early.status.code(), Some(8), "{}", told(&early));

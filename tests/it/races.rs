@@ -245,7 +245,7 @@ fn lose_every_answer(stage: &Stage) {
 fn a_file_that_may_have_arrived_is_deleted_there_too() {
     for mode in ["verified", "journaled"] {
         let mut stage = Stage::new();
-        let mount = stage.mount(&["--close", mode, "--network-timeout", "1s"]);
+        let mount = stage.mount(&["--close", mode, "--network-timeout", "3s"]);
         lose_every_answer(&stage);
         let _ = fs::write(mount.path("gone"), "deleted before anybody knew");
         wait_until("it arrived", || stage.stored("gone").is_some());

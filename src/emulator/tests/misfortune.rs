@@ -135,7 +135,11 @@ async fn an_answer_is_late_or_never_comes() {
         let limit = std::time::Duration::from_millis(300);
         assert!(request.timeout(limit).send().await.unwrap_err().is_timeout(), "{path}");
     }
-    assert_eq!((site.stat("before").await.status, site.stat("after").await.status), (404, 200));
+    // The client gave up, perhaps before this machine had a moment for the effect.
+    while site.stat("after").await.status != 200 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(site.stat("before").await.status, 404);
 }
 
 #[tokio::test]

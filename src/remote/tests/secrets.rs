@@ -74,7 +74,7 @@ async fn no_secret_is_ever_shown() {
     let login = Credentials::Login { username: "ann".into(), password: Secret::from(PASSWORD.to_owned()) };
     let mut shown = String::new();
     for credentials in [key, login] {
-        let network_timeout = Duration::from_millis(300);
+        let network_timeout = Duration::from_secs(2);
         let options = ClientOptions { credentials, network_timeout, ..options(server.base()) };
         let client = Client::new(options.clone()).unwrap();
         let upload = client.begin_upload(&path("a"), Some(1)).await.unwrap();

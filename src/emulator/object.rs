@@ -17,6 +17,7 @@ use md5::{Digest, Md5};
 
 use super::clock::Time;
 use super::hex::{hex, random_id};
+use super::settings::Settings;
 
 /// The largest piece that is read from disk, or handed to a throttled client, at once.
 const PIECE: usize = 256 << 10;
@@ -133,16 +134,18 @@ pub(super) struct Object {
 }
 
 impl Object {
-    /// With `opaque`, the ETag says nothing about the content.
-    pub(super) fn new(parts: Vec<Arc<Part>>, opaque: bool, now: Time) -> Self {
+    /// What the ETag says about the content is a matter of the `settings`.
+    pub(super) fn new(parts: Vec<Arc<Part>>, settings: &Settings, now: Time) -> Self {
         let mut crc32 = crc32fast::Hasher::new();
         let mut composite = Md5::new();
         for part in &parts {
             crc32.combine(&crc32fast::Hasher::new_with_initial_len(part.crc32, part.len));
             composite.update(part.md5);
         }
-        let etag = if opaque {
+        let etag = if settings.opaque_etags {
             format!("opaque-{}", random_id())
+        } else if settings.has_own_encryption() {
+            format!("{}-{}", random_id(), parts.len())
         } else {
             format!("{}-{}", hex(&composite.finalize()), parts.len())
         };

@@ -123,6 +123,9 @@ pub struct Settings {
     pub checksum_delay_ms: u64,
     /// The storage behaves like a remote mount: its ETags are no digests.
     pub opaque_etags: bool,
+    /// `x-amz-server-side-encryption` of the storage. With any other value than `AES256`, ETags look like digests and
+    /// are none.
+    pub encryption: String,
     /// May uploaders set `provided_mtime`?
     pub use_provided_modified_at: bool,
     /// Is the metadata given with a completion kept?
@@ -223,6 +226,7 @@ impl Default for Settings {
             crc32: true,
             checksum_delay_ms: 50,
             opaque_etags: false,
+            encryption: "AES256".into(),
             use_provided_modified_at: true,
             metadata_at_completion: true,
             metadata_merges: false,
@@ -260,5 +264,12 @@ impl Default for Settings {
             log_length: 100_000,
             log_to_stderr: false,
         }
+    }
+}
+
+impl Settings {
+    /// Does the storage encrypt in a way that makes its ETags say nothing of the bytes?
+    pub(super) fn has_own_encryption(&self) -> bool {
+        self.encryption != "AES256"
     }
 }

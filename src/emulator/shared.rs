@@ -130,7 +130,7 @@ impl Shared {
     pub(super) fn put(&self, path: &str, bytes: &[u8]) -> io::Result<()> {
         let (settings, now) = (self.settings(), self.now());
         let part = Arc::new(self.depot.store(bytes)?);
-        let object = Arc::new(Object::new(vec![part], settings.opaque_etags, now));
+        let object = Arc::new(Object::new(vec![part], &settings, now));
         let mut world = self.settled();
         let author = Author { user: Some(2), key: None };
         let (folder, name) = split(path);
@@ -149,7 +149,7 @@ impl Shared {
     pub(super) fn plant(&self, path: &str, folders: usize, files: usize, bytes: usize) -> io::Result<()> {
         let (settings, now) = (self.settings(), self.now());
         let part = Arc::new(self.depot.store(&vec![b'x'; bytes])?);
-        let object = Arc::new(Object::new(vec![part], settings.opaque_etags, now));
+        let object = Arc::new(Object::new(vec![part], &settings, now));
         let author = Author { user: Some(2), key: None };
         for n in 0..folders {
             let mut world = self.settled();

@@ -188,12 +188,23 @@ async fn receive(
     if text("content-md5").is_some_and(|claimed| claimed != base64(&md5)) {
         return Err(StorageError::new(400, "BadDigest", "The Content-MD5 you specified did not match."));
     }
-    let etag = if settings.opaque_etags { format!("opaque-{}", random_id()) } else { hex(&md5) };
+    let etag = if settings.opaque_etags {
+        format!("opaque-{}", random_id())
+    } else if settings.has_own_encryption() {
+        random_id()
+    } else {
+        hex(&md5)
+    };
     let upload = &mut shared.world();
     let upload =
         upload.uploads.get_mut(number).filter(|upload| !upload.is_completed).ok_or_else(no_upload)?;
     upload.parts.insert(part, StoredPart { part: Arc::new(stored), etag: etag.clone() });
-    Ok(respond::stored(200, &[("content-length", "0"), ("etag", &format!("\"{etag}\""))], Body::empty()))
+    let lines = [
+        ("content-length", "0"),
+        ("etag", &*format!("\"{etag}\"")),
+        ("x-amz-server-side-encryption", &*settings.encryption),
+    ];
+    Ok(respond::stored(200, &lines, Body::empty()))
 }
 
 /// `GET`: content, or a range of it.
@@ -235,7 +246,9 @@ fn send(
         given("response-cache-control", "no-cache"),
     );
     let modified = object.stored_at.http();
+    let encryption = shared.settings().encryption.clone();
     let mut lines = vec![
+        ("x-amz-server-side-encryption", &*encryption),
         ("accept-ranges", "bytes"),
         ("cache-control", &cache),
         ("content-disposition", &disposition),

@@ -219,7 +219,7 @@ pub(super) fn complete(world: &mut World, call: &Call<'_>) -> Result<Reply, ApiE
     let author = call.caller.author;
     let parent = world.parent_for(path, make, call.now, author)?;
 
-    let object = Arc::new(Object::new(parts, call.settings.opaque_etags, call.now));
+    let object = Arc::new(Object::new(parts, call.settings, call.now));
     if call.settings.md5 && object.md5.get().is_none() {
         // All of a large file has to be read: nobody may wait for that under the lock.
         let object = object.clone();

@@ -266,6 +266,22 @@ async fn opaque_etags_prove_nothing() {
 }
 
 #[tokio::test]
+async fn etags_of_encrypted_bytes_look_like_digests_and_are_none() {
+    let site = Site::with(|settings| settings.encryption = "aws:kms".into());
+    let slot = site.begin("f", json!({})).await;
+    let stored = site.put_part(&slot, b"x").await;
+    assert_eq!(stored.header("x-amz-server-side-encryption"), Some("aws:kms"));
+    let etag = stored.header("etag").unwrap().trim_matches('"').to_owned();
+    assert!(etag.len() == 32 && etag != "9dd4e461268c8034f5c8564e155c67a6", "{etag}");
+    let etags = json!([{"etag": etag, "part": "1"}]);
+    let done = site.complete("f", json!({"action": "end", "ref": slot["ref"], "etags": etags})).await;
+    assert_eq!(done.status, 201);
+    let object = site.fetch(&site.download_url("f").await, &[]).await;
+    assert_eq!(object.header("x-amz-server-side-encryption"), Some("aws:kms"));
+    assert!(object.header("etag").unwrap().ends_with("-1\""));
+}
+
+#[tokio::test]
 async fn several_parts_are_asked_for_at_once() {
     let site = Site::new();
     let first = site.begin("f", json!({})).await;

@@ -37,6 +37,7 @@ use clap::error::ErrorKind as ParseErrorKind;
 
 use self::arguments::{Command, CommandLine};
 use self::exit_codes::{ExitCode, Failure};
+use crate::model::shown::shown_name;
 
 /// Does what the arguments (the program's name first) ask for; tells what failed on standard error.
 pub fn main(arguments: Vec<OsString>) -> u8 {
@@ -44,7 +45,9 @@ pub fn main(arguments: Vec<OsString>) -> u8 {
         Ok(code) => code,
         Err(failure) => {
             // Where nobody listens on standard error, the exit code still tells.
-            let _ = writeln!(std::io::stderr(), "filescomfs: {failure}");
+            let told = failure.to_string();
+            let lines: Vec<String> = told.lines().map(plain).collect();
+            let _ = writeln!(std::io::stderr(), "filescomfs: {}", lines.join("\n"));
             failure.code.number()
         }
     }
@@ -94,5 +97,5 @@ fn print(text: &str) -> Result<(), Failure> {
 
 /// A text of a daemon or of the service, safe for a terminal: no control characters.
 fn plain(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
+    shown_name(text).into_owned()
 }

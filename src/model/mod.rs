@@ -46,6 +46,7 @@ pub mod rename;
 pub mod resume;
 pub mod room;
 pub mod seldom;
+pub mod shown;
 pub mod siblings;
 pub mod temporary;
 pub mod tree;

@@ -181,9 +181,6 @@ impl Defaults {
     ) -> Attributes {
         let mtime = provided.or(changed).unwrap_or_default();
         let mut attributes = self.new_entry(shape, mtime);
-        if !may_write && shape != Shape::Link {
-            attributes.mode &= !0o222;
-        }
         for word in words(metadata) {
             match word.split_once('=') {
                 Some(("mode", text)) => {
@@ -204,6 +201,10 @@ impl Defaults {
                 }
                 _ => {}
             }
+        }
+        // Whatever mode is stored: the key decides what may be written.
+        if !may_write && shape != Shape::Link {
+            attributes.mode &= !0o222;
         }
         attributes
     }
@@ -247,6 +248,14 @@ mod tests {
         );
         assert_eq!(read(Some(Moment::from_seconds(1_800_000_000))), Moment::from_seconds(1_800_000_000));
         assert_eq!(read(None), Moment { seconds: 1_700_000_000, nanos: 7 });
+    }
+
+    #[test]
+    fn what_may_not_be_written_is_shown_so_whatever_mode_is_stored() {
+        let metadata = BTreeMap::from([(METADATA_KEY.to_owned(), "1 mode=6775".to_owned())]);
+        let mode = |shape, may_write| DEFAULTS.from_entry(shape, may_write, None, None, &metadata).mode;
+        assert_eq!((mode(Shape::File, true), mode(Shape::File, false)), (0o6775, 0o6555));
+        assert_eq!((mode(Shape::Folder, false), mode(Shape::Link, false)), (0o6555, 0o6775));
     }
 
     #[test]

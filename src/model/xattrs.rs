@@ -131,9 +131,11 @@ impl Xattrs {
         (1..).map(key).zip(pieces).collect()
     }
 
-    /// Takes the attributes out of an entry's metadata. What cannot be read stays there.
+    /// Takes the attributes out of an entry's metadata. What cannot be read stays there; what goes by a name of the
+    /// mount's own was put there by somebody else, and is none.
     pub fn take_from(metadata: &mut BTreeMap<String, String>) -> Self {
-        let Some((attributes, count)) = read(metadata) else { return Self::default() };
+        let Some((mut attributes, count)) = read(metadata) else { return Self::default() };
+        attributes.0.retain(|name, _| !is_reserved(name));
         for number in 1..=count {
             metadata.remove(&key(number));
         }
@@ -148,10 +150,15 @@ fn own_part(name: &OsStr) -> Result<&OsStr, Failure> {
     if own.is_empty() {
         return Err(Failure::plain(libc::EINVAL));
     }
-    if bytes.starts_with(RESERVED.as_bytes()) {
+    if is_reserved(OsStr::from_bytes(own)) {
         return Err(Failure::new(libc::EPERM, "names under user.filescomfs. belong to the mount"));
     }
     Ok(OsStr::from_bytes(own))
+}
+
+/// Is this a name, without `user.`, that the mount itself answers?
+fn is_reserved(own: &OsStr) -> bool {
+    [NAMESPACE, own.as_bytes()].concat().starts_with(RESERVED.as_bytes())
 }
 
 /// The key of the piece with this number.
@@ -231,6 +238,15 @@ mod tests {
         assert_eq!(set(&large, "user.more", &[b'y'; 3_000]), Err(libc::ENOSPC));
         let crowded = none.with(OsStr::new("user.a"), &[b'x'; 5_000], Expects::Nothing, 27);
         assert_eq!(crowded.map_err(|failure| failure.errno), Err(libc::ENOSPC), "others have keys too");
+    }
+
+    #[test]
+    fn names_of_the_mount_itself_are_not_read_from_the_metadata_of_others() {
+        let text = "1 1 filescomfs.state=verified filescomfs.md5=x filescomfs=kept comment=hello";
+        let mut metadata = BTreeMap::from([(XATTR_KEY.to_owned(), text.to_owned())]);
+        let read = Xattrs::take_from(&mut metadata);
+        assert_eq!(read.list(), b"user.comment\0user.filescomfs\0");
+        assert!(metadata.is_empty());
     }
 
     #[test]

@@ -77,6 +77,7 @@ impl From<ErrorKind> for ExitCode {
             | ErrorKind::Network
             | ErrorKind::Timeout
             | ErrorKind::Unavailable
+            | ErrorKind::Intercepted
             | ErrorKind::Tls => Self::Site,
             ErrorKind::PlainHttp => Self::Usage,
             ErrorKind::NotFound | ErrorKind::ParentMissing | ErrorKind::NotFolder => Self::Folder,

@@ -202,6 +202,22 @@ impl Filesystem {
                 }
                 Ok(())
             }
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                // Somebody else took it away, or hides it: nothing is owed of what the next listing will not show.
+                tracing::warn!("{path} is not there any more, so its changed attributes are not stored");
+                let folder = {
+                    let mut core = self.core();
+                    self.attributes_arrived(&mut core, ino);
+                    core.tree.node(ino).ok().and_then(|node| node.parent)
+                };
+                self.look_again(&path);
+                if let Some(folder) = folder
+                    && let Err(failure) = self.list_anew(folder).await
+                {
+                    tracing::debug!("the folder of {path} is listed again later: {failure}");
+                }
+                Ok(())
+            }
             Err(error) if is_final(error.kind()) => {
                 tracing::warn!("attributes of {path} are not stored: {}", told(&error));
                 self.attributes_arrived(&mut self.core(), ino);

@@ -43,10 +43,11 @@ impl Filesystem {
             };
             (path, node.attributes, completion)
         };
+        let sought = parcel.sought(job);
         let doubtful = self.may_be_completed(job, &path);
         if doubtful {
             // Asked for by an earlier attempt, whose answer nobody heard.
-            if let Some(entry) = self.find_parcel(parcel, &path).await? {
+            if let Some(entry) = self.remote.find(&path, &sought).await? {
                 tracing::info!("{path} was completed before; nothing is sent again");
                 self.note_completion(job.ino, &entry);
                 let shown = as_shown(attributes, &entry);
@@ -54,7 +55,7 @@ impl Filesystem {
             }
         }
         self.note_completing(job, &path).await;
-        let mut answer = self.remote.complete_upload(&path, &completion).await;
+        let mut answer = self.remote.complete_upload(&path, &completion, &sought).await;
         if let Err(error) = &answer
             && matches!(error.kind(), ErrorKind::Unsupported | ErrorKind::Permission)
             && !completion.metadata.is_empty()
@@ -62,23 +63,23 @@ impl Filesystem {
             // Remote server mounts take no metadata, and some keys may not write any: the bytes count.
             let bare = Completion { metadata: BTreeMap::new(), ..completion };
             let why = told(error);
-            answer = self.remote.complete_upload(&path, &bare).await;
+            answer = self.remote.complete_upload(&path, &bare, &sought).await;
             if answer.is_ok() {
                 self.metadata_refused(&why);
             }
         }
         let entry = match answer {
             Ok(entry) => entry,
-            Err(error) if error.kind() == ErrorKind::OutcomeUnknown => {
-                self.note_doubt(job, parcel);
-                match self.look_for(job, parcel, &path).await? {
-                    Some(entry) => entry,
-                    // It was carried out, and is not there any more.
-                    None if doubtful => return Err(Trouble::Lost(told(&error))),
-                    None => return Err(error.into()),
+            Err(error) => {
+                if error.is_in_doubt() {
+                    self.note_doubt(job, parcel);
                 }
+                return Err(match error.kind() {
+                    // It was carried out, and is not there any more.
+                    ErrorKind::OutcomeUnknown if doubtful => Trouble::Lost(told(&error)),
+                    _ => error.into(),
+                });
             }
-            Err(error) => return Err(error.into()),
         };
         if entry.name == path.name() {
             self.note_completion(job.ino, &entry);

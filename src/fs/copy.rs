@@ -15,6 +15,7 @@ use crate::model::path::RemotePath;
 use crate::model::policy::Verify;
 use crate::model::proof::{Basis, Fingerprint};
 use crate::model::receipt::Receipt;
+use crate::remote::Copying;
 
 /// A copy that was made and compared.
 #[derive(Debug)]
@@ -36,26 +37,36 @@ impl Filesystem {
         doubtful: bool,
     ) -> Result<Copied, Trouble> {
         let there = if doubtful { self.remote.stat(to).await? } else { None };
-        match there {
-            Some(there) if original.compare(&there, &ETags::default()).is_err() => {
-                return Err(Trouble::Refused(Failure::new(
-                    libc::EEXIST,
-                    format!("somebody else has put something at {to}; rename or delete it there, then retry"),
-                )));
+        let (how, copy) = match there {
+            Some(there) => (Copying::Perhaps, there),
+            None => {
+                let how = self.remote.copy(from, to).await?;
+                let copy = self.remote.stat(to).await?.ok_or_else(|| {
+                    Trouble::Lost(Failure::new(libc::EIO, format!("{to} vanished right after it was made")))
+                })?;
+                (how, copy)
             }
-            Some(_) => {}
-            None => self.remote.copy(from, to).await?,
-        }
-        let copy = self.remote.stat(to).await?.ok_or_else(|| {
-            Trouble::Lost(Failure::new(libc::EIO, format!("{to} vanished right after it was made")))
-        })?;
-        match self.prove_copy(from, to, original, copy).await {
-            Err(Trouble::Mismatch(failure)) => {
+        };
+        let version = copy.fingerprint();
+        match (how, self.prove_copy(from, to, original, copy).await) {
+            (Copying::Made, Err(Trouble::Mismatch(failure))) => {
                 tracing::warn!("{to} is not what {from} is: {failure}; the copy is deleted again");
-                self.remote.delete(to).await?;
+                self.remote.delete(to, Some(&version)).await?;
                 Err(Trouble::Mismatch(failure))
             }
-            proven => proven,
+            // No answer says that it is the copy, and nothing else does: it may be the only one of somebody's bytes.
+            (Copying::Perhaps, Err(Trouble::Mismatch(_)) | Ok(Copied { basis: Basis::Size, .. })) => {
+                Err(Trouble::Refused(Failure::new(
+                    libc::EEXIST,
+                    format!("somebody else has put something at {to}; rename or delete it there, then retry"),
+                )))
+            }
+            (_, Err(trouble)) => Err(trouble),
+            (_, Ok(copied)) => {
+                self.core().proven(copied.basis);
+                warn_if_weak(to, copied.basis);
+                Ok(copied)
+            }
         }
     }
 
@@ -89,8 +100,6 @@ impl Filesystem {
             basis = original.compare(&copy, &etags)?;
         }
         let basis = basis.unwrap_or(Basis::Size);
-        self.core().proven(basis);
-        warn_if_weak(to, basis);
         Ok(Copied { entry: copy, basis })
     }
 

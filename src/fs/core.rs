@@ -92,6 +92,8 @@ pub(crate) struct Habits {
     pub takes_metadata: bool,
     /// The given modification time is kept.
     pub keeps_mtime: bool,
+    /// Parts of the size that is granted are taken, and larger ones are not.
+    pub grants_parts: bool,
 }
 
 /// Numbers for the status.
@@ -153,6 +155,7 @@ impl Core {
                 takes_metadata_at_completion: true,
                 takes_metadata: true,
                 keeps_mtime: true,
+                grants_parts: false,
             },
             counts: Counts::default(),
             uploading: HashMap::new(),

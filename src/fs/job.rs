@@ -33,6 +33,8 @@ pub(super) enum Trouble {
     Mismatch(Failure),
     /// The service does not know the upload any more.
     Lost(Failure),
+    /// The storage takes no parts of the size that was sent.
+    PartSize(Failure),
     /// Another attempt may succeed at once, with the parts that are there.
     Again(Failure),
     /// It may work later.
@@ -46,6 +48,7 @@ impl From<remote::Error> for Trouble {
         let failure = told(&error);
         match error.kind() {
             ErrorKind::UploadLost => Self::Lost(failure),
+            ErrorKind::PartSize => Self::PartSize(failure),
             ErrorKind::UrlExpired | ErrorKind::OutcomeUnknown => Self::Again(failure),
             kind if is_final(kind) => Self::Refused(failure),
             _ => Self::Later(failure),
@@ -64,9 +67,11 @@ impl Trouble {
     pub(super) fn ending(self) -> Ending {
         match self {
             Self::Refused(failure) | Self::Mismatch(failure) => Ending::Refused(failure),
-            Self::Lost(failure) | Self::Again(failure) | Self::Later(failure) | Self::Unnoted(failure) => {
-                Ending::Later(failure)
-            }
+            Self::Lost(failure)
+            | Self::PartSize(failure)
+            | Self::Again(failure)
+            | Self::Later(failure)
+            | Self::Unnoted(failure) => Ending::Later(failure),
             Self::Overtaken | Self::Behind => Ending::Later(Failure::plain(libc::EBUSY)),
         }
     }

@@ -167,6 +167,11 @@ impl Filesystem {
         for name in &changes.hidden {
             tracing::warn!("{path} has an entry that no folder of Linux can hold, it is not shown: {name:?}");
         }
+        for name in &changes.unknown {
+            tracing::warn!(
+                "{path} has an entry that this version does not understand, it is left alone: {name:?}"
+            );
+        }
         let kept = std::mem::take(&mut changes.kept);
         self.spread(changes);
         Ok(kept)
@@ -261,7 +266,16 @@ impl Filesystem {
             // The kernel itself draws the line far later.
             return Err(Failure::plain(libc::ENAMETOOLONG));
         }
-        let ino = core.tree.child(parent, name).ok_or(Failure::plain(libc::ENOENT))?;
+        let Some(ino) = core.tree.child(parent, name) else {
+            let failure = core.tree.not_found(parent, name);
+            if failure.errno != libc::ENOENT
+                && let Ok(folder) = core.tree.folder_mut(parent)
+            {
+                // It may be described better to the next who asks.
+                folder.grow_stale(Instant::now(), self.rules.dir_ttl);
+            }
+            return Err(failure);
+        };
         core.tree.look_up(ino)?;
         self.attr_of(core, ino)
     }

@@ -5,8 +5,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::core::Digests;
-use super::job::{Job, Trouble};
-use super::upload::Parcel;
+use super::job::Trouble;
 use super::{Filesystem, Verify};
 use crate::model::digest::ETag;
 use crate::model::entry::Entry;
@@ -37,7 +36,8 @@ impl Filesystem {
         let strict = self.rules.verify == Verify::Strict;
         let enough = |proof: &Verified| match strict {
             true => proof.basis() == Basis::FileMd5,
-            false => !proof.basis().is_weak(),
+            // Where a storage has to be taken at its word, the site's own digest is better, if there is one.
+            false => !proof.basis().is_weak() && proof.basis() != Basis::ComparedParts,
         };
         let mut stored = Stored { size: entry.size, md5: entry.md5, crc32: entry.crc32, object: None };
         // The storage knows at once which parts, in which order, it put together; the site's own digest of a large
@@ -115,34 +115,6 @@ impl Filesystem {
             }
         }
         Ok(None)
-    }
-
-    /// The answer of a completion was lost. Was it carried out? Only an object made of these very
-    /// parts, newer than what was there, says so.
-    pub(super) async fn look_for(
-        &self,
-        job: &Job,
-        parcel: &Parcel,
-        path: &RemotePath,
-    ) -> Result<Option<Entry>, Trouble> {
-        let is_old =
-            |entry: &Entry| job.replaces.is_some_and(|old| old.is_same_version(&entry.fingerprint()));
-        Ok(self.find_parcel(parcel, path).await?.filter(|entry| !is_old(entry)))
-    }
-
-    /// The entry of `path`, where it holds these very parts.
-    pub(super) async fn find_parcel(
-        &self,
-        parcel: &Parcel,
-        path: &RemotePath,
-    ) -> Result<Option<Entry>, Trouble> {
-        let Some(entry) = self.remote.stat(path).await? else { return Ok(None) };
-        if entry.size != parcel.sent.digest.size {
-            return Ok(None);
-        }
-        let is_ours = entry.md5 == Some(parcel.sent.digest.md5)
-            || self.remote.object(path).await?.1 == Some(parcel.sent.object());
-        Ok(is_ours.then_some(entry))
     }
 }
 

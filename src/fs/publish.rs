@@ -49,7 +49,7 @@ impl Filesystem {
                 Err(trouble) => Err(trouble),
             };
             self.core().uploading.remove(&ino);
-            if matches!(outcome, Err(Trouble::Lost(_) | Trouble::Mismatch(_))) {
+            if matches!(outcome, Err(Trouble::Lost(_) | Trouble::PartSize(_) | Trouble::Mismatch(_))) {
                 self.abandon_upload(job.id);
             }
             match outcome {
@@ -95,6 +95,18 @@ impl Filesystem {
                     if restarts == RESTARTS {
                         break Ending::Later(failure);
                     }
+                }
+                Err(Trouble::PartSize(failure)) => {
+                    restarts += 1;
+                    if restarts == RESTARTS {
+                        break Ending::Refused(failure);
+                    }
+                    // For the rest of the mount: the next file would meet the same.
+                    self.core().habits.grants_parts = true;
+                    tracing::warn!(
+                        "{} is sent in smaller parts, and so is what follows: {failure}",
+                        job.path
+                    );
                 }
                 Err(Trouble::Later(failure)) => break Ending::Later(failure),
                 Err(Trouble::Refused(failure)) => break Ending::Refused(failure),

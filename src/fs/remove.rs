@@ -13,8 +13,10 @@ use crate::local::journal::Fact;
 use crate::model::backlog::Step;
 use crate::model::failure::Failure;
 use crate::model::ino::Ino;
-use crate::model::node::Local;
+use crate::model::node::{File, Local};
 use crate::model::path::RemotePath;
+use crate::model::proof::Fingerprint;
+use crate::remote::Deleted;
 
 /// The service deletes folders in the background: how long one may stay visible.
 const FOLDER_GOES: Duration = Duration::from_secs(30);
@@ -33,27 +35,38 @@ impl Filesystem {
             if core.tree.child(parent, name) != Some(ino) {
                 return Err(Failure::plain(libc::ENOENT));
             }
-            let file = core.tree.file(ino)?;
-            Ok(core.tree.path(ino).zip(file.published.or_else(|| file.perhaps.as_deref().copied())))
+            let Some(path) = core.tree.path(ino) else { return Ok(None) };
+            let versions = versions_there(core, &path, core.tree.file(ino)?);
+            Ok((!versions.is_empty()).then_some((path, versions)))
         };
         if self.rules.close == Close::Verified {
             let published = look(&self.core())?;
-            if let Some((path, _)) = published {
-                self.remote.delete(&path).await.map_err(|error| told_aloud(&error))?;
+            if let Some((path, versions)) = published {
+                // In doubt it is compared; not where it may be either of two.
+                let version = (versions.len() == 1).then(|| &versions[0]);
+                let deleted = self.remote.delete(&path, version).await;
+                if deleted.map_err(|error| told_aloud(&error))? == Deleted::Replaced {
+                    tracing::warn!(
+                        "{path} was replaced by somebody else while it was deleted here; it stays"
+                    );
+                    self.look_again(&path);
+                }
                 failpoint::reach("remove.there");
             }
         }
         {
             let mut core = self.core();
-            let step = match self.rules.close {
-                Close::Verified => None,
-                Close::Journaled => look(&core)?.map(|(path, version)| Step::Delete { path, version }),
+            let steps = match self.rules.close {
+                Close::Verified => Vec::new(),
+                Close::Journaled => look(&core)?.map_or(Vec::new(), |(path, versions)| {
+                    versions.into_iter().map(|version| Step::Delete { path: path.clone(), version }).collect()
+                }),
             };
-            if step.is_some() {
+            if !steps.is_empty() {
                 may_delete(&core, ino)?;
             }
             let mut facts = self.end_of(&core, ino);
-            facts.extend(step.map(|step| self.put_off(&mut core, step)));
+            facts.extend(steps.into_iter().map(|step| self.put_off(&mut core, step)));
             // Noted under the lock, so that facts are written in the order in which they became true.
             self.journal.note_all(facts);
             if let Some(path) = core.tree.path(ino) {
@@ -144,7 +157,7 @@ impl Filesystem {
                 return Err(Failure::plain(libc::ENOENT));
             }
             let folder = core.tree.folder(ino)?;
-            if !folder.entries.is_empty() {
+            if !folder.is_empty() {
                 return Err(Failure::plain(libc::ENOTEMPTY));
             }
             Ok(core.tree.path(ino).filter(|_| folder.published))
@@ -175,7 +188,7 @@ impl Filesystem {
     /// before.
     pub(super) async fn delete_folder(&self, path: &RemotePath) -> Result<(), Failure> {
         self.nothing_begins_below(path).await;
-        self.remote.delete(path).await.map_err(|error| told_aloud(&error))?;
+        self.remote.delete(path, None).await.map_err(|error| told_aloud(&error))?;
         let (deadline, mut pause) = (Instant::now() + FOLDER_GOES, Duration::from_millis(20));
         while self.remote.stat(path).await.map_err(|error| told_aloud(&error))?.is_some() {
             if Instant::now() > deadline {
@@ -189,6 +202,16 @@ impl Filesystem {
         }
         Ok(())
     }
+}
+
+/// What Files.com may have at `path` of `file`: the version that is known to be there, and the one that was sent last
+/// where nobody knows whether it came to be there.
+fn versions_there(core: &Core, path: &RemotePath, file: &File) -> Vec<Fingerprint> {
+    let known = file.published.map(|known| match core.backlog.is_uncopied(path) {
+        true => Fingerprint { created: None, changed: None, ..known },
+        false => known,
+    });
+    known.into_iter().chain(file.perhaps.as_deref().copied()).collect()
 }
 
 /// Nobody is told that something is gone which Files.com will not let go, where that is known.

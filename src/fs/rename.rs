@@ -9,13 +9,14 @@ use tokio::sync::{RwLockReadGuard, RwLockWriteGuard};
 use super::core::{Core, Errand};
 use super::make::entries_changed;
 use super::turns::Turn;
-use super::{Close, Filesystem, told_aloud};
+use super::{Close, Filesystem, told, told_aloud};
 use crate::local::failpoint;
 use crate::local::journal::Fact;
 use crate::model::backlog::Step;
 use crate::model::failure::Failure;
 use crate::model::ino::Ino;
 use crate::model::node::{Body, File};
+use crate::model::path::RemotePath;
 use crate::model::rename::{Move, Over, RenamePlan, There};
 
 /// The paths of folders, for as long as a rename relies on them or changes them.
@@ -188,16 +189,21 @@ impl Filesystem {
             failpoint::reach("rename.there");
             return Ok(Vec::new());
         };
+        let mut cleared = false;
         let moved = async {
             self.journal.flush().await?;
             if *over == Over::Folder {
                 self.delete_folder(to).await?;
+                cleared = true;
                 failpoint::reach("rename.cleared");
                 self.journal.commit(Fact::Taken(first)).await?;
             }
             self.remote.rename(from, to, overwrite).await.map_err(|error| told_aloud(&error))
         };
         if let Err(failure) = moved.await {
+            if let Some(target) = plan.target.filter(|_| cleared) {
+                self.make_again(target, to).await;
+            }
             let mut core = self.core();
             let mut back: Vec<Fact> =
                 self.facts_below(&core, plan.source).iter().flat_map(|fact| fact.moved(to, from)).collect();
@@ -210,6 +216,27 @@ impl Filesystem {
         }
         failpoint::reach("rename.there");
         Ok(vec![Fact::Taken(second)])
+    }
+
+    /// An empty folder had to go for a rename that was not made: it is made again, now or later.
+    async fn make_again(&self, ino: Ino, path: &RemotePath) {
+        let made = self.remote.create_folder(path, None).await;
+        let mut core = self.core();
+        let Ok(node) = core.tree.node_mut(ino) else { return };
+        node.attributes_owed = true;
+        let errand = match (&mut node.body, made) {
+            (Body::Folder(folder), Err(error)) => {
+                tracing::warn!(
+                    "{path} went for a rename that was refused, and is made again later: {}",
+                    told(&error)
+                );
+                folder.published = false;
+                Errand::Publish(ino)
+            }
+            _ => Errand::Attributes(ino),
+        };
+        core.queue.schedule(errand, Instant::now());
+        self.errands.notify_one();
     }
 
     /// Notes a move that is about to be made, where a crash could leave one half of it. Answers with the numbers of

@@ -79,9 +79,9 @@ impl Filesystem {
         let upload = self.remote.begin_upload(&job.path, Some(job.size)).await?;
         drop(begin);
         failpoint::reach("publish.begun");
-        let parts = match upload.parallel_parts {
+        let parts = match upload.parallel_parts && !self.core().habits.grants_parts {
             true => Parts::of(job.size),
-            false => Parts::sequential(job.size, upload.recommended_part_size),
+            false => Parts::granted(job.size, upload.recommended_part_size),
         };
         if parts.count() > 1 {
             let begun = Begun {

@@ -16,7 +16,8 @@ use crate::model::backlog::{Pending, Standing, Step};
 use crate::model::copied::Original;
 use crate::model::failure::Failure;
 use crate::model::path::RemotePath;
-use crate::remote::{self, ErrorKind};
+use crate::model::proof::Fingerprint;
+use crate::remote::{self, Deleted, ErrorKind};
 
 impl Filesystem {
     /// Plans a step; true for the next mount once the fact is committed.
@@ -118,23 +119,7 @@ impl Filesystem {
                 Some(_) => Ok(()),
                 None => self.adopt(path).await,
             },
-            Step::Delete { path, version } => {
-                if doubtful {
-                    let there = self.remote.stat(path).await?;
-                    let is_other = there.is_some_and(|entry| {
-                        let differs = |(ours, theirs)| ours != theirs;
-                        entry.size != version.size || version.md5.zip(entry.md5).is_some_and(differs)
-                    });
-                    if is_other {
-                        tracing::warn!(
-                            "{path} was replaced by somebody else since it was deleted here; it stays"
-                        );
-                        self.look_again(path);
-                        return Ok(None);
-                    }
-                }
-                Ok(self.remote.delete(path).await?)
-            }
+            Step::Delete { path, version } => self.delete_version(path, version).await,
             Step::RemoveFolder(path) => match self.delete_folder(path).await {
                 Err(failure) if failure.errno == libc::ENOTEMPTY => {
                     tracing::warn!("{path} stays: somebody else put something in since it was deleted here");
@@ -146,6 +131,21 @@ impl Filesystem {
             Step::Move { from, to, overwrite } => self.move_once(from, to, *overwrite, doubtful).await,
         };
         done.map(|()| None)
+    }
+
+    /// Deletes a file, which may have waited for long: what was put there since by somebody else stays.
+    async fn delete_version(&self, path: &RemotePath, version: &Fingerprint) -> Result<(), Trouble> {
+        let there = self.remote.stat(path).await?;
+        let deleted = match there {
+            None => Deleted::Gone,
+            Some(there) if !version.may_be(&there.fingerprint()) => Deleted::Replaced,
+            Some(_) => self.remote.delete(path, Some(version)).await?,
+        };
+        if deleted == Deleted::Replaced {
+            tracing::warn!("{path} was replaced by somebody else since it was deleted here; it stays");
+            self.look_again(path);
+        }
+        Ok(())
     }
 
     /// Something is in the way of a new folder: somebody else's folder is as good as ours.
@@ -187,7 +187,7 @@ impl Filesystem {
     }
 
     /// Files.com has something else than the tree says: its folder is listed again by the next who asks.
-    fn look_again(&self, path: &RemotePath) {
+    pub(super) fn look_again(&self, path: &RemotePath) {
         let mut core = self.core();
         let Some(folder) = path.parent().and_then(|folder| core.tree.at(&folder)) else { return };
         if let Ok(folder) = core.tree.folder_mut(folder) {

@@ -152,7 +152,7 @@ impl Filesystem {
             () = self.is_over(id) => return None,
         };
         let (path, upload) = match begun {
-            Ok((path, upload)) if upload.parallel_parts => (path, upload),
+            Ok((path, upload)) if upload.parallel_parts && !self.core().habits.grants_parts => (path, upload),
             _ => {
                 self.end_growth(id);
                 return None;
@@ -271,7 +271,7 @@ impl Filesystem {
         let (Some(mut early), Some(growth)) = (early, growth) else { return Ok(None) };
         early.note_landed(&mut self.core().meter);
         let parts = Parts::of(job.size);
-        if early.head.parts == 0 || parts.count() < 2 {
+        if early.head.parts == 0 || parts.count() < 2 || self.core().habits.grants_parts {
             return Ok(None);
         }
         let has_to_be_read = early.broken || !growth.touched().is_empty();

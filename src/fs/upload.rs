@@ -18,7 +18,7 @@ use crate::model::failure::Failure;
 use crate::model::path::RemotePath;
 use crate::model::proof::{PartEvidence, Sent};
 use crate::model::resume::Known;
-use crate::remote::{Client, ErrorKind, PartSlot, UploadRef, carry_urgency};
+use crate::remote::{Client, ErrorKind, PartSlot, Sought, UploadRef, carry_urgency};
 
 /// How often one part is sent until its ETag fits.
 const PART_ATTEMPTS: u32 = 3;
@@ -31,6 +31,14 @@ const AT_ONCE: usize = 256 << 10;
 pub(super) struct Parcel {
     pub reference: UploadRef,
     pub sent: Sent,
+}
+
+impl Parcel {
+    /// What it is known by, should its completion have been made without anybody hearing of it.
+    pub fn sought(&self, job: &Job) -> Sought {
+        let digest = &self.sent.digest;
+        Sought { size: digest.size, md5: digest.md5, object: self.sent.object(), replaces: job.replaces }
+    }
 }
 
 /// Parts under way.
@@ -211,7 +219,7 @@ impl Flight {
                 Some(slot) => slot,
                 None => self.client.begin_part(&self.path, &self.reference, self.number).await?,
             };
-            match self.client.put_part_in(place, &slot, self.bytes.clone()).await {
+            match self.client.put_part_in(place, &slot, (self.bytes.clone(), md5)).await {
                 Ok(ETag::Md5(stored)) if stored != md5 => {
                     let what = format!("part {} arrived with MD5 {stored} and left with {md5}", self.number);
                     tracing::warn!("{}: {what}; it is sent again", self.path);
@@ -221,6 +229,11 @@ impl Flight {
                     failpoint::reach("publish.part");
                     let evidence = PartEvidence { sent: md5, etag };
                     return Ok(Landed { number: self.number, bytes: self.bytes.len() as u64, evidence });
+                }
+                Err(error) if error.kind() == ErrorKind::Damaged => {
+                    let what = format!("part {} did not arrive as it left: {error}", self.number);
+                    tracing::warn!("{}: {what}; it is sent again", self.path);
+                    last = Some(Trouble::Mismatch(Failure::new(libc::EIO, what)));
                 }
                 Err(error) if error.kind() == ErrorKind::UrlExpired => last = Some(error.into()),
                 Err(error) => return Err(error.into()),

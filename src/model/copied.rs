@@ -41,7 +41,7 @@ impl Original {
         }
         if let ETags { source: Some(source), copy: Some(copy) } = etags
             && source == copy
-            && !matches!(source, ETag::Opaque(_))
+            && matches!(source, ETag::Md5(_) | ETag::Composite { .. })
         {
             return Ok(Some(Basis::ObjectETag));
         }

@@ -100,12 +100,41 @@ pub enum ETag {
     },
     /// Something else; it can be compared with itself and proves nothing.
     Opaque(String),
+    /// Something else, of a part whose bytes the storage compared with their MD5 itself before it took them.
+    Compared(String),
 }
+
+/// What [`ETag::to_record`] puts before an ETag that would be read as something else.
+const OPAQUE: &str = "opaque:";
+const COMPARED: &str = "compared:";
 
 impl ETag {
     /// Reads an ETag header that says nothing of the bytes, whatever it looks like.
     pub fn opaque(header: &str) -> Self {
         Self::Opaque(bare(header).to_owned())
+    }
+
+    /// The same, of a part that the storage took with its MD5.
+    pub fn compared(header: &str) -> Self {
+        Self::Compared(bare(header).to_owned())
+    }
+
+    /// A text that [`Self::from_record`] reads back as the very same: what an ETag is does not always show in it.
+    pub fn to_record(&self) -> String {
+        match self {
+            Self::Md5(_) | Self::Composite { .. } => self.to_string(),
+            Self::Opaque(text) => format!("{OPAQUE}{text}"),
+            Self::Compared(text) => format!("{COMPARED}{text}"),
+        }
+    }
+
+    /// Reads a record, of an earlier version too.
+    pub fn from_record(record: &str) -> Self {
+        match (record.strip_prefix(OPAQUE), record.strip_prefix(COMPARED)) {
+            (Some(text), _) => Self::Opaque(text.to_owned()),
+            (_, Some(text)) => Self::Compared(text.to_owned()),
+            (None, None) => Self::parse(record),
+        }
     }
 
     /// Reads an ETag header, quoted or not. A weak one (`W/…`) is opaque.
@@ -142,7 +171,7 @@ impl fmt::Display for ETag {
         match self {
             Self::Md5(md5) => write!(f, "{md5}"),
             Self::Composite { md5, parts } => write!(f, "{md5}-{parts}"),
-            Self::Opaque(text) => f.write_str(text),
+            Self::Opaque(text) | Self::Compared(text) => f.write_str(text),
         }
     }
 }
@@ -216,6 +245,17 @@ mod tests {
         assert_eq!(Crc32(0x00ab).to_string(), "ab");
         assert_eq!("+12".parse::<Crc32>(), Err(NotADigest));
         assert_eq!("ﬀ".repeat(16).parse::<Md5>(), Err(NotADigest));
+    }
+
+    #[test]
+    fn an_etag_comes_back_from_its_record_as_what_it_was() {
+        let digits = "5045cf51883b32c692d1b38d57993daf";
+        let all =
+            [ETag::parse(digits), ETag::opaque(digits), ETag::compared(digits), ETag::opaque("opaque:x")];
+        for etag in all {
+            assert_eq!(ETag::from_record(&etag.to_record()), etag);
+        }
+        assert_eq!(ETag::from_record("null"), ETag::opaque("null"), "as an earlier version wrote it");
     }
 
     #[test]

@@ -13,6 +13,8 @@ pub enum Kind {
     File,
     /// Names.
     Folder,
+    /// Something that this version does not understand. It has a name, and is left alone.
+    Unknown,
 }
 
 /// What the caller may do with an entry: the letters `lrwd` of the API. An entry that states none
@@ -81,6 +83,11 @@ impl Entry {
             permissions: Permissions::ALL,
             metadata: BTreeMap::new(),
         }
+    }
+
+    /// Something of which nothing is understood but its name.
+    pub fn unknown(name: String) -> Self {
+        Self { kind: Kind::Unknown, ..Self::folder(name) }
     }
 
     /// Which version of a file this is.

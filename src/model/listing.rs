@@ -28,6 +28,8 @@ pub struct Changes {
     pub dropped: Vec<ContentId>,
     /// Names that no POSIX folder can hold.
     pub hidden: Vec<String>,
+    /// What is not understood, where it was not listed before.
+    pub unknown: Vec<String>,
     /// What is only here and got another text, with the one that it had.
     pub renamed: Vec<(Ino, String)>,
     /// Where attributes were owed of what is not there any more.
@@ -48,8 +50,14 @@ impl Tree {
             folder.removed.retain(|(_, when)| *when >= asked);
             folder.removed.iter().map(|(name, _)| name.clone()).collect()
         };
+        let mut unknown: Vec<Box<str>> = Vec::new();
         for (name, entry) in self.choose(folder, listed, &mut changes.hidden) {
             seen.insert(name.clone());
+            if entry.kind == Kind::Unknown {
+                // What is known here by that name stays as it is: nobody says that it is gone.
+                unknown.push(entry.name.into());
+                continue;
+            }
             match self.child(folder, &name) {
                 Some(ino) if self.is_newer_here(ino, asked) => {}
                 Some(ino) => self.update(folder, ino, entry, &mut changes)?,
@@ -72,6 +80,10 @@ impl Tree {
         let known = self.known_folder(folder)?;
         known.listed = Some(asked);
         known.unseen = false;
+        let is_known = |text: &str| known.unknown.iter().any(|known| &**known == text);
+        let new = unknown.iter().filter(|text| !is_known(text));
+        changes.unknown = new.map(|text| text.to_string()).collect();
+        known.unknown = unknown;
         let parted = self.part_twins(folder)?;
         changes.renamed.extend(parted);
         Ok(changes)
@@ -148,6 +160,7 @@ impl Tree {
         let body = match entry.kind {
             Kind::File => Body::File(File::listed(entry.fingerprint())),
             Kind::Folder => Folder { published: true, ..Folder::default() }.into(),
+            Kind::Unknown => return Ok(()),
         };
         let attributes = self.defaults.new_entry(Shape::File, Default::default());
         let ino = self.insert(folder, name, entry.name.clone(), attributes, body)?;
@@ -431,6 +444,26 @@ mod tests {
         stage.list(2, &[entry("README", Kind::File, 7)]);
         let now = stage.find("README").unwrap();
         assert!(now != ino && stage.tree.file(now).unwrap().size == 7);
+    }
+
+    #[test]
+    fn what_is_not_understood_is_neither_shown_nor_free_nor_gone() {
+        let mut stage = Stage::new();
+        stage.list(0, &[entry("f", Kind::File, 1), entry("g", Kind::File, 1)]);
+        let known = stage.tree.child(Ino::ROOT, OsStr::new("f")).unwrap();
+        let odd = [Entry::unknown("f".into()), entry("g", Kind::File, 1), Entry::unknown("Été".into())];
+        let changes = stage.list(1, &odd);
+        assert_eq!(changes.unknown, ["f", "Été"]);
+        assert_eq!(stage.tree.child(Ino::ROOT, OsStr::new("f")), Some(known), "what was known stays");
+        assert_eq!(stage.tree.child(Ino::ROOT, OsStr::new("Été")), None);
+        let name = OsStr::new("ete");
+        assert_eq!(stage.tree.remote_name(Ino::ROOT, name, None).unwrap_err().errno, libc::EIO);
+        assert_eq!(stage.tree.not_found(Ino::ROOT, name).errno, libc::EIO);
+        assert_eq!(stage.tree.not_found(Ino::ROOT, OsStr::new("x")).errno, libc::ENOENT);
+        assert!(!stage.tree.folder(Ino::ROOT).unwrap().is_empty());
+        assert_eq!(stage.list(2, &odd).unknown, [""; 0], "told once");
+        stage.list(3, &[entry("g", Kind::File, 1)]);
+        assert_eq!(stage.tree.remote_name(Ino::ROOT, name, None).unwrap(), "ete");
     }
 
     #[test]

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use super::attributes::{Attributes, Shape};
 use super::blocks::Blocks;
+use super::comparison::Keys;
 use super::content::Content;
 use super::digest::{Crc32, Md5};
 use super::entry::Permissions;
@@ -263,9 +264,26 @@ pub struct Folder {
     pub unseen: bool,
     /// Files.com has it. A folder under a temporary name is only here until it is renamed.
     pub published: bool,
+    /// What else Files.com has in it, by its text there: nobody here understands what it is, so nothing is done to it.
+    pub unknown: Vec<Box<str>>,
 }
 
 impl Folder {
+    /// Is nothing in it, neither here nor, as far as is known, there?
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty() && self.unknown.is_empty()
+    }
+
+    /// Would the text `remote` lead to something in it that is not understood?
+    pub fn is_unknown(&self, remote: &str) -> bool {
+        if self.unknown.is_empty() {
+            return false;
+        }
+        let ours = Keys::of(remote);
+        let is_same = |theirs: Keys| theirs.latin == ours.latin || theirs.collated == ours.collated;
+        self.unknown.iter().any(|text| is_same(Keys::of(text)))
+    }
+
     /// What is known of it is believed no longer than until the next who asks; without a network, it is
     /// better than nothing. `ttl` is how long a listing is believed.
     pub fn grow_stale(&mut self, now: Instant, ttl: Duration) {

@@ -40,10 +40,10 @@ impl Parts {
         Self::of_size(size, if size <= WHOLE_UP_TO { WHOLE_UP_TO } else { PART })
     }
 
-    /// The plan for storage that takes parts only one after the other: it begins with the size that the
-    /// storage recommends.
-    pub fn sequential(size: u64, recommended: u64) -> Self {
-        Self::of_size(size, recommended.max(SMALLEST_PART))
+    /// The plan for storage that takes parts only one after the other, or none that are larger than it said: it begins
+    /// with the size that is `granted`, and keeps to it as far as the number of parts allows.
+    pub fn granted(size: u64, granted: u64) -> Self {
+        Self::of_size(size, granted.max(SMALLEST_PART))
     }
 
     /// A plan that was made before, whose first part had `first` bytes.

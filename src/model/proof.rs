@@ -17,6 +17,8 @@ pub enum Basis {
     PartMd5,
     /// The storage's ETag of the object is the one that our parts, in our order, lead to.
     ObjectETag,
+    /// The storage compared the MD5 of each part itself before it took it.
+    ComparedParts,
     /// Files.com states the CRC32, and it is ours. Weak: 32 bits.
     Crc32,
     /// Nothing but the size could be compared. Weak.
@@ -30,6 +32,7 @@ impl Basis {
             Self::FileMd5 => "md5",
             Self::PartMd5 => "part-md5",
             Self::ObjectETag => "object-etag",
+            Self::ComparedParts => "compared-parts",
             Self::Crc32 => "crc32",
             Self::Size => "size",
         }
@@ -37,7 +40,8 @@ impl Basis {
 
     /// Reads [`Self::name`] back.
     pub fn from_name(name: &str) -> Option<Self> {
-        let all = [Self::FileMd5, Self::PartMd5, Self::ObjectETag, Self::Crc32, Self::Size];
+        let all =
+            [Self::FileMd5, Self::PartMd5, Self::ObjectETag, Self::ComparedParts, Self::Crc32, Self::Size];
         all.into_iter().find(|basis| basis.name() == name)
     }
 
@@ -66,6 +70,13 @@ pub struct Sent {
 }
 
 impl Sent {
+    /// Did the storage compare every part with its MD5?
+    fn are_compared(&self) -> bool {
+        let is_compared = |part: &PartEvidence| matches!(part.etag, ETag::Md5(_) | ETag::Compared(_));
+        self.parts.iter().all(is_compared)
+            && self.parts.iter().any(|part| matches!(part.etag, ETag::Compared(_)))
+    }
+
     /// What the storage calls an object that is put together from these parts.
     pub fn object(&self) -> ETag {
         ETag::composite(&self.parts.iter().map(|part| part.sent).collect::<Vec<_>>())
@@ -110,6 +121,10 @@ impl Verified {
                 differ("the MD5 of a part", &part.sent, md5)?;
             }
         }
+        // Whatever is stated counts, also where something else is the proof.
+        if let Some(crc32) = &stored.crc32 {
+            differ("the CRC32", &sent.digest.crc32, crc32)?;
+        }
         let basis = if let Some(md5) = &stored.md5 {
             differ("the MD5", &sent.digest.md5, md5)?;
             Basis::FileMd5
@@ -119,8 +134,9 @@ impl Verified {
         } else if let Some(etag @ ETag::Composite { .. }) = &stored.object {
             differ("the ETag of the object", &sent.object(), etag)?;
             Basis::ObjectETag
-        } else if let Some(crc32) = &stored.crc32 {
-            differ("the CRC32", &sent.digest.crc32, crc32)?;
+        } else if sent.are_compared() {
+            Basis::ComparedParts
+        } else if stored.crc32.is_some() {
             Basis::Crc32
         } else {
             return Ok(None);
@@ -186,6 +202,15 @@ impl Fingerprint {
             && dates
             && self.md5.is_none_or(|md5| other.md5 == Some(md5))
             && self.crc32.is_none_or(|crc32| other.crc32 == Some(crc32))
+    }
+
+    /// May what is there be this version? Unlike [`Self::is_same_version`], for who knows digests that the site does
+    /// not state.
+    pub fn may_be(&self, there: &Self) -> bool {
+        let (md5, crc32) = (self.md5.zip(there.md5), self.crc32.zip(there.crc32));
+        md5.is_none_or(|(ours, theirs)| ours == theirs)
+            && crc32.is_none_or(|(ours, theirs)| ours == theirs)
+            && Self { md5: None, crc32: None, ..*self }.is_same_version(there)
     }
 }
 
@@ -279,6 +304,17 @@ mod tests {
 
     #[test]
     fn opaque_etags_prove_nothing() {
+        let mut compared = sent(&[b"hello ", b"world"]);
+        compared
+            .parts
+            .iter_mut()
+            .for_each(|part| part.etag = ETag::compared("5d41402abc4b2a76b9719d911017c592"));
+        assert_eq!(basis(&compared, &stored(11)), Some(Basis::ComparedParts), "but by the storage itself");
+        let crc32 = Some(Crc32(1));
+        assert!(
+            Verified::compare(&compared, &Stored { crc32, ..stored(11) }).is_err(),
+            "what is stated counts"
+        );
         let mut sent = sent(&[b"hello"]);
         sent.parts[0].etag = ETag::Opaque("null".into());
         assert_eq!(basis(&sent, &stored(5)), None);
@@ -323,5 +359,15 @@ mod tests {
         assert!(of(stated(Some(b"jello"), None)).unwrap().to_string().contains("MD5"));
         assert!(of(stated(Some(b"hello"), Some(8))).unwrap().to_string().contains("CRC32 8"));
         assert_eq!(Contradiction::of(&stated(Some(b"jello"), Some(8)), None, None), None, "nothing is known");
+    }
+
+    #[test]
+    fn what_both_state_decides_whether_it_may_be_that_version() {
+        let created = Some(Moment::from_seconds(10));
+        let ours = Fingerprint { size: 5, created, changed: None, md5: Some(Md5::of(b"hello")), crc32: None };
+        assert!(ours.may_be(&Fingerprint { md5: None, ..ours }), "a site that states no digests");
+        assert!(!ours.may_be(&Fingerprint { md5: Some(Md5::of(b"jello")), ..ours }));
+        assert!(!ours.may_be(&Fingerprint { md5: None, size: 6, ..ours }));
+        assert!(!ours.may_be(&Fingerprint { md5: None, created: Some(Moment::from_seconds(11)), ..ours }));
     }
 }

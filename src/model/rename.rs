@@ -94,7 +94,7 @@ impl Tree {
             match (&self.node(source)?.body, &self.node(target)?.body) {
                 (Body::File(_), Body::Folder(_)) => return Err(Failure::plain(libc::EISDIR)),
                 (Body::Folder(_), Body::File(_)) => return Err(Failure::plain(libc::ENOTDIR)),
-                (Body::Folder(_), Body::Folder(target)) if !target.entries.is_empty() => {
+                (Body::Folder(_), Body::Folder(target)) if !target.is_empty() => {
                     return Err(Failure::plain(libc::ENOTEMPTY));
                 }
                 _ => {}

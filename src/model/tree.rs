@@ -46,6 +46,10 @@ pub struct Tree {
     pub names: Names,
 }
 
+/// Of an entry that is left alone.
+const NOT_UNDERSTOOD: &str =
+    "Files.com has something there that this version of filescomfs does not understand";
+
 impl Tree {
     /// A tree of which only the root is known.
     pub fn new(root: RemotePath, defaults: Defaults, now: Moment) -> Self {
@@ -218,6 +222,15 @@ impl Tree {
         found
     }
 
+    /// Why nothing is found under a name that Files.com knows, where that is so.
+    pub fn not_found(&self, folder: Ino, name: &OsStr) -> Failure {
+        let text = name::to_remote(name).ok();
+        match text.filter(|text| self.folder(folder).is_ok_and(|folder| folder.is_unknown(text))) {
+            Some(_) => Failure::new(libc::EIO, format!("{}: {NOT_UNDERSTOOD}", name.display())),
+            None => Failure::plain(libc::ENOENT),
+        }
+    }
+
     /// The text under which Files.com stores `name` in `folder`. An entry of that very name keeps its
     /// text; a name that the service would take for a sibling's gets one of its own. `moving` is on its
     /// way to that name and no obstacle, unless Files.com has it: a rename that only changes case would
@@ -235,6 +248,9 @@ impl Tree {
             return Ok(self.node(there)?.remote().to_owned());
         }
         let plain = name::to_remote(name).map_err(told)?;
+        if self.folder(folder)?.is_unknown(&plain) {
+            return Err(Failure::new(libc::EIO, format!("{}: {NOT_UNDERSTOOD}", name.display())));
+        }
         if self.names == Names::Refuse && plain.as_bytes() != name.as_bytes() {
             return Err(told(NameRefused::WouldBeEscaped));
         }

@@ -16,6 +16,7 @@ use super::slots::Lane;
 use super::transport::{self, Answer};
 use super::urls::api_url;
 use crate::model::path::RemotePath;
+use crate::model::shown::shown_name;
 
 /// The largest answer that is read: a page of a thousand entries with all their metadata is less.
 const LARGEST_ANSWER: usize = 64 << 20;
@@ -67,17 +68,22 @@ impl Call {
         self
     }
 
-    /// It must not be done twice.
+    /// It must not be done twice, and may take all the time that there is.
     pub fn only_once(mut self) -> Self {
         self.repeat = Repeat::IfNothingHappened;
+        self
+    }
+
+    /// It must not be done twice; who is in doubt looks, and asks again.
+    pub fn after_a_look(mut self) -> Self {
+        self.repeat = Repeat::AfterALook;
         self
     }
 
     /// Method and path, for logs and errors. Neither query nor body: they may hold secrets.
     pub fn asked(&self) -> String {
         let path = self.path.as_ref().map(RemotePath::to_string).unwrap_or_default();
-        let path: String = path.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect();
-        format!("{} {}{path}", self.method, self.resource)
+        format!("{} {}{}", self.method, self.resource, shown_name(&path))
     }
 }
 

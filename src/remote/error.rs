@@ -9,6 +9,7 @@ use std::fmt;
 use std::time::Duration;
 
 use super::error_kind::{self, ErrorKind};
+use crate::model::shown::shown;
 
 /// How far an attempt came before it failed. Decides whether it may be made again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,8 +43,8 @@ pub(super) struct Details {
     pub request_id: Option<String>,
     pub phase: Phase,
     pub retry_after: Option<Duration>,
-    /// An earlier attempt of this call stayed without an answer.
-    pub repeated_blindly: bool,
+    /// Why it is not known whether it was done, where it is not.
+    pub cause: Option<ErrorKind>,
     /// The host that the service names instead.
     pub right_host: Option<String>,
     pub tries: u32,
@@ -53,14 +54,14 @@ impl Error {
     pub(super) fn new(kind: ErrorKind, asked: impl Into<String>, happened: impl AsRef<str>) -> Self {
         Self(Box::new(Details {
             kind,
-            asked: asked.into(),
+            asked: shown(&asked.into()).into_owned(),
             happened: one_line(happened.as_ref()),
             status: None,
             api_type: None,
             request_id: None,
             phase: Phase::Answered,
             retry_after: None,
-            repeated_blindly: false,
+            cause: None,
             right_host: None,
             tries: 1,
         }))
@@ -94,6 +95,11 @@ impl Error {
     /// What kind of failure it is: what callers decide by.
     pub fn kind(&self) -> ErrorKind {
         self.0.kind
+    }
+
+    /// It may have been done all the same: an attempt ended without an answer that tells.
+    pub fn is_in_doubt(&self) -> bool {
+        self.0.cause.is_some() || self.0.kind == ErrorKind::OutcomeUnknown
     }
 
     /// What a person can do about it.
@@ -154,6 +160,7 @@ const LONGEST_TEXT: usize = 300;
 /// URLs, since a query may be a signature.
 pub(super) fn one_line(text: &str) -> String {
     let mut line = String::new();
+    let text = shown(text);
     for word in text.split_whitespace() {
         if !line.is_empty() {
             line.push(' ');
@@ -163,7 +170,7 @@ pub(super) fn one_line(text: &str) -> String {
                 line.push_str(before);
                 line.push_str("?…");
             }
-            _ => line.extend(word.chars().filter(|c| !c.is_control())),
+            _ => line.push_str(word),
         }
         if line.chars().count() > LONGEST_TEXT {
             line = line.chars().take(LONGEST_TEXT).collect();
@@ -197,6 +204,8 @@ mod tests {
     fn texts_of_the_other_side_lose_signatures_and_line_breaks() {
         let text = "cannot read\nhttps://s3.example.com/o?X-Amz-Signature=abc&x=1 now\u{7}, really? yes";
         assert_eq!(one_line(text), "cannot read https://s3.example.com/o?… now, really? yes");
+        let site = "//\u{1b}[31mevil\u{9b}2J\u{202e}?a=b";
+        assert_eq!(one_line(site), "//[31mevil2J?…", "before the query of a URL, too");
         assert!(one_line(&"long ".repeat(1000)).chars().count() <= LONGEST_TEXT + 1);
     }
 }

@@ -77,6 +77,12 @@ pub enum ErrorKind {
     PlainHttp,
     /// The answer was not understood.
     Protocol,
+    /// Something refused that is not Files.com: a proxy, a firewall, a portal. Tried again inside the call, a few times.
+    Intercepted,
+    /// The storage takes no part of this size: begin the upload afresh with parts of the size that was granted.
+    PartSize,
+    /// The storage compared a part with its MD5 and refused it: it was damaged on the way.
+    Damaged,
 }
 
 /// What one kind of failure means.
@@ -136,6 +142,9 @@ pub const KINDS: &[Row] = rows! {
     Tls EIO "Check the site name, the clock of this host and its CA certificates; a proxy may intercept the connection."
     PlainHttp EIO "Use https. Plain http would show the key to the network; --allow-http insists on it."
     Protocol EIO "The answer was not one of Files.com's API. Check the site name; a proxy may have answered in its place."
+    Intercepted EIO "Something between this host and Files.com refused: a proxy, a firewall or a login page of the network. Let it pass requests to the site and to its storage. Data that is not yet uploaded is kept."
+    PartSize EIO "The upload is begun afresh with smaller parts. If this stays, report it with the request id."
+    Damaged EIO "The part is sent again. If this stays, something on the way changes bytes: the memory of this host, its network, or a proxy."
 };
 
 /// The row of a kind.
@@ -154,6 +163,6 @@ mod tests {
             assert_eq!(row.kind as usize, place, "{:?}", row.kind);
             assert!(row.remedy.ends_with('.'), "{:?}: a remedy is a sentence", row.kind);
         }
-        assert_eq!(KINDS.len(), Protocol as usize + 1);
+        assert_eq!(KINDS.len(), Damaged as usize + 1);
     }
 }

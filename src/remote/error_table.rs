@@ -21,7 +21,7 @@ pub const API_TYPES: &[(&str, ErrorKind)] = &[
     ("bad-request/invalid-path", NameRefused),
     ("bad-request/invalid-upload-offset", UploadLost),
     ("bad-request/invalid-upload-part-gap", UploadLost),
-    ("bad-request/invalid-upload-part-size", UploadLost),
+    ("bad-request/invalid-upload-part-size", PartSize),
     ("bad-request/part-number-too-large", TooLarge),
     ("bad-request/path-cannot-have-trailing-whitespace", NameRefused),
     ("bad-request/request-body-too-large", TooLarge),
@@ -72,8 +72,6 @@ pub const API_TYPES: &[(&str, ErrorKind)] = &[
     ("processing-failure/sync-in-progress", Locked),
     ("processing-failure/updates-not-allowed-for-remotes", Unsupported),
     ("rate-limited", RateLimited),
-    // Trying again would only prolong it.
-    ("rate-limited/too-many-login-attempts", Authentication),
     ("service-unavailable", Unavailable),
     ("site-configuration", Account),
     ("site-configuration/no-account-for-site", SiteNotFound),
@@ -86,10 +84,10 @@ pub const API_TYPES: &[(&str, ErrorKind)] = &[
 pub const STORAGE_CODES: &[(&str, ErrorKind)] = &[
     ("AccessDenied", UrlExpired),
     ("AuthenticationFailed", UrlExpired),
-    ("BadDigest", Unavailable),
+    ("BadDigest", Damaged),
     ("BlobNotFound", VersionChanged),
     ("DatabaseTimeout", Unavailable),
-    ("EntityTooLarge", TooLarge),
+    ("EntityTooLarge", PartSize),
     ("EntityTooSmall", UploadLost),
     ("ExpiredToken", UrlExpired),
     ("InternalError", Unavailable),
@@ -122,21 +120,23 @@ pub(super) fn storage_kind(code: &str) -> Option<ErrorKind> {
 /// while the 404 of a stranger tells nothing about files.
 pub(super) fn untyped_kind(status: u16) -> ErrorKind {
     match status {
+        401 => Authentication,
+        403 => Permission,
         404 => NotFound,
         400 | 405 | 409 | 422 => Refused,
+        413 => TooLarge,
         other => status_kind(other),
     }
 }
 
-/// The kind of an answer that is not in a form of the service.
+/// The kind of an answer that is not in a form of the service. What a stranger refuses says nothing of the key, of
+/// permissions or of a file: whoever answers may be in the way today and gone tomorrow.
 pub(super) fn status_kind(status: u16) -> ErrorKind {
     match status {
-        401 => Authentication,
-        403 => Permission,
+        401 | 403 | 407 | 413 | 451 | 511 => Intercepted,
         404 | 405 => SiteNotFound,
         408 | 500 | 502..=504 | 509 => Unavailable,
         412 | 416 => VersionChanged,
-        413 => TooLarge,
         429 => RateLimited,
         300..=399 => WrongHost,
         _ => Protocol,

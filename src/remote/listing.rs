@@ -11,9 +11,9 @@ use super::call::Call;
 use super::client::Client;
 use super::error::Error;
 use super::error_kind::ErrorKind;
+use super::places::{Place, folder_of};
 use super::transport::Answer;
 use super::wire::{self, Fields, Misread};
-use crate::model::comparison::Keys;
 use crate::model::entry::Entry;
 use crate::model::path::RemotePath;
 
@@ -30,7 +30,7 @@ impl Client {
     /// [`ErrorKind::NotFound`] for a missing folder; [`ErrorKind::Protocol`] for a listing that
     /// cannot be trusted: it never passes for an empty folder.
     pub async fn list(&self, path: &RemotePath) -> Result<Vec<Entry>, Error> {
-        let folder = Folder::new(path);
+        let folder = Place::new(path);
         let mut entries = Vec::new();
         let mut cursors = HashSet::new();
         let mut cursor: Option<String> = None;
@@ -40,7 +40,7 @@ impl Client {
                 call = call.query("cursor", cursor);
             }
             let answer = self.call(call).await?;
-            folder.read_page(&answer, &mut entries)?;
+            read_page(&folder, &answer, &mut entries)?;
             // The last page is the one without a cursor; an empty page with one is not.
             let Some(next) = next_page(&answer) else { return Ok(entries) };
             if !cursors.insert(next.to_owned()) {
@@ -60,7 +60,7 @@ impl Client {
     pub async fn list_first_page(&self, path: &RemotePath) -> Result<(Vec<Entry>, bool), Error> {
         let call = Call::get("list", "/folders").path(path).query("per_page", PER_PAGE);
         let (answer, mut entries) = (self.call(call).await?, Vec::new());
-        Folder::new(path).read_page(&answer, &mut entries)?;
+        read_page(&Place::new(path), &answer, &mut entries)?;
         Ok((entries, next_page(&answer).is_none()))
     }
 
@@ -70,7 +70,7 @@ impl Client {
     /// As for [`Self::list`].
     pub async fn probe_list(&self, path: &RemotePath) -> Result<(), Error> {
         let answer = self.call(Call::get("list", "/folders").path(path).query("per_page", 1)).await?;
-        Folder::new(path).read_page(&answer, &mut Vec::new())
+        read_page(&Place::new(path), &answer, &mut Vec::new())
     }
 }
 
@@ -79,86 +79,58 @@ fn next_page(answer: &Answer) -> Option<&str> {
     answer.header("x-files-cursor-next").or(answer.header("x-files-cursor"))
 }
 
-/// The folder that is listed, as far as entries are compared with it.
-struct Folder<'a> {
-    path: &'a RemotePath,
-    keys: Vec<Keys>,
+/// Adds the entries of a page. Those of another folder are left out; where all are of another, paths begin elsewhere
+/// for this caller, and nothing is known of the folder.
+fn read_page(folder: &Place<'_>, answer: &Answer, entries: &mut Vec<Entry>) -> Result<(), Error> {
+    let page = answer.json()?;
+    let Some(page) = page.as_array() else {
+        return Err(distrust(answer, "the listing is not a list"));
+    };
+    let before = entries.len();
+    let mut elsewhere = None;
+    for value in page {
+        match read(folder, value).map_err(|misread| misread.error(&answer.asked))? {
+            Read::Entry(entry) => entries.push(entry),
+            Read::Elsewhere(path) => elsewhere = elsewhere.or(Some(path)),
+        }
+    }
+    let Some(path) = elsewhere else { return Ok(()) };
+    let strangers = page.len() - (entries.len() - before);
+    if strangers == page.len() {
+        let happened = format!(
+            "all entries lie elsewhere, in {:?}: paths begin in another folder for this user or key; use a key of a \
+             user without a root folder of their own",
+            folder_of(&path)
+        );
+        return Err(distrust(answer, &happened));
+    }
+    tracing::warn!(asked = answer.asked, strangers, "left out of a listing: not of this folder");
+    Ok(())
 }
 
-impl<'a> Folder<'a> {
-    fn new(path: &'a RemotePath) -> Self {
-        Self { path, keys: path.components().map(Keys::of).collect() }
-    }
+/// One entry of a page.
+enum Read {
+    Entry(Entry),
+    /// It lies at this path.
+    Elsewhere(String),
+}
 
-    fn read_page(&self, answer: &Answer, entries: &mut Vec<Entry>) -> Result<(), Error> {
-        let value = answer.json()?;
-        let Some(page) = value.as_array() else {
-            return Err(distrust(answer, "the listing is not a list"));
-        };
-        let before = entries.len();
-        for value in page {
-            let entry = self.read(value).map_err(|misread| misread.error(&answer.asked))?;
-            entries.extend(entry);
-        }
-        let strangers = page.len() - (entries.len() - before);
-        if strangers > 0 {
-            tracing::warn!(asked = answer.asked, strangers, "left out of a listing: not of this folder");
-        }
-        Ok(())
+/// An entry whose name can be read. What else there is of it is believed or not: one that is not understood hurts
+/// no other.
+fn read(folder: &Place<'_>, value: &Value) -> Result<Read, Misread> {
+    let fields = Fields::of(value, "entry")?;
+    if let Some(path) = fields.text("path")?
+        && !folder.holds(path)
+    {
+        return Ok(Read::Elsewhere(path.to_owned()));
     }
-
-    /// An entry of this folder; `None` for one of another.
-    fn read(&self, value: &Value) -> Result<Option<Entry>, Misread> {
-        let fields = Fields::of(value, "entry")?;
-        let entry = wire::entry(fields, None)?;
-        if let Some(path) = fields.text("path")?
-            && !self.holds(path)
-        {
-            return Ok(None);
-        }
-        Ok(Some(entry))
-    }
-
-    /// Is the parent of `path` this folder, as the service compares names?
-    fn holds(&self, path: &str) -> bool {
-        let path = path.trim_matches('/');
-        let parent = path.rsplit_once('/').map_or("", |(parent, _)| parent);
-        if parent == self.path.as_str() {
-            return !path.is_empty();
-        }
-        let components: Vec<&str> = parent.split('/').filter(|part| !part.is_empty()).collect();
-        components.len() == self.keys.len()
-            && components.iter().zip(&self.keys).all(|(component, ours)| {
-                let theirs = Keys::of(component);
-                theirs.latin == ours.latin || theirs.collated == ours.collated
-            })
-    }
+    let name = wire::name(fields)?;
+    Ok(Read::Entry(wire::entry(fields, None).unwrap_or_else(|misread| {
+        tracing::debug!(name, ?misread, "an entry of a listing is not understood");
+        Entry::unknown(name.to_owned())
+    })))
 }
 
 fn distrust(answer: &Answer, happened: &str) -> Error {
     Error::new(ErrorKind::Protocol, &answer.asked, happened).with(|d| d.status = Some(answer.status))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_entries_of_the_folder_belong_to_it() {
-        let path = RemotePath::parse("Backups/Été").unwrap();
-        let folder = Folder::new(&path);
-        for inside in ["Backups/Été/a", "/backups/ete/a/", "BACKUPS/ÉTÉ/.."] {
-            assert!(folder.holds(inside), "{inside}");
-        }
-        for outside in ["Backups/Été", "a", "", "Backups/Été/a/b", "Backups/other/a", "../Backups/Été/x"]
-        {
-            assert!(!folder.holds(outside), "{outside}");
-        }
-        let root = RemotePath::ROOT;
-        assert!(
-            Folder::new(&root).holds("a")
-                && !Folder::new(&root).holds("a/b")
-                && !Folder::new(&root).holds("/")
-        );
-    }
 }

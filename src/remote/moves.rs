@@ -7,99 +7,69 @@ use tokio::time::{Instant, sleep};
 
 use super::call::Call;
 use super::client::Client;
+use super::doubt::in_doubt;
 use super::error::Error;
 use super::error_kind::ErrorKind;
-use super::retry;
 use super::transport::Answer;
 use super::wire::{Fields, Misread};
 use crate::model::path::RemotePath;
 
 impl Client {
-    /// Moves a file or a folder, and waits until the service has done it. After a lost answer both
-    /// ends are looked at: the source gone and the destination there is a success.
+    /// Moves a file or a folder, and waits until the service has done it. In doubt, both ends are looked at: the source
+    /// gone and the destination there is a success.
     ///
     /// # Errors
     /// [`ErrorKind::Exists`] without `overwrite`, [`ErrorKind::ParentMissing`],
     /// [`ErrorKind::NotFound`]; [`ErrorKind::OutcomeUnknown`] where neither an answer
     /// nor a look tells what became of it.
     pub async fn rename(&self, from: &RemotePath, to: &RemotePath, overwrite: bool) -> Result<(), Error> {
-        let end = Instant::now() + self.0.options.network_timeout;
-        let mut tries = 0;
+        let parameters = json!({ "destination": to.as_str(), "overwrite": overwrite });
+        let call = Call::post("move", "/file_actions/move", parameters).path(from).only_once();
+        let mut doubt = self.doubt();
         loop {
-            tries += 1;
-            let error = match self.move_once(from, to, overwrite).await {
-                Err(error) if error.kind() == ErrorKind::OutcomeUnknown => error,
-                // What a second attempt meets when the first one was carried out after all.
-                Err(error)
-                    if tries > 1 && matches!(error.kind(), ErrorKind::NotFound | ErrorKind::Exists) =>
-                {
-                    error
-                }
-                settled => return settled,
-            };
-            if self.looks_done(from, to).await {
+            match self.begin_and_wait("move", &call).await {
+                Ok(()) => return Ok(()),
+                Err(error) => doubt.after(error)?,
+            }
+            let ends = async { Ok((self.stat(from).await?, self.stat(to).await?)) };
+            if let Some((None, Some(_))) = doubt.look(ends).await {
                 return Ok(());
             }
-            // The source is still there: it did not arrive, or is not done yet. Asking again does
-            // what was asked, once.
-            let wait = retry::pause(tries, rand::random());
-            if error.kind() != ErrorKind::OutcomeUnknown || Instant::now() + wait >= end {
-                return Err(error);
-            }
-            sleep(wait).await;
+            doubt.ask_again().await?;
         }
     }
 
-    /// Copies a file to a name that is free, and waits until the service has done it. After a lost answer the
-    /// destination is looked at: whoever calls compares it with the source in any case. Times and metadata of
-    /// the copy may be others.
+    /// Copies a file to a name that is free, and waits until the service has done it. In doubt, the destination is
+    /// looked at: whether what is there is the copy is for the caller to find out. Times and metadata of the copy may
+    /// be others.
     ///
     /// # Errors
     /// As of [`Self::rename`].
-    pub async fn copy(&self, from: &RemotePath, to: &RemotePath) -> Result<(), Error> {
-        let end = Instant::now() + self.0.options.network_timeout;
-        let mut tries = 0;
+    pub async fn copy(&self, from: &RemotePath, to: &RemotePath) -> Result<Copying, Error> {
+        let parameters = json!({ "destination": to.as_str(), "overwrite": false });
+        let call = Call::post("copy", "/file_actions/copy", parameters).path(from).only_once();
+        let mut doubt = self.doubt();
         loop {
-            tries += 1;
-            let parameters = json!({ "destination": to.as_str(), "overwrite": false });
-            let call = Call::post("copy", "/file_actions/copy", parameters).path(from).only_once();
-            let outcome = match self.call(call).await {
-                Ok(answer) => self.wait("copy", &answer).await,
-                Err(error) => Err(error),
-            };
-            let error = match outcome {
-                Err(error) if error.kind() == ErrorKind::OutcomeUnknown => error,
-                // What a second attempt meets when the first one was carried out after all.
-                Err(error) if tries > 1 && error.kind() == ErrorKind::Exists => error,
-                settled => return settled,
-            };
-            if matches!(self.stat(to).await, Ok(Some(_))) {
-                return Ok(());
+            match self.begin_and_wait("copy", &call).await {
+                Ok(()) => return Ok(Copying::Made),
+                Err(error) => doubt.after(error)?,
             }
-            let wait = retry::pause(tries, rand::random());
-            if error.kind() != ErrorKind::OutcomeUnknown || Instant::now() + wait >= end {
-                return Err(error);
+            if let Some(Some(_)) = doubt.look(self.stat(to)).await {
+                return Ok(Copying::Perhaps);
             }
-            sleep(wait).await;
+            doubt.ask_again().await?;
         }
     }
 
-    async fn move_once(&self, from: &RemotePath, to: &RemotePath, overwrite: bool) -> Result<(), Error> {
-        let parameters = json!({ "destination": to.as_str(), "overwrite": overwrite });
-        let call = Call::post("move", "/file_actions/move", parameters).path(from).only_once();
-        self.wait("move", &self.call(call).await?).await
-    }
-
-    /// Is the source gone and the destination there?
-    async fn looks_done(&self, from: &RemotePath, to: &RemotePath) -> bool {
-        matches!(self.stat(from).await, Ok(None)) && matches!(self.stat(to).await, Ok(Some(_)))
+    async fn begin_and_wait(&self, what: &str, call: &Call) -> Result<(), Error> {
+        let answer = self.call(call.clone()).await?;
+        self.wait(what, &answer).await
     }
 
     /// Waits until the service has done what `answer` says it has begun. Every item it moves counts
     /// as progress; without any it is given up, its outcome unknown.
     async fn wait(&self, what: &str, answer: &Answer) -> Result<(), Error> {
         let asked = &answer.asked;
-        let unknown = |error: Error| error.with(|d| d.kind = ErrorKind::OutcomeUnknown);
         let started = read(answer)?;
         if let Some(settled) = started.settled(what, asked) {
             return settled;
@@ -116,7 +86,7 @@ impl Client {
             pause = (pause * 2).min(LONGEST_PAUSE);
             let call = Call::get("migration", format!("/file_migrations/{id}"));
             // A key may be barred from seeing it; what became of it can still be seen at its ends.
-            let now = read(&self.call(call).await.map_err(unknown)?)?;
+            let now = read(&self.call(call).await.map_err(in_doubt)?)?;
             if let Some(settled) = now.settled(what, asked) {
                 return settled;
             }
@@ -130,6 +100,15 @@ impl Client {
             }
         }
     }
+}
+
+/// What is known of a copy that was asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Copying {
+    /// The service says that it made it.
+    Made,
+    /// Something is there, and no answer tells that it is the copy.
+    Perhaps,
 }
 
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
@@ -163,9 +142,9 @@ impl Migration {
 }
 
 fn read(answer: &Answer) -> Result<Migration, Error> {
-    // A yes without a body is a yes.
+    // What is answered without a word says yes to nothing.
     if answer.body.is_empty() {
-        return Ok(Migration { id: None, status: "completed".into(), items: None, failure: None });
+        return Err(answer.says_nothing());
     }
     let misread = |misread: Misread| misread.error(&answer.asked);
     let read = || -> Result<Migration, Error> {
@@ -179,5 +158,5 @@ fn read(answer: &Answer) -> Result<Migration, Error> {
         })
     };
     // The service said yes; only to what was not understood.
-    read().map_err(|error| error.with(|d| d.kind = ErrorKind::OutcomeUnknown))
+    read().map_err(in_doubt)
 }

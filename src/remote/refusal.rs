@@ -62,14 +62,16 @@ struct Told {
     right_host: Option<String>,
 }
 
-/// The error envelope of the API. Fields of a wrong type count as missing: there is a status still.
+/// The error envelope of the API. Fields of a wrong type count as missing: there is a status still. Others speak JSON,
+/// too: what has neither a type that is known, nor repeats its status as the service does, is theirs.
 fn of_api(status: u16, body: &[u8]) -> Option<Told> {
     let value: Value = serde_json::from_slice(body).ok()?;
     let fields = Fields::of(&value, "error").ok()?;
     let text = |name: &str| fields.text(name).ok().flatten().map(str::to_owned);
     let api_type = text("type").or_else(|| text("title"))?;
+    let is_of_the_service = value.get("http-code").is_some() || error_table::api_kind(&api_type).is_some();
     let data = fields.object("data").ok().flatten();
-    Some(Told {
+    is_of_the_service.then(|| Told {
         kind: Some(error_table::api_kind(&api_type).unwrap_or_else(|| error_table::untyped_kind(status))),
         text: text("error").or_else(|| text("title")).unwrap_or_else(|| "refused".into()),
         request_id: text("instance"),

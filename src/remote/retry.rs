@@ -16,7 +16,9 @@ use super::error_kind::ErrorKind;
 pub(super) enum Repeat {
     /// The same as of one that is made once.
     Freely,
-    /// Harm: it is only repeated when the first one certainly did nothing.
+    /// Harm, unless the first one certainly did nothing: who asks looks before asking again, and leaves time for it.
+    AfterALook,
+    /// Likewise; and the first attempt gets all the time that there is.
     IfNothingHappened,
 }
 
@@ -36,26 +38,24 @@ const NOTHING_DONE: &str = "service-unavailable/site-disabled";
 
 /// Decides about one failed attempt.
 pub(super) fn verdict(error: &Error, repeat: Repeat) -> Verdict {
-    use ErrorKind::{HostUnknown, Network, Protocol, RateLimited, Timeout, Unavailable};
+    use ErrorKind::{HostUnknown, Intercepted, Network, Protocol, RateLimited, Timeout, Unavailable};
     let details = error.details();
-    let transient = matches!(details.kind, RateLimited | Unavailable | Network | Timeout | HostUnknown);
+    let transient =
+        matches!(details.kind, RateLimited | Unavailable | Network | Timeout | HostUnknown | Intercepted);
     let nothing_done = match details.phase {
         Phase::Unsent => true,
         Phase::Unanswered => false,
-        Phase::Answered => details.kind == RateLimited || details.api_type.as_deref() == Some(NOTHING_DONE),
+        // An error may follow the effect, whichever it is, a limit of the rate included.
+        Phase::Answered => details.api_type.as_deref() == Some(NOTHING_DONE),
     };
     match repeat {
         _ if transient && nothing_done => Verdict::Again,
         Repeat::Freely if transient => Verdict::Again,
         Repeat::Freely => Verdict::GiveUp,
-        Repeat::IfNothingHappened if transient || details.phase == Phase::Unanswered => {
-            Verdict::OutcomeUnknown
-        }
+        _ if transient || details.phase == Phase::Unanswered => Verdict::OutcomeUnknown,
         // An answer that says yes in words that were not understood.
-        Repeat::IfNothingHappened if details.kind == Protocol && details.status.is_none_or(|s| s < 300) => {
-            Verdict::OutcomeUnknown
-        }
-        Repeat::IfNothingHappened => Verdict::GiveUp,
+        _ if details.kind == Protocol && details.status.is_none_or(|s| s < 300) => Verdict::OutcomeUnknown,
+        _ => Verdict::GiveUp,
     }
 }
 
@@ -88,16 +88,18 @@ pub(super) struct Patience {
     limit: Duration,
     deadline: Instant,
     tries: u32,
-    repeated_blindly: bool,
 }
 
 /// More attempts than this are never made.
 const MOST_TRIES: u32 = 12;
 
+/// Nor more than this where something refuses that is not the service.
+const TRIES_PAST_A_STRANGER: u32 = 4;
+
 impl Patience {
     /// Patience for `limit` from `now` on.
     pub fn new(now: Instant, limit: Duration) -> Self {
-        Self { limit, deadline: now + limit, tries: 0, repeated_blindly: false }
+        Self { limit, deadline: now + limit, tries: 0 }
     }
 
     /// When patience ends.
@@ -110,7 +112,7 @@ impl Patience {
     pub fn attempt_limit(&self, now: Instant, repeat: Repeat) -> Duration {
         let left = self.deadline.saturating_duration_since(now);
         match repeat {
-            Repeat::Freely => left.min(stall_limit(self.limit)),
+            Repeat::Freely | Repeat::AfterALook => left.min(stall_limit(self.limit)),
             Repeat::IfNothingHappened => left,
         }
     }
@@ -132,7 +134,7 @@ impl Patience {
 
     /// An error that ends the call, with what was tried before it.
     pub fn told(&self, error: Error) -> Error {
-        error.with(|d| (d.tries, d.repeated_blindly) = (self.tries, self.repeated_blindly))
+        error.with(|d| d.tries = self.tries)
     }
 
     /// Takes note of a failure: how long to wait before the next attempt, or the error that ends the
@@ -144,24 +146,31 @@ impl Patience {
         now: Instant,
         jitter: f64,
     ) -> Result<Duration, Error> {
-        self.tries += 1;
+        let mut wait = self.again(error.details().retry_after, now, jitter);
+        if error.kind() == ErrorKind::Intercepted {
+            // One that is set up so answers no other way for all patience.
+            wait = wait.filter(|_| self.tries < TRIES_PAST_A_STRANGER);
+        }
         match verdict(&error, repeat) {
             Verdict::GiveUp => return Err(self.told(error)),
             Verdict::OutcomeUnknown => {
                 return Err(self.told(error).with(|d| {
+                    d.cause = Some(d.kind);
                     d.kind = ErrorKind::OutcomeUnknown;
                     d.happened = format!("it may have been done, and no answer tells: {}", d.happened);
                 }));
             }
             Verdict::Again => {}
         }
-        let wait = error.details().retry_after.unwrap_or_else(|| pause(self.tries, jitter));
+        wait.ok_or_else(|| self.told(error))
+    }
+
+    /// An attempt ended: how long to wait before the next one; `None` where patience ends.
+    pub fn again(&mut self, retry_after: Option<Duration>, now: Instant, jitter: f64) -> Option<Duration> {
+        self.tries += 1;
+        let wait = retry_after.unwrap_or_else(|| pause(self.tries, jitter));
         // An attempt without time would end as a timeout, and hide why the others failed.
-        if self.tries >= MOST_TRIES || self.ends_before(now + wait) {
-            return Err(self.told(error));
-        }
-        self.repeated_blindly |= error.details().phase == Phase::Unanswered;
-        Ok(wait)
+        (self.tries < MOST_TRIES && !self.ends_before(now + wait)).then_some(wait)
     }
 }
 
@@ -189,7 +198,7 @@ mod tests {
             (Network, Unanswered, Verdict::OutcomeUnknown),
             (Timeout, Unanswered, Verdict::OutcomeUnknown),
             (Unavailable, Answered, Verdict::OutcomeUnknown),
-            (RateLimited, Answered, Verdict::Again),
+            (RateLimited, Answered, Verdict::OutcomeUnknown),
             (Exists, Answered, Verdict::GiveUp),
             (Protocol, Answered, Verdict::OutcomeUnknown),
         ];
@@ -203,7 +212,7 @@ mod tests {
 
     #[test]
     fn only_what_is_transient_is_repeated() {
-        for kind in [RateLimited, Unavailable, Network, Timeout, HostUnknown] {
+        for kind in [RateLimited, Unavailable, Network, Timeout, HostUnknown, Intercepted] {
             assert_eq!(verdict(&error(kind, Phase::Unanswered), Repeat::Freely), Verdict::Again, "{kind:?}");
         }
         for kind in [Authentication, Permission, NotFound, Exists, Tls, Protocol, UrlExpired, BadRequest] {
@@ -237,7 +246,7 @@ mod tests {
         assert_eq!(patience.after(lost(), Repeat::Freely, start, 1.0).unwrap(), FIRST_PAUSE);
         let late = start + Duration::from_millis(900);
         let end = patience.after(lost(), Repeat::Freely, late, 1.0).unwrap_err();
-        assert_eq!((end.details().tries, end.details().repeated_blindly), (2, true));
+        assert_eq!(end.details().tries, 2);
         patience.progressed(late);
         assert!(patience.after(lost(), Repeat::Freely, late, 1.0).is_ok());
     }

@@ -162,8 +162,7 @@ impl Inner {
             }
             Err(error) => {
                 let error = error.without(password.expose());
-                if error.details().phase == Phase::Answered && error.details().status.is_some_and(|s| s < 500)
-                {
+                if is_refusal(&error) {
                     login.refused = Some((Instant::now(), error.clone()));
                 }
                 Err(error)
@@ -180,8 +179,14 @@ impl Inner {
     }
 }
 
+/// Did the service itself refuse this user name and password? Whatever else keeps a login from being made may be over
+/// a moment later.
+fn is_refusal(error: &Error) -> bool {
+    matches!(error.kind(), ErrorKind::Authentication | ErrorKind::SecondFactor) && error.api_type().is_some()
+}
+
 fn read_session(value: &serde_json::Value) -> Result<(Secret, Session), Misread> {
     let fields = Fields::of(value, "session")?;
     let id = fields.text("id")?.ok_or_else(|| Misread::new("id", "there"))?;
-    Ok((Secret::from(id.to_owned()), Session::read(fields)?))
+    Ok((Secret::from(id.to_owned()), Session::read(fields)))
 }

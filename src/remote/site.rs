@@ -112,48 +112,64 @@ fn read<T>(answer: &Answer, read: impl FnOnce(Fields<'_>) -> Result<T, Misread>)
 }
 
 impl Checksums {
-    fn read(fields: Fields<'_>) -> Result<Self, Misread> {
-        Ok(Self {
-            md5: fields.truth("calculate_file_checksums_md5")?,
-            crc32: fields.truth("calculate_file_checksums_crc32")?,
-            legacy: fields.truth("legacy_checksums_mode")?,
-        })
+    fn read(fields: Fields<'_>) -> Self {
+        let truth = |name| fields.or_unknown(fields.truth(name));
+        Self {
+            md5: truth("calculate_file_checksums_md5"),
+            crc32: truth("calculate_file_checksums_crc32"),
+            legacy: truth("legacy_checksums_mode"),
+        }
     }
+}
+
+// Who one is and how a site is set is told in many words, and none of them is needed: what is not understood is unknown.
+
+fn text(fields: Fields<'_>, name: &str) -> Option<String> {
+    fields.or_unknown(fields.text(name)).map(str::to_owned)
+}
+
+fn moment(fields: Fields<'_>, name: &str) -> Option<Moment> {
+    let stated = text(fields, name)?;
+    let moment = fields.moment(name);
+    if moment.is_none() && !stated.is_empty() {
+        tracing::warn!("Files.com states {name:?} in a form that is not understood: {stated:?}");
+    }
+    moment
 }
 
 impl ApiKey {
     fn read(fields: Fields<'_>) -> Result<Self, Misread> {
-        let text = |name| Ok(fields.text(name)?.filter(|text| !text.is_empty()).map(str::to_owned));
+        let text = |name| text(fields, name).filter(|text| !text.is_empty());
         Ok(Self {
-            name: text("name")?,
-            permission_set: text("permission_set")?,
-            path: text("path")?,
-            expires_at: fields.moment("expires_at")?,
-            user_id: fields.number("user_id")?,
-            site_name: text("site_name")?,
+            name: text("name"),
+            permission_set: text("permission_set"),
+            path: text("path"),
+            expires_at: moment(fields, "expires_at"),
+            user_id: fields.or_unknown(fields.number("user_id")),
+            site_name: text("site_name"),
         })
     }
 }
 
 impl Session {
-    pub(super) fn read(fields: Fields<'_>) -> Result<Self, Misread> {
-        Ok(Self {
-            timeout_at: fields.moment("timeout_at")?,
-            checksums: Checksums::read(fields)?,
-            read_only: fields.truth("read_only")?.unwrap_or(false),
-            root_path: fields.text("root_path")?.map(str::to_owned),
-        })
+    pub(super) fn read(fields: Fields<'_>) -> Self {
+        Self {
+            timeout_at: moment(fields, "timeout_at"),
+            checksums: Checksums::read(fields),
+            read_only: fields.or_unknown(fields.truth("read_only")).unwrap_or(false),
+            root_path: text(fields, "root_path"),
+        }
     }
 }
 
 impl Site {
     fn read(fields: Fields<'_>) -> Result<Self, Misread> {
         Ok(Self {
-            name: fields.text("name")?.map(str::to_owned),
-            checksums: Checksums::read(fields)?,
-            use_provided_modified_at: fields.truth("use_provided_modified_at")?,
-            immutable_since: fields.moment("immutable_files_set_at")?,
-            days_to_retain_backups: fields.number("days_to_retain_backups")?,
+            name: text(fields, "name"),
+            checksums: Checksums::read(fields),
+            use_provided_modified_at: fields.or_unknown(fields.truth("use_provided_modified_at")),
+            immutable_since: moment(fields, "immutable_files_set_at"),
+            days_to_retain_backups: fields.or_unknown(fields.number("days_to_retain_backups")),
         })
     }
 }

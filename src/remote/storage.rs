@@ -4,6 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD as BASE64;
 use bytes::Bytes;
 use reqwest::header::{CONTENT_LENGTH, HeaderMap};
 use reqwest::{Body, Response};
@@ -17,7 +19,7 @@ use super::retry::stall_limit;
 use super::secret::Secret;
 use super::signed::SignedUrl;
 use super::transport;
-use crate::model::digest::ETag;
+use crate::model::digest::{ETag, Md5};
 
 /// What is seen of a body while it is being sent.
 #[derive(Debug)]
@@ -40,11 +42,26 @@ impl Sending {
 /// encryption is the usual one, or is not mentioned, does it say anything of the bytes.
 pub(super) fn etag_of(headers: &HeaderMap) -> Option<ETag> {
     let etag = transport::header(headers, "etag")?;
-    let encryption = transport::header(headers, "x-amz-server-side-encryption");
-    match encryption.is_none_or(|how| how.eq_ignore_ascii_case("AES256")) {
+    match is_of_bytes(headers) {
         true => Some(ETag::parse(etag)),
         false => Some(ETag::opaque(etag)),
     }
+}
+
+/// The ETag of a part that was sent with its MD5. A storage that encrypts with a key of its own is S3, which compares
+/// the two before it takes the part.
+pub(super) fn etag_of_part(headers: &HeaderMap) -> ETag {
+    // The word of the official clients for a part without one.
+    let etag = transport::header(headers, "etag").unwrap_or("null");
+    match is_of_bytes(headers) {
+        true => ETag::parse(etag),
+        false => ETag::compared(etag),
+    }
+}
+
+fn is_of_bytes(headers: &HeaderMap) -> bool {
+    let encryption = transport::header(headers, "x-amz-server-side-encryption");
+    encryption.is_none_or(|how| how.eq_ignore_ascii_case("AES256"))
 }
 
 /// Checks a URL that the service handed out before bytes go there. Where the API is encrypted, the
@@ -60,14 +77,14 @@ pub(super) fn check(url: &str, base: &Url, asked: &str) -> Result<Url, Error> {
 }
 
 impl Inner {
-    /// Sends `bytes`; tells when the last of them left, too. The attempt ends when nothing moves any more,
+    /// Sends `bytes` with their MD5; tells when the last of them left, too. The attempt ends when nothing moves any more,
     /// early enough for another one. Dropped, or ended so, it may have arrived: a part may be sent again, and what
     /// nobody completes is forgotten.
     pub(super) async fn put(
         &self,
         url: &SignedUrl,
         headers: &[(String, Secret)],
-        bytes: Bytes,
+        (bytes, md5): (Bytes, Md5),
         asked: &str,
     ) -> (Option<Instant>, Result<Response, Error>) {
         self.counters.asked("storage_put");
@@ -77,6 +94,8 @@ impl Inner {
             held_back: AtomicU64::default(),
         });
         let mut request = self.storage.put(url.url.clone()).header(CONTENT_LENGTH, bytes.len());
+        // No part of the signature: the storage compares it itself, and refuses what was damaged on the way.
+        request = request.header("content-md5", BASE64.encode(md5.0));
         for (name, value) in headers {
             request = request.header(name, value.expose());
         }

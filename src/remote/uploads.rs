@@ -14,8 +14,10 @@ use tokio::time::{Instant, sleep};
 
 use super::call::Call;
 use super::client::{Client, flow_of, learn};
+use super::doubt::in_doubt;
 use super::error::Error;
 use super::error_kind::ErrorKind;
+use super::places::Place;
 use super::retry::{Patience, Repeat, stall_limit};
 use super::secret::Secret;
 use super::signed::SignedUrl;
@@ -23,11 +25,12 @@ use super::slots::{Lane, Slot};
 use super::storage;
 use super::transport::Answer;
 use super::wire::{self, Fields, Misread, to_api_time};
-use crate::model::digest::ETag;
+use crate::model::digest::{ETag, Md5};
 use crate::model::entry::{Entry, Kind};
 use crate::model::fair::Flow;
 use crate::model::moment::Moment;
 use crate::model::path::RemotePath;
+use crate::model::proof::Fingerprint;
 
 /// The service's name for one upload. Opaque; it survives a restart as its text.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -54,7 +57,7 @@ pub struct Upload {
     pub reference: UploadRef,
     /// Where part 1 goes.
     pub first: PartSlot,
-    /// Several parts may travel at once; otherwise one after the other, in order.
+    /// Several parts may travel at once, which the service says where it is so; otherwise one after the other, in order.
     pub parallel_parts: bool,
     /// The part size that the service recommends, in bytes.
     pub recommended_part_size: u64,
@@ -117,7 +120,7 @@ impl Client {
         let reference = fields.text("ref").and_then(|text| text.ok_or_else(|| Misread::new("ref", "there")));
         Ok(Upload {
             reference: UploadRef(reference.map_err(misread)?.to_owned()),
-            parallel_parts: fields.truth("parallel_parts").map_err(misread)?.unwrap_or(true),
+            parallel_parts: fields.truth("parallel_parts").map_err(misread)?.unwrap_or(false),
             recommended_part_size: fields.number("partsize").map_err(misread)?.unwrap_or(USUAL_PART_SIZE),
             first: self.slot(path, 1, fields, &answer)?,
         })
@@ -184,9 +187,10 @@ impl Client {
     /// [`ErrorKind::UrlExpired`]: ask [`Self::begin_part`] and send again. [`ErrorKind::UploadLost`]
     /// where a part that the service takes only once did not arrive.
     pub async fn put_part(&self, slot: &PartSlot, body: Bytes) -> Result<ETag, Error> {
+        let md5 = Md5::of(&body);
         let mut patience = Patience::new(Instant::now(), self.0.options.network_timeout);
         let place = self.0.place(Lane::Uploads, slot.flow, None, &mut patience, &slot.asked).await?;
-        self.put_part_in(place, slot, body).await
+        self.put_part_in(place, slot, (body, md5)).await
     }
 
     /// A place among the uploads, for a part of the file at `path`. On a slow line it may be long in coming:
@@ -200,11 +204,16 @@ impl Client {
         self.0.place(Lane::Uploads, flow_of(path.as_str()), None, &mut patience, asked).await
     }
 
-    /// As [`Self::put_part`], in a place that was taken before.
+    /// As [`Self::put_part`], in a place that was taken before, for bytes whose MD5 is known.
     ///
     /// # Errors
     /// As there.
-    pub async fn put_part_in(&self, place: Slot, slot: &PartSlot, body: Bytes) -> Result<ETag, Error> {
+    pub async fn put_part_in(
+        &self,
+        place: Slot,
+        slot: &PartSlot,
+        (body, md5): (Bytes, Md5),
+    ) -> Result<ETag, Error> {
         let inner = &self.0;
         let mut patience = Patience::new(Instant::now(), inner.options.network_timeout);
         let (mut place, mut before) = (Some(place), None);
@@ -221,13 +230,12 @@ impl Client {
                 return Err(Error::new(ErrorKind::UrlExpired, &slot.asked, "the signed URL has run out"));
             }
             held.begins();
-            let (moved, result) = inner.put(&slot.url, &slot.headers, body.clone(), &slot.asked).await;
+            let (moved, result) = inner.put(&slot.url, &slot.headers, (body.clone(), md5), &slot.asked).await;
             learn(&mut held, &result, body.len() as u64);
             drop(held);
             match result {
                 Ok(response) => {
-                    // The word of the official clients for a part without one.
-                    return Ok(storage::etag_of(response.headers()).unwrap_or_else(|| ETag::opaque("null")));
+                    return Ok(storage::etag_of_part(response.headers()));
                 }
                 Err(error) => {
                     // Time counts from the last byte that moved, and is left for one attempt after a
@@ -252,25 +260,90 @@ impl Client {
         }
     }
 
-    /// Makes the file appear at `path`, which may be another than the one that the upload began with.
+    /// Makes the file appear at `path`, which may be another than the one that the upload began with. In doubt, only
+    /// what was `sought` there is a success; nothing is completed twice that shows there.
     /// The entry's name may differ from the one asked for, where a setting of the site renames what
     /// would be overwritten.
     ///
     /// # Errors
-    /// [`ErrorKind::OutcomeUnknown`]: the answer was lost after it may have been done; look with
-    /// [`Self::stat`]. [`ErrorKind::UploadLost`]: begin afresh with all parts.
-    pub async fn complete_upload(&self, path: &RemotePath, completion: &Completion) -> Result<Entry, Error> {
+    /// One that [is in doubt](Error::is_in_doubt) may have been done all the same, and does not show.
+    /// [`ErrorKind::UploadLost`]: begin afresh with all parts.
+    pub async fn complete_upload(
+        &self,
+        path: &RemotePath,
+        completion: &Completion,
+        sought: &Sought,
+    ) -> Result<Entry, Error> {
         let call = Call::post("complete", "/files", completion.parameters()).path(path).only_once();
-        let answer = self.call(call).await?;
-        let read = || -> Result<Entry, Error> {
-            let value = answer.json()?;
-            Fields::of(&value, "entry")
-                .and_then(|fields| wire::entry(fields, Some(Kind::File)))
-                .map_err(|misread| misread.error(&answer.asked))
-        };
-        // The service said yes; only what it said beyond that was not understood.
-        read().map_err(|error| error.with(|d| d.kind = ErrorKind::OutcomeUnknown))
+        // What is replaced may hold the same bytes.
+        let is_old =
+            |entry: &Entry| sought.replaces.is_some_and(|old| old.is_same_version(&entry.fingerprint()));
+        let mut doubt = self.doubt();
+        loop {
+            let answer = self.call(call.clone()).await;
+            match answer.and_then(|answer| completed(&answer, path).map_err(in_doubt)) {
+                Ok(entry) => return Ok(entry),
+                Err(error) => doubt.after(error)?,
+            }
+            if let Some(Some(entry)) = doubt.look(self.find(path, sought)).await
+                && !is_old(&entry)
+            {
+                return Ok(entry);
+            }
+            doubt.ask_again().await?;
+        }
     }
+
+    /// The entry of `path`, where it holds what is `sought`.
+    ///
+    /// # Errors
+    /// As of [`Self::stat`] and [`Self::object`].
+    pub async fn find(&self, path: &RemotePath, sought: &Sought) -> Result<Option<Entry>, Error> {
+        let Some(entry) = self.stat(path).await? else { return Ok(None) };
+        if entry.kind != Kind::File || entry.size != sought.size {
+            return Ok(None);
+        }
+        let is_it = match entry.md5 {
+            Some(md5) => md5 == sought.md5,
+            None => match self.object(path).await {
+                Ok((_, etag)) => etag.as_ref() == Some(&sought.object),
+                Err(error) if error.kind() == ErrorKind::NotFound => false,
+                Err(error) => return Err(error),
+            },
+        };
+        Ok(is_it.then_some(entry))
+    }
+}
+
+/// The file that a completion answered, under whatever name it was stored in the folder.
+fn completed(answer: &Answer, path: &RemotePath) -> Result<Entry, Error> {
+    let value = answer.json()?;
+    let read = || {
+        let fields = Fields::of(&value, "entry")?;
+        if let (Some(stated), Some(folder)) = (fields.text("path")?, path.parent())
+            && !Place::new(&folder).holds(stated)
+        {
+            return Err(Misread::new("path", "in the folder that was asked for"));
+        }
+        if fields.number("size")?.is_none() {
+            return Err(Misread::new("size", "there"));
+        }
+        wire::entry(fields, Some(Kind::File))
+    };
+    read().map_err(|misread| misread.error(&answer.asked))
+}
+
+/// What a file is known by that may have been made already.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sought {
+    /// Bytes.
+    pub size: u64,
+    /// Their MD5.
+    pub md5: Md5,
+    /// What the storage calls an object of these parts.
+    pub object: ETag,
+    /// The version that it replaces, and that it is not.
+    pub replaces: Option<Fingerprint>,
 }
 
 impl Completion {

@@ -79,10 +79,20 @@ impl<'a> Fields<'a> {
         self.read(name, "true or false", Value::as_bool)
     }
 
-    /// A time with any offset. A text that is no time counts as none: an odd date must not make a
-    /// folder unreadable.
-    pub fn moment(&self, name: &str) -> Result<Option<Moment>, Misread> {
-        Ok(self.text(name)?.and_then(from_api_time))
+    /// A time with any offset. What is no time counts as none: nobody knows what it says.
+    pub fn moment(&self, name: &str) -> Option<Moment> {
+        self.get(name)?.as_str().and_then(from_api_time)
+    }
+
+    /// What is read where it is understood; what is not is unknown, and the log tells of it.
+    pub fn or_unknown<T>(&self, read: Result<Option<T>, Misread>) -> Option<T> {
+        read.unwrap_or_else(|misread| {
+            let (field, wanted) = (misread.field, misread.wanted);
+            tracing::warn!(
+                "Files.com states {field:?} in a form that is not understood, it should be {wanted}"
+            );
+            None
+        })
     }
 
     /// An object of texts; an empty list stands for an empty object.
@@ -111,6 +121,14 @@ fn scalar(value: &Value) -> Option<String> {
     }
 }
 
+/// The last component of the path of a file or folder; older shapes state it alone.
+pub(super) fn name<'a>(fields: Fields<'a>) -> Result<&'a str, Misread> {
+    Ok(match fields.text("path")?.map(|path| path.trim_matches('/')) {
+        Some(path) => path.rsplit_once('/').map_or(path, |(_, name)| name),
+        None => fields.text("display_name")?.unwrap_or_default(),
+    })
+}
+
 /// Reads a file or folder. `kind` is what it must be where the answer does not say.
 pub(super) fn entry(fields: Fields<'_>, kind: Option<Kind>) -> Result<Entry, Misread> {
     let size = fields.number("size")?;
@@ -123,26 +141,21 @@ pub(super) fn entry(fields: Fields<'_>, kind: Option<Kind>) -> Result<Entry, Mis
             None => return Err(Misread::new("type", "there")),
         },
     };
-    let path = fields.text("path")?.map(|path| path.trim_matches('/'));
-    let name = match path {
-        Some(path) => path.rsplit_once('/').map_or(path, |(_, name)| name),
-        None => fields.text("display_name")?.unwrap_or_default(),
-    };
     let size = match kind {
         // A file that does not say how large it is must not pass for an empty one.
         Kind::File => size.ok_or_else(|| Misread::new("size", "there"))?,
-        Kind::Folder => 0,
+        Kind::Folder | Kind::Unknown => 0,
     };
     Ok(Entry {
-        name: name.to_owned(),
+        name: name(fields)?.to_owned(),
         kind,
         size,
-        created: fields.moment("created_at")?,
-        changed: fields.moment("mtime")?,
-        provided: fields.moment("provided_mtime")?,
+        created: fields.moment("created_at"),
+        changed: fields.moment("mtime"),
+        provided: fields.moment("provided_mtime"),
         // A digest in another form than expected proves nothing, so it is none.
-        md5: fields.text("md5")?.and_then(|text| text.parse().ok()),
-        crc32: fields.text("crc32")?.and_then(|text| text.parse().ok()),
+        md5: fields.text("md5").ok().flatten().and_then(|text| text.parse().ok()),
+        crc32: fields.text("crc32").ok().flatten().and_then(|text| text.parse().ok()),
         permissions: fields.text("permissions")?.map_or(Permissions::ALL, Permissions::parse),
         metadata: fields.texts("custom_metadata")?,
     })
@@ -216,7 +229,7 @@ mod tests {
             (json!({"path": "a"}), "type"),
             (json!({"path": "a", "type": "file"}), "size"),
             (json!({"path": "a", "type": "file", "size": null}), "size"),
-            (json!({"path": "a", "type": "file", "size": 1, "mtime": 17}), "mtime"),
+            (json!({"path": "a", "type": "file", "size": 1, "permissions": 17}), "permissions"),
             (
                 json!({"path": "a", "type": "file", "size": 1, "custom_metadata": {"k": {}}}),
                 "custom_metadata",

@@ -117,6 +117,40 @@ fn a_site_without_digests_proves_by_etags_and_is_not_waited_for() {
 }
 
 #[test]
+fn etags_of_encrypted_bytes_are_taken_for_no_digest_and_the_storage_compares_the_parts() {
+    for md5 in [true, false] {
+        let mut stage = Stage::with(|site| {
+            (site.md5, site.crc32, site.encryption) = (md5, false, "aws:kms".into());
+        });
+        let mount = stage.mount(&[]);
+        write_and_close(&mount.path("small"), b"one part").unwrap();
+        write_and_close(&mount.path("large"), &noise(3, 40 * MIB)).unwrap();
+        assert_eq!(stage.stored("small").unwrap(), b"one part");
+        assert!(stage.stored("large").unwrap() == noise(3, 40 * MIB));
+        let status = mount.status();
+        assert_eq!((&status["verified"], &status["weak"]), (&2.into(), &0.into()), "md5: {md5}");
+        assert!(!mount.log().contains("did not arrive as it left"), "{}", mount.log());
+        mount.umount();
+    }
+}
+
+#[test]
+fn a_storage_that_takes_no_larger_parts_than_it_granted_gets_such_from_then_on() {
+    let mut stage = Stage::with(|site| site.part_size_max = 10 << 20);
+    let mount = stage.mount(&[]);
+    write_and_close(&mount.path("one"), &noise(1, 20 * MIB)).unwrap();
+    let refused = || stage.site.requests().iter().filter(|r| r.kind == "part" && r.status == 400).count();
+    let before = refused();
+    assert!(before >= 1, "nothing was refused: this test says nothing");
+    write_and_close(&mount.path("two"), &noise(2, 41 * MIB)).unwrap();
+    assert_eq!(refused(), before, "it is learned once");
+    for (name, bytes) in [("one", noise(1, 20 * MIB)), ("two", noise(2, 41 * MIB))] {
+        assert!(stage.stored(name).unwrap() == bytes, "{name}");
+    }
+    mount.umount();
+}
+
+#[test]
 fn a_target_without_usable_etags_is_weak_and_says_so() {
     let mut stage = Stage::with(|site| {
         (site.md5, site.crc32, site.opaque_etags) = (false, false, true);

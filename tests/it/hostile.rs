@@ -9,7 +9,7 @@ use filescomfs::emulator::{Effect, Fault};
 
 use crate::close::write_and_close;
 use crate::patience::Stopwatch;
-use crate::stage::{FOLDER, Stage};
+use crate::stage::{FOLDER, Stage, told, wait_until};
 
 fn answer(body: &str, headers: &[(&str, &str)]) -> Effect {
     let json = [("Content-Type", "application/json")];
@@ -90,6 +90,68 @@ fn a_file_without_a_size_is_an_error_and_never_an_empty_one() {
         assert_eq!(fs::read(mount.path("trap/f")).unwrap(), b"bytes");
         mount.umount();
     }
+}
+
+#[test]
+fn an_entry_that_is_not_understood_is_left_alone_and_hurts_no_other() {
+    let mut stage = Stage::new();
+    stage.site.put(&format!("{FOLDER}/trap/good"), b"abc");
+    let mount = stage.mount(&["--dir-ttl", "1s"]);
+    let odd = format!(r#"{{"path":"{FOLDER}/trap/Odd","type":"wormhole","size":3}}"#);
+    listing(&stage, answer(&format!("[{},{odd}]", file("good")), &[]));
+    let errno = |outcome: std::io::Result<()>| outcome.unwrap_err().raw_os_error();
+    for times in 1..=3 {
+        wait_until("it is listed again", || {
+            let names: Vec<_> =
+                fs::read_dir(mount.path("trap")).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+            assert_eq!(names, ["good"]);
+            stage.site.requests().iter().filter(|r| r.kind == "list" && r.path.contains("trap")).count()
+                >= times
+        });
+        assert_eq!(errno(fs::read(mount.path("trap/Odd")).map(drop)), Some(libc::EIO), "neither read");
+        assert_eq!(errno(write_and_close(&mount.path("trap/odd"), b"x")), Some(libc::EIO), "nor replaced");
+        assert_eq!(errno(fs::create_dir(mount.path("trap/Odd"))), Some(libc::EIO));
+        assert_eq!(errno(fs::rename(mount.path("trap/good"), mount.path("trap/Odd"))), Some(libc::EIO));
+    }
+    assert_eq!(errno(fs::remove_dir(mount.path("trap"))), Some(libc::ENOTEMPTY));
+    assert_eq!((stage.requests("begin_upload"), stage.requests("mkdir"), stage.requests("move")), (0, 0, 0));
+    let told = mount.log().lines().filter(|line| line.contains("\"Odd\"")).count();
+    assert_eq!(told, 1, "told once: {}", mount.log());
+    stage.site.clear_faults();
+    mount.umount();
+}
+
+#[test]
+fn a_site_whose_paths_begin_elsewhere_is_not_mounted_as_an_empty_folder() {
+    let stage = Stage::new();
+    let elsewhere = answer(
+        r#"[{"path":"home/ann/backups/f","display_name":"f","type":"file","size":3,"permissions":"lrwd"}]"#,
+        &[],
+    );
+    stage.site.inject(Fault { times: 0, ..Fault::on("list", elsewhere) });
+    let point = stage.path("mnt");
+    fs::create_dir(&point).unwrap();
+    let mut mount = stage.filescomfs(["mount", "--cache-dir"]);
+    let output = mount.arg(stage.path("cache")).arg(stage.source()).arg(&point).output().unwrap();
+    assert!(!output.status.success(), "{}", told(&output));
+    assert!(told(&output).contains("home/ann/backups"), "{}", told(&output));
+}
+
+#[test]
+fn metadata_of_others_neither_makes_writable_nor_speaks_for_the_mount() {
+    let mut stage = Stage::new();
+    stage.site.put(&format!("{FOLDER}/f"), b"abc");
+    let metadata =
+        [("filescomfs", "1 mode=666"), ("filescomfs.xattr", "1 1 filescomfs.state=verified comment=hello")];
+    let metadata = metadata.map(|(key, value)| (key.to_owned(), value.to_owned()));
+    stage.site.set_metadata(&format!("{FOLDER}/f"), metadata.into());
+    stage.site.set_permissions(FOLDER, "lr");
+    let mount = stage.mount(&[]);
+    assert_eq!(fs::metadata(mount.path("f")).unwrap().mode() & 0o7777, 0o444);
+    let listed = crate::stage::sh(&format!("getfattr -d {}", mount.path("f").display()));
+    let listed = String::from_utf8_lossy(&listed.stdout).into_owned();
+    assert!(listed.contains("user.comment=\"hello\"") && !listed.contains("filescomfs.state"), "{listed}");
+    mount.umount();
 }
 
 #[test]

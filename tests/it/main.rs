@@ -4,6 +4,7 @@
 //! these tests: a skip would hide what they are for.
 
 mod alone;
+mod answers;
 mod attributes;
 mod awkward;
 mod backups;

@@ -65,8 +65,8 @@ fn an_upload_that_cannot_be_made_is_an_errno_of_its_own_and_a_line_in_the_log_an
         ),
         ("begin_upload", refusal("site-configuration/trial-expired", None), libc::EDQUOT, &["trial"]),
         ("complete", refusal("not-authorized/read-only-session", None), libc::EROFS, &["read-only-session"]),
-        ("part", Effect::FlipPart, libc::EIO, &["arrived with MD5"]),
-        ("part", Effect::TruncatePart { at: 3 }, libc::EIO, &["arrived with MD5"]),
+        ("part", Effect::FlipPart, libc::EIO, &["did not arrive as it left"]),
+        ("part", Effect::TruncatePart { at: 3 }, libc::EIO, &["did not arrive as it left"]),
         ("complete", Effect::Reset, libc::EIO, &["it may have been done, and no answer tells"]),
         ("complete", Effect::Proxy { status: 502 }, libc::EIO, &["it may have been done", "HTTP 502"]),
     ];

@@ -89,6 +89,7 @@ fn unreachable(kind: ErrorKind) -> Option<&'static str> {
         ErrorKind::Tls => "no trusted encrypted connection",
         ErrorKind::Timeout => "no answer in time",
         ErrorKind::Network => "no connection",
+        ErrorKind::Intercepted => "something that is not Files.com refused",
         ErrorKind::Unavailable => "the site cannot answer at the moment",
         ErrorKind::PlainHttp => "plain http is refused",
         _ => return None,

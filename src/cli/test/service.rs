@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 
-use crate::model::digest::ETag;
+use crate::model::digest::{ETag, Md5};
 use crate::model::entry::Entry;
 use crate::model::moment::Moment;
 use crate::model::path::RemotePath;
-use crate::remote::{ApiKey, Client, Completion, Error, ErrorKind, Session, Site};
+use crate::remote::{ApiKey, Client, Completion, Error, ErrorKind, Session, Site, Sought};
 
 /// A call that failed, as the checklist tells it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -87,13 +87,14 @@ impl Service for Client {
         mtime: Moment,
         metadata: BTreeMap<String, String>,
     ) -> Result<Uploaded, Refusal> {
-        let size = bytes.len() as u64;
+        let (size, md5) = (bytes.len() as u64, Md5::of(&bytes));
         let upload = self.begin_upload(path, Some(size)).await?;
         let etag = self.put_part(&upload.first, bytes).await?;
         let etags = vec![(upload.first.number, etag.clone())];
         let completion =
             Completion { reference: upload.reference, etags, size, mtime: Some(mtime), metadata };
-        Ok(Uploaded { entry: self.complete_upload(path, &completion).await?, etag })
+        let sought = Sought { size, md5, object: ETag::composite(&[md5]), replaces: None };
+        Ok(Uploaded { entry: self.complete_upload(path, &completion, &sought).await?, etag })
     }
 
     async fn rename(&self, from: &RemotePath, to: &RemotePath) -> Result<(), Refusal> {
@@ -111,6 +112,7 @@ impl Service for Client {
     }
 
     async fn delete(&self, path: &RemotePath) -> Result<(), Refusal> {
-        Ok(self.delete(path).await?)
+        self.delete(path, None).await?;
+        Ok(())
     }
 }

@@ -286,8 +286,10 @@ mod tests {
         for id in [1, 2, 3] {
             journal.note(Fact::Begun(ContentId(id), begun.clone()));
         }
-        let parts =
-            [(1, evidence(b"1", ETag::Md5(Md5::of(b"1")))), (3, evidence(b"3", ETag::Opaque("null".into())))];
+        let parts = [
+            (1, evidence(b"1", ETag::Md5(Md5::of(b"1")))),
+            (3, evidence(b"3", ETag::compared("5045cf51883b32c692d1b38d57993daf"))),
+        ];
         for (number, evidence) in parts.clone() {
             journal.note(Fact::Sent(ContentId(2), number, evidence));
         }

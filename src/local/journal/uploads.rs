@@ -54,7 +54,7 @@ pub(super) fn insert_part(
         Value::Integer(id.0 as i64),
         Value::Integer(number.into()),
         Value::Text(evidence.sent.to_string()),
-        Value::Text(evidence.etag.to_string()),
+        Value::Text(evidence.etag.to_record()),
     ];
     rows::write(to, "parts", values)
 }
@@ -93,7 +93,7 @@ pub(super) fn read(connection: &Connection) -> rusqlite::Result<BTreeMap<Content
         rows::check("parts", row)?;
         let (md5, etag): (String, String) = (row.get(2)?, row.get(3)?);
         let sent: Md5 = md5.parse().map_err(|_| rows::misread(2, format!("{md5:?} is no MD5")))?;
-        Ok((id(row)?, row.get(1)?, PartEvidence { sent, etag: ETag::parse(&etag) }))
+        Ok((id(row)?, row.get(1)?, PartEvidence { sent, etag: ETag::from_record(&etag) }))
     })?;
     for row in rows {
         let (id, number, evidence) = row?;

@@ -83,6 +83,24 @@ impl Backlog {
         Origin::There(path)
     }
 
+    /// Is what the tree has at `path` a copy that is still to be made? What is known of its version is that of its
+    /// source, and its dates will be others.
+    pub fn is_uncopied(&self, path: &RemotePath) -> bool {
+        let mut path = path.clone();
+        for pending in self.pending.values().rev() {
+            match &pending.step {
+                Step::Move { from, to, .. } => {
+                    if let Some(rest) = path.below(to) {
+                        path = from.descend(rest);
+                    }
+                }
+                Step::Copy { to, .. } if path == *to => return true,
+                Step::Make(_) | Step::Delete { .. } | Step::RemoveFolder(_) | Step::Copy { .. } => {}
+            }
+        }
+        false
+    }
+
     /// Where the tree has now what was at `path` when step `number` was planned.
     pub fn destiny(&self, number: u64, path: &RemotePath) -> RemotePath {
         let mut path = path.clone();

@@ -189,6 +189,21 @@ async fn plain_http_beyond_this_host_is_refused_before_anything_is_sent() {
 }
 
 #[tokio::test]
+async fn what_is_odd_in_the_description_of_a_key_or_a_site_is_unknown_and_no_error() {
+    let key =
+        json!({"name": 7, "permission_set": "full", "expires_at": 1_798_783_200, "user_id": "x", "path": []});
+    let site = json!({"name": {}, "calculate_file_checksums_md5": "yes", "days_to_retain_backups": -1,
+        "immutable_files_set_at": 3, "use_provided_modified_at": false});
+    let (client, _server) = script(vec![Reply::json(200, &key), Reply::json(200, &site)]).await;
+    let key = client.api_key().await.unwrap();
+    assert_eq!((key.name, key.expires_at, key.user_id, key.path), (None, None, None, None));
+    assert_eq!(key.permission_set.as_deref(), Some("full"));
+    let site = client.site().await.unwrap();
+    assert_eq!((site.name, site.checksums.md5, site.immutable_since), (None, None, None));
+    assert_eq!(site.use_provided_modified_at, Some(false));
+}
+
+#[tokio::test]
 async fn settings_of_the_site_are_read() {
     let (client, _server) = script(vec![Reply::json(
         200,

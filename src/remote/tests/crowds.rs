@@ -5,9 +5,10 @@ use std::sync::Arc;
 use bytes::Bytes;
 use tokio::task::JoinSet;
 
-use super::super::{Completion, with_urgency};
+use super::super::{Completion, Sought, with_urgency};
 use super::*;
 use crate::emulator::{Emulator, Settings};
+use crate::model::digest::{ETag, Md5};
 use crate::model::fair::Urgency;
 
 fn crowded(settings: Settings, change: impl FnOnce(&mut ClientOptions)) -> (Client, Emulator) {
@@ -25,7 +26,9 @@ async fn upload(client: &Client, to: &str, bytes: &Bytes) {
     let etags = vec![(1, client.put_part(&upload.first, bytes.clone()).await.unwrap())];
     let metadata = Default::default();
     let completion = Completion { reference: upload.reference, etags, size, mtime: None, metadata };
-    client.complete_upload(&to, &completion).await.unwrap();
+    let md5 = Md5::of(bytes);
+    let sought = Sought { size, md5, object: ETag::composite(&[md5]), replaces: None };
+    client.complete_upload(&to, &completion, &sought).await.unwrap();
 }
 
 /// Uploads so many small files, so many at a time.

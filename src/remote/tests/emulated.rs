@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 
-use super::super::{Client, Completion, Credentials, ErrorKind, Secret};
+use super::super::{Client, Completion, Credentials, ErrorKind, Secret, Sought};
 use super::*;
 use crate::emulator::{Effect, Emulator, Fault, Key, PermissionSet, Settings, User};
 use crate::model::digest::{ETag, Md5};
@@ -35,7 +35,10 @@ async fn upload(client: &Client, to: &str, parts: &[Bytes]) -> Entry {
         mtime: Some(Moment::from_seconds(1_700_000_000)),
         metadata: BTreeMap::from([("filescomfs".to_owned(), "1 mode=600".to_owned())]),
     };
-    client.complete_upload(&to, &completion).await.unwrap()
+    let md5s: Vec<Md5> = parts.iter().map(|part| Md5::of(part)).collect();
+    let (object, md5) = (ETag::composite(&md5s), Md5::of(&parts.concat()));
+    let sought = Sought { size, md5, object, replaces: None };
+    client.complete_upload(&to, &completion, &sought).await.unwrap()
 }
 
 async fn download(client: &Client, from: &str) -> Vec<u8> {
@@ -83,10 +86,10 @@ async fn names_are_made_listed_moved_and_deleted() {
     client.rename(&path("d/a"), &path("e"), false).await.unwrap();
     assert_eq!(client.rename(&path("d/b"), &path("e"), false).await.unwrap_err().kind(), ErrorKind::Exists);
     client.rename(&path("d/b"), &path("e"), true).await.unwrap();
-    assert_eq!(client.delete(&path("d")).await.unwrap_err().kind(), ErrorKind::NotEmpty);
-    client.delete(&path("d/c")).await.unwrap();
-    client.delete(&path("d/c")).await.unwrap();
-    client.delete(&path("d")).await.unwrap();
+    assert_eq!(client.delete(&path("d"), None).await.unwrap_err().kind(), ErrorKind::NotEmpty);
+    client.delete(&path("d/c"), None).await.unwrap();
+    client.delete(&path("d/c"), None).await.unwrap();
+    client.delete(&path("d"), None).await.unwrap();
     assert_eq!(client.stat(&path("d")).await.unwrap(), None);
     assert_eq!(client.list(&path("d")).await.unwrap_err().kind(), ErrorKind::NotFound);
     let set = client.set_attributes(&path("e"), Some(Moment::from_seconds(9)), None).await.unwrap();

@@ -75,10 +75,44 @@ async fn entries_of_elsewhere_are_left_out() {
 }
 
 #[tokio::test]
+async fn a_page_whose_entries_all_lie_elsewhere_says_where_and_is_no_empty_folder() {
+    let page = json!([file("home/ann/d/x", 1), folder("home/ann/d/y")]);
+    let (client, _server) = stage(move |_| Reply::json(200, &page)).await;
+    let errors = [
+        client.list(&path("d")).await.unwrap_err(),
+        client.list_first_page(&path("d")).await.unwrap_err(),
+        client.probe_list(&path("d")).await.unwrap_err(),
+    ];
+    for error in errors {
+        assert_eq!(error.kind(), ErrorKind::Protocol);
+        assert!(error.to_string().contains("\"home/ann/d\""), "{error}");
+    }
+    let (client, _server) = script(vec![Reply::json(200, &file("home/ann/d", 1))]).await;
+    assert_eq!(client.stat(&path("d")).await.unwrap_err().kind(), ErrorKind::Protocol, "nor another's entry");
+}
+
+#[tokio::test]
+async fn an_entry_that_is_not_understood_has_a_name_and_hurts_no_other() {
+    let odd = json!([
+        file("d/a", 1),
+        {"path": "d/size", "type": "file", "size": "many"},
+        {"path": "d/type", "type": "wormhole", "size": 1},
+        {"path": "d/none", "size": null},
+        {"path": "d/metadata", "type": "file", "size": 1, "custom_metadata": {"k": {}}},
+        {"path": "d/permissions", "type": "file", "size": 1, "permissions": 7},
+        {"path": "d/times", "type": "file", "size": 1, "mtime": 17, "provided_mtime": [], "md5": 3},
+    ]);
+    let (client, _server) = script(vec![Reply::json(200, &odd)]).await;
+    let entries = client.list(&path("d")).await.unwrap();
+    let kinds: Vec<(&str, Kind)> = entries.iter().map(|entry| (&*entry.name, entry.kind)).collect();
+    let unknown = ["size", "type", "none", "metadata", "permissions"].map(|name| (name, Kind::Unknown));
+    assert_eq!(kinds, [&[("a", Kind::File)][..], &unknown, &[("times", Kind::File)]].concat());
+}
+
+#[tokio::test]
 async fn a_listing_that_cannot_be_read_is_no_empty_folder() {
-    let odd = json!([file("d/a", 1), {"path": "d/b", "type": "file", "size": "many"}]);
     let (client, _server) = script(vec![
-        Reply::json(200, &odd),
+        Reply::json(200, &json!([file("d/a", 1), {"path": 7, "type": "file", "size": 1}])),
         Reply::json(200, &json!({})),
         Reply::json(200, &json!([null])),
         Reply::not_found(),
@@ -86,7 +120,7 @@ async fn a_listing_that_cannot_be_read_is_no_empty_folder() {
     .await;
     let error = client.list(&path("d")).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Protocol);
-    assert!(error.to_string().contains("\"size\""), "{error}");
+    assert!(error.to_string().contains("\"path\""), "{error}");
     assert_eq!(client.list(&path("d")).await.unwrap_err().kind(), ErrorKind::Protocol);
     assert_eq!(client.list(&path("d")).await.unwrap_err().kind(), ErrorKind::Protocol);
     assert_eq!(client.list(&path("d")).await.unwrap_err().kind(), ErrorKind::NotFound);
@@ -106,10 +140,26 @@ async fn a_folder_is_made_with_its_time() {
 async fn a_folder_in_the_way_is_told_from_one_that_we_made() {
     let exists = || Reply::error(422, "processing-failure/destination-exists", "The destination exists.");
     let missing = Reply::error(409, "processing-failure/destination-parent-does-not-exist", "No parent.");
-    let (client, _server) =
-        script(vec![exists(), Reply::lost(), exists(), Reply::json(200, &folder("a")), missing]).await;
+    let now = httpdate::fmt_http_date(std::time::SystemTime::now());
+    let old = Reply::json(200, &folder("a")).header("Date", &now);
+    let mut fresh = folder("a");
+    fresh["created_at"] = json!("2999-01-01T00:00:00Z");
+    let fresh = Reply::json(200, &fresh).header("Date", &now);
+    let (client, _server) = script(vec![
+        exists(),
+        Reply::lost(),
+        fresh,
+        Reply::lost(),
+        old,
+        Reply::lost(),
+        Reply::json(200, &file("a", 1)),
+        missing,
+    ])
+    .await;
     assert_eq!(client.create_folder(&path("a"), None).await.unwrap(), None);
-    assert!(client.create_folder(&path("a"), None).await.unwrap().is_some());
+    assert!(client.create_folder(&path("a"), None).await.unwrap().is_some(), "no older than the question");
+    assert_eq!(client.create_folder(&path("a"), None).await.unwrap(), None, "made in 2024 by somebody else");
+    assert_eq!(client.create_folder(&path("a"), None).await.unwrap(), None, "a file");
     assert_eq!(client.create_folder(&path("a"), None).await.unwrap_err().kind(), ErrorKind::ParentMissing);
 }
 
@@ -117,14 +167,13 @@ async fn a_folder_in_the_way_is_told_from_one_that_we_made() {
 async fn what_is_deleted_or_was_never_there_is_gone() {
     let (client, server) = script(vec![
         Reply::new(204, "", "").without_content_type(),
-        Reply::lost(),
         Reply::not_found(),
         Reply::error(422, "processing-failure/folder-not-empty", "Folder d not empty"),
     ])
     .await;
-    client.delete(&path("d")).await.unwrap();
-    client.delete(&path("d")).await.unwrap();
-    assert_eq!(client.delete(&path("d")).await.unwrap_err().errno(), libc::ENOTEMPTY);
+    client.delete(&path("d"), None).await.unwrap();
+    client.delete(&path("d"), None).await.unwrap();
+    assert_eq!(client.delete(&path("d"), None).await.unwrap_err().errno(), libc::ENOTEMPTY);
     assert_eq!(server.asked()[0], "DELETE /api/rest/v1/files/d?recursive=false");
 }
 

@@ -3,6 +3,7 @@
 
 mod calls;
 mod crowds;
+mod doubt;
 mod downloads;
 mod emulated;
 mod folders;

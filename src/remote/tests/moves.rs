@@ -73,11 +73,12 @@ async fn a_move_that_did_not_arrive_is_asked_for_again() {
     let (client, server) = script(vec![
         Reply::new(502, "text/html", "<html>"),
         Reply::json(200, &file("a", 1)),
+        Reply::json(200, &file("b", 1)),
         Reply::json(201, &json!({"status": "completed"})),
     ])
     .await;
     client.rename(&path("a"), &path("b"), true).await.unwrap();
-    assert_eq!(server.seen().len(), 3);
+    assert_eq!(server.seen().len(), 4);
 }
 
 #[tokio::test]
@@ -85,6 +86,7 @@ async fn a_move_that_was_done_after_all_is_a_success() {
     let (client, _server) = script(vec![
         Reply::lost(),
         Reply::json(200, &file("a", 1)),
+        Reply::not_found(),
         Reply::not_found(),
         Reply::not_found(),
         Reply::json(200, &file("b", 1)),
@@ -108,4 +110,42 @@ async fn a_move_whose_progress_may_not_be_seen_is_judged_by_its_ends() {
         script(vec![pending(), Reply::not_found(), Reply::not_found(), Reply::json(200, &file("b", 1))])
             .await;
     client.rename(&path("a"), &path("b"), false).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_second_migration_that_fails_is_not_believed_while_the_first_may_have_been_made() {
+    let (client, server) = script(vec![
+        Reply::new(503, "text/html", "<html>"),
+        Reply::json(200, &folder("a")),
+        Reply::not_found(),
+        pending(),
+        state("failed", 0),
+        Reply::not_found(),
+        Reply::json(200, &folder("b")),
+    ])
+    .await;
+    client.rename(&path("a"), &path("b"), false).await.unwrap();
+    assert_eq!(server.seen().len(), 7);
+}
+
+#[tokio::test]
+async fn a_move_that_is_answered_without_a_word_or_with_other_words_is_looked_at() {
+    for reply in [
+        Reply::new(204, "", ""),
+        Reply::new(200, "text/html", "<html>Welcome</html>"),
+        Reply::json(200, &json!({})),
+        Reply::json(200, &json!([])),
+        Reply::error(429, "rate-limited/too-many-requests", "Slow down."),
+    ] {
+        let done = vec![reply.clone(), Reply::not_found(), Reply::json(200, &file("b", 1))];
+        let (client, server) = script(done).await;
+        client.rename(&path("a"), &path("b"), true).await.unwrap();
+        assert_eq!(server.seen().len(), 3, "{reply:?}");
+        let undone = [reply.clone(), Reply::json(200, &file("a", 1)), Reply::not_found()];
+        let (client, server) =
+            script(undone.into_iter().chain([Reply::json(201, &json!({"status": "completed"}))]).collect())
+                .await;
+        client.rename(&path("a"), &path("b"), true).await.unwrap();
+        assert_eq!(server.seen().len(), 4, "{reply:?}");
+    }
 }

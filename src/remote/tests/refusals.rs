@@ -38,10 +38,12 @@ async fn a_page_of_a_proxy_is_judged_by_its_status_and_never_by_its_words() {
         (503, ErrorKind::Unavailable),
         (504, ErrorKind::Unavailable),
         (429, ErrorKind::RateLimited),
-        (403, ErrorKind::Permission),
+        (401, ErrorKind::Intercepted),
+        (403, ErrorKind::Intercepted),
         (404, ErrorKind::SiteNotFound),
-        (413, ErrorKind::TooLarge),
-        (407, ErrorKind::Protocol),
+        (413, ErrorKind::Intercepted),
+        (407, ErrorKind::Intercepted),
+        (418, ErrorKind::Protocol),
     ] {
         let page = Reply::new(status, "text/html; charset=utf-8", NGINX).header("Server", "nginx");
         let error = refused(page).await;
@@ -63,7 +65,7 @@ async fn a_page_of_a_proxy_is_judged_by_its_status_and_never_by_its_words() {
 async fn answers_without_words_are_judged_by_their_status() {
     for (status, kind) in [
         (405, ErrorKind::SiteNotFound),
-        (401, ErrorKind::Authentication),
+        (401, ErrorKind::Intercepted),
         (500, ErrorKind::Unavailable),
         (418, ErrorKind::Protocol),
     ] {
@@ -94,7 +96,14 @@ async fn the_envelope_is_read_with_all_its_fields_and_with_the_least() {
     let untyped = json!({"error": "Not Found", "http-code": 404, "title": "Not Found"});
     let (client, _server) = script(vec![Reply::json(404, &untyped)]).await;
     assert_eq!(client.stat(&path("a")).await.unwrap(), None);
-    assert_eq!(refused(Reply::json(401, &json!({"error": "No."}))).await.kind(), ErrorKind::Authentication);
+    let of_no_group = json!({"error": "No.", "http-code": 401, "title": "No"});
+    assert_eq!(refused(Reply::json(401, &of_no_group)).await.kind(), ErrorKind::Authentication);
+    // Others speak JSON, too.
+    for stranger in
+        [json!({"error": "No."}), json!({"type": "about:blank", "title": "Forbidden", "status": 403})]
+    {
+        assert_eq!(refused(Reply::json(403, &stranger)).await.kind(), ErrorKind::Intercepted, "{stranger}");
+    }
     let error =
         refused(Reply::json(422, &json!({"type": "processing-failure/brand-new", "error": "Ä\u{7}\nB"})))
             .await;
@@ -108,7 +117,7 @@ async fn the_older_plain_text_of_the_wrong_region_names_the_right_host() {
     let reply = Reply::new(403, "text/plain", told).header("X-Files-Host", "acme-eu.files.com");
     let error = refused(reply).await;
     assert_eq!((error.kind(), error.right_host()), (ErrorKind::WrongHost, Some("acme-eu.files.com")));
-    assert_eq!(refused(Reply::new(403, "text/plain", "Go away.")).await.kind(), ErrorKind::Permission);
+    assert_eq!(refused(Reply::new(403, "text/plain", "Go away.")).await.kind(), ErrorKind::Intercepted);
 }
 
 #[tokio::test]
@@ -125,7 +134,7 @@ async fn the_storage_is_understood_in_whatever_form_its_xml_comes() {
         (Reply::xml(400, "BrandNew", "No."), ErrorKind::Refused, "BrandNew"),
         (Reply::xml(500, "BrandNew", "No."), ErrorKind::Unavailable, "BrandNew"),
         (Reply::new(503, "application/xml", "<Error><Code>Slow"), ErrorKind::Unavailable, "HTTP 503"),
-        (Reply::new(403, "application/xml", ""), ErrorKind::Permission, "HTTP 403"),
+        (Reply::new(403, "application/xml", ""), ErrorKind::Intercepted, "HTTP 403"),
         (Reply::new(503, "text/html", NGINX), ErrorKind::Unavailable, "a web page"),
         (
             Reply::json(

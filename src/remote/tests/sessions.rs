@@ -100,6 +100,37 @@ async fn a_refused_password_is_not_tried_again_at_once() {
 }
 
 #[tokio::test]
+async fn only_a_refused_password_is_remembered() {
+    let nothing_about_the_password = [
+        Reply::new(403, "text/html", "<html>Blocked</html>"),
+        Reply::error(429, "rate-limited/too-many-login-attempts", "Slow down.").header("Retry-After", "0"),
+        Reply::error(422, "service-unavailable/site-disabled", "Maintenance."),
+        Reply::new(407, "text/html", "<html>Log in to the proxy</html>"),
+    ];
+    for reply in nothing_about_the_password {
+        let mut answers = [reply.clone()].into_iter();
+        let (client, _server) = logged_in(move |request| match request.is("POST", "/api/rest/v1/sessions") {
+            true => answers.next().unwrap_or_else(|| session("s1")),
+            false => Reply::json(200, &file("a", 1)),
+        })
+        .await;
+        client.stat(&path("a")).await.unwrap_or_else(|error| panic!("{reply:?}: {error}"));
+    }
+    // Not even where it lasts for longer than a call.
+    let blocked = Arc::new(AtomicBool::new(true));
+    let now = Arc::clone(&blocked);
+    let (client, _server) = logged_in(move |request| match request.is("POST", "/api/rest/v1/sessions") {
+        true if now.load(Ordering::SeqCst) => Reply::new(403, "text/html", "<html>Blocked</html>"),
+        true => session("s1"),
+        false => Reply::json(200, &file("a", 1)),
+    })
+    .await;
+    assert_eq!(client.stat(&path("a")).await.unwrap_err().kind(), ErrorKind::Intercepted);
+    blocked.store(false, Ordering::SeqCst);
+    client.stat(&path("a")).await.unwrap();
+}
+
+#[tokio::test]
 async fn a_login_that_is_asked_for_tells_what_the_site_computes() {
     let (client, _server) = logged_in(|_| session("s1")).await;
     let session = client.log_in().await.unwrap();

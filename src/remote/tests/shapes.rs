@@ -44,14 +44,11 @@ async fn an_error_is_the_same_with_its_code_as_text_and_with_all_its_fields() {
 
 #[tokio::test]
 async fn a_deletion_is_done_with_and_without_a_body() {
-    let (client, _server) = script(vec![
-        Reply::new(204, "", "").without_content_type(),
-        Reply::new(204, "application/json", ""),
-        Reply::json(200, &json!({})),
-    ])
-    .await;
-    for _ in 0..3 {
-        client.delete(&path("a")).await.unwrap();
+    let (client, _server) =
+        script(vec![Reply::new(204, "", "").without_content_type(), Reply::new(204, "application/json", "")])
+            .await;
+    for _ in 0..2 {
+        client.delete(&path("a"), None).await.unwrap();
     }
 }
 
@@ -171,10 +168,11 @@ async fn a_part_is_the_same_part_with_what_newer_and_older_sites_say_of_it() {
         }
     })
     .await;
-    for _ in 0..3 {
+    for says_parallel in [true, false, false] {
         let upload = client.begin_upload(&path("a"), Some(0)).await.unwrap();
         assert_eq!(upload.reference.to_string(), "put-13456071235");
-        assert_eq!((upload.parallel_parts, upload.recommended_part_size), (true, 5_242_880));
+        // Only a yes is one.
+        assert_eq!((upload.parallel_parts, upload.recommended_part_size), (says_parallel, 5_242_880));
         client.put_part(&upload.first, bytes::Bytes::new()).await.unwrap();
         let put = server.asked().pop().unwrap();
         assert_eq!(put, "PUT /storage/o?X-Amz-Expires=900&partNumber=1&uploadId=x");
@@ -209,7 +207,7 @@ async fn a_204_with_the_body_that_was_recorded_does_not_spoil_the_next_call() {
     ])
     .await;
     for _ in 0..2 {
-        client.delete(&path("b")).await.unwrap();
+        client.delete(&path("b"), None).await.unwrap();
         assert_eq!(client.stat(&path("a")).await.unwrap().unwrap().size, 1);
     }
 }

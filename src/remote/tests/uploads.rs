@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 
-use super::super::{Completion, ErrorKind, PartSlot, UploadRef};
+use super::super::{Completion, ErrorKind, PartSlot, Sought, UploadRef};
 use super::*;
 use crate::model::digest::{ETag, Md5};
 use crate::model::moment::Moment;
@@ -116,7 +116,7 @@ async fn what_the_storage_refuses_has_its_kind() {
         (Reply::xml(403, "SignatureDoesNotMatch", "No."), ErrorKind::UrlExpired),
         (Reply::error(403, "upload_request_expired", "Expired."), ErrorKind::UrlExpired),
         (Reply::xml(404, "NoSuchUpload", "Gone."), ErrorKind::UploadLost),
-        (Reply::xml(400, "EntityTooLarge", "Too big."), ErrorKind::TooLarge),
+        (Reply::xml(400, "EntityTooLarge", "Too big."), ErrorKind::PartSize),
         (Reply::xml(403, "StorageQuotaExceeded", "Full."), ErrorKind::Quota),
     ];
     for (reply, kind) in table {
@@ -131,6 +131,23 @@ async fn a_part_without_a_digest_is_opaque() {
     let (client, _server, slot) = begun(vec![Reply::new(200, "", "")]).await;
     let etag = client.put_part(&slot, Bytes::from_static(b"hello")).await.unwrap();
     assert_eq!(etag, ETag::Opaque("null".into()));
+}
+
+#[tokio::test]
+async fn a_part_travels_with_its_md5_and_an_etag_of_encrypted_bytes_is_none() {
+    let digits = Md5::of(b"other").to_string();
+    let answered = |encryption: &str| {
+        stored(b"hello").header("ETag", &digits).header("x-amz-server-side-encryption", encryption)
+    };
+    for (encryption, etag) in [
+        ("AES256", ETag::parse(&digits)),
+        ("aws:kms", ETag::compared(&digits)),
+        ("aws:kms:dsse", ETag::compared(&digits)),
+    ] {
+        let (client, server, slot) = begun(vec![answered(encryption)]).await;
+        assert_eq!(client.put_part(&slot, Bytes::from_static(b"hello")).await.unwrap(), etag, "{encryption}");
+        assert_eq!(server.seen()[1].headers["content-md5"], "XUFAKrxLKna5cZ2REBfFkg==");
+    }
 }
 
 #[tokio::test]
@@ -155,7 +172,7 @@ fn completion() -> Completion {
 #[tokio::test]
 async fn the_completion_names_every_part_and_brings_the_attributes_along() {
     let (client, server) = script(vec![Reply::json(201, &file("B/4.text", 2))]).await;
-    let entry = client.complete_upload(&path("B/4.text"), &completion()).await.unwrap();
+    let entry = client.complete_upload(&path("B/4.text"), &completion(), &sought()).await.unwrap();
     assert_eq!((entry.size, entry.md5), (2, None));
     assert_eq!(server.asked(), ["POST /api/rest/v1/files/B/4.text"]);
     assert_eq!(
@@ -166,35 +183,81 @@ async fn the_completion_names_every_part_and_brings_the_attributes_along() {
     );
 }
 
+fn sought() -> Sought {
+    Sought { size: 2, md5: Md5::of(b"ab"), object: ETag::Opaque("o".into()), replaces: None }
+}
+
+/// The file that the completion makes, once its MD5 is known.
+fn made() -> Reply {
+    let mut made = file("a", 2);
+    made["md5"] = json!(Md5::of(b"ab").to_string());
+    Reply::json(200, &made)
+}
+
 #[tokio::test]
-async fn a_completion_that_may_have_been_done_is_never_repeated() {
+async fn a_completion_that_may_have_been_done_is_looked_for_and_not_repeated() {
     let table = [
         Reply::lost(),
         Reply::new(502, "text/html", "<html>"),
         Reply::new(500, "text/plain", "oops"),
+        Reply::error(429, "rate-limited/too-many-requests", "Slow down."),
         Reply::json(201, &file("a", 2)).cut_after(10),
         Reply::new(201, "application/json", "{\"path\":"),
+        Reply::new(200, "text/html", "<html>Welcome</html>"),
+        Reply::new(204, "", ""),
+        Reply::json(200, &json!({})),
         Reply::json(201, &json!({"path": "a", "size": "large"})),
+        Reply::json(201, &file("elsewhere/a", 2)),
         Reply::error(422, "processing-failure/already-completed", "Already completed."),
         Reply::error(422, "service-unavailable/migration-in-progress", "Later."),
     ];
     for reply in table {
-        let (client, server) = script(vec![reply.clone()]).await;
-        let error = client.complete_upload(&path("a"), &completion()).await.unwrap_err();
-        assert_eq!((error.kind(), server.seen().len()), (ErrorKind::OutcomeUnknown, 1), "{reply:?}: {error}");
+        let (client, server) = script(vec![reply.clone(), made()]).await;
+        let entry = client.complete_upload(&path("a"), &completion(), &sought()).await.unwrap();
+        assert_eq!((entry.size, server.seen().len()), (2, 2), "{reply:?}");
     }
+}
+
+#[tokio::test]
+async fn a_completion_that_does_not_show_is_asked_for_again_and_its_second_refusal_is_looked_at() {
+    let other = || Reply::json(200, &file("a", 3));
+    let done = Reply::error(422, "processing-failure/already-completed", "Already completed.");
+    let (client, server) =
+        script(vec![Reply::lost(), other(), Reply::lost(), other(), done.clone(), made()]).await;
+    client.complete_upload(&path("a"), &completion(), &sought()).await.unwrap();
+    assert_eq!(server.seen().len(), 6);
+    // Somebody else replaced it right after: that is told, once.
+    let (client, server) = script(vec![Reply::lost(), other(), done, other()]).await;
+    let error = client.complete_upload(&path("a"), &completion(), &sought()).await.unwrap_err();
+    assert!(error.is_in_doubt() && server.seen().len() == 4, "{error}");
+}
+
+#[tokio::test]
+async fn the_version_that_is_replaced_is_not_taken_for_the_new_one() {
+    let old = crate::model::proof::Fingerprint {
+        size: 2,
+        created: super::super::wire::from_api_time("2025-05-23T17:31:05Z"),
+        changed: None,
+        md5: None,
+        crc32: None,
+    };
+    let sought = Sought { replaces: Some(old), ..sought() };
+    let mut newer = file("a", 2);
+    newer["created_at"] = json!("2025-05-23T17:31:06Z");
+    let (client, server) = script(vec![Reply::lost(), made(), Reply::json(201, &newer)]).await;
+    client.complete_upload(&path("a"), &completion(), &sought).await.unwrap();
+    assert_eq!(server.seen().len(), 3);
 }
 
 #[tokio::test]
 async fn a_completion_that_certainly_was_not_done_is_repeated() {
     let (client, server) = script(vec![
         Reply::error(422, "service-unavailable/site-disabled", "Maintenance."),
-        Reply::error(429, "rate-limited/too-many-requests", "Slow down."),
         Reply::json(200, &file("a", 2)),
     ])
     .await;
-    client.complete_upload(&path("a"), &completion()).await.unwrap();
-    assert_eq!(server.seen().len(), 3);
+    client.complete_upload(&path("a"), &completion(), &sought()).await.unwrap();
+    assert_eq!(server.seen().len(), 2);
 }
 
 #[tokio::test]
@@ -207,7 +270,7 @@ async fn a_completion_that_is_refused_says_what_to_do() {
     ];
     for (api_type, kind) in table {
         let (client, server) = script(vec![Reply::error(422, api_type, "No.")]).await;
-        let error = client.complete_upload(&path("a"), &completion()).await.unwrap_err();
+        let error = client.complete_upload(&path("a"), &completion(), &sought()).await.unwrap_err();
         assert_eq!((error.kind(), server.seen().len()), (kind, 1), "{api_type}");
     }
 }

@@ -11,4 +11,5 @@ pub mod recovery;
 pub mod reserve;
 mod spares;
 pub mod store;
+pub mod trouble;
 mod unnamed;

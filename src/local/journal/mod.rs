@@ -3,10 +3,10 @@
 //!
 //! SQLite keeps them, a table for each kind (write-ahead log, `synchronous=FULL`, a checksum in each row),
 //! written by one thread (`writer.rs`). A fact is true for the next mount once [`Journal::commit`] has
-//! answered. After a write that failed nothing here can be believed: every later one fails too, and
-//! [`Journal::failure`] says why. A disk without room is another matter: room is kept back for that
-//! ([`super::reserve`]), and where it does not suffice, facts wait in memory, in order, and whoever waits for
-//! them is told.
+//! answered. After a write or a sync that failed nothing here can be believed: every later one fails too, and
+//! [`Journal::failure`] says why. A disk without room is another matter, and so is a process without memory or
+//! descriptors ([`super::trouble`]): for the first, room is kept back ([`super::reserve`]), and where that does not
+//! suffice, facts wait in memory, in order, and whoever waits for them is told.
 
 #[cfg(test)]
 mod damage;

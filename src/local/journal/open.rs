@@ -10,6 +10,7 @@ use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 use super::{Facts, VERSION, create, entries, owed, place, steps, uploads};
 use crate::local::durable;
+use crate::local::trouble::Trouble;
 
 /// Why a journal cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -69,7 +70,9 @@ impl From<rusqlite::Error> for OpenError {
 
 /// A connection to a journal that is whole, and what it says.
 pub(super) fn open(path: &Path) -> Result<(Connection, Facts), OpenError> {
-    let connection = Connection::open(path)?;
+    // A link in its place would lead to a file of somebody else's.
+    let flags = OpenFlags::default() | OpenFlags::SQLITE_OPEN_NOFOLLOW;
+    let connection = Connection::open_with_flags(path, flags)?;
     // What turns out to be damaged stays as it is: SQLite would tidy up behind us.
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
     let version: i64 = connection.query_row("PRAGMA user_version", [], |row| row.get(0))?;
@@ -87,7 +90,19 @@ pub(super) fn open(path: &Path) -> Result<(Connection, Facts), OpenError> {
     }
     let facts = read(&connection)?;
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, false)?;
+    connection.pragma_update(None, "wal_autocheckpoint", 0)?;
+    // An earlier mount may have ended because the log could not be synced. What can be read of it now may be in the
+    // memory of this machine alone, and what is appended would be lost behind it: so it is written once more.
+    match checkpoint(&connection, "TRUNCATE") {
+        Err(error) if Trouble::of_sqlite(&error) == Trouble::Broken => return Err(error.into()),
+        _ => {}
+    }
     Ok((connection, facts))
+}
+
+/// Brings what the log says into the tables, durably, as far as nobody reads it.
+pub(super) fn checkpoint(connection: &Connection, how: &str) -> rusqlite::Result<()> {
+    connection.query_row(&format!("PRAGMA wal_checkpoint({how})"), [], |_| Ok(()))
 }
 
 /// What a journal says that is whole. Of an older version only the next mount makes a new one.

@@ -4,14 +4,15 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::Receiver;
 use std::time::{Duration, Instant};
 
-use rusqlite::{Connection, ErrorCode, Transaction};
+use rusqlite::{Connection, Transaction};
 use tokio::sync::oneshot;
 
 use super::fact::Fact;
 use super::latch::Latch;
-use super::{entries, owed, place, steps, uploads};
+use super::{entries, open, owed, place, steps, uploads};
 use crate::local::failpoint;
 use crate::local::reserve::Reserve;
+use crate::local::trouble::Trouble;
 use crate::model::failure::Failure;
 
 /// What the thread is told.
@@ -31,6 +32,9 @@ pub(super) struct Then(pub Box<dyn FnOnce() + Send>);
 /// How long facts wait for company that nobody waits for: each transaction costs a sync of the disk.
 const LINGER: Duration = Duration::from_millis(20);
 
+/// After so many facts the log is brought into the tables.
+const TIDY_AFTER: usize = 500;
+
 /// Until the last sender is gone.
 pub(super) fn write(
     mut connection: Connection,
@@ -40,7 +44,7 @@ pub(super) fn write(
     written: &AtomicU64,
 ) {
     // What a full disk did not take goes first into the next transaction: facts are in order.
-    let (mut facts, mut then, mut orders) = (Vec::new(), Vec::new(), 0);
+    let (mut facts, mut then, mut orders, mut in_log) = (Vec::new(), Vec::new(), 0, 0);
     while let Ok(first) = inbox.recv() {
         let mut answers = Vec::new();
         let mut take = |order: Order| {
@@ -66,6 +70,7 @@ pub(super) fn write(
         };
         if outcome.is_ok() {
             then.drain(..).for_each(|Then(then)| then());
+            in_log += facts.len();
             facts.clear();
             written.fetch_add(std::mem::take(&mut orders), Ordering::SeqCst);
         } else if latch.failure().is_some() {
@@ -74,26 +79,38 @@ pub(super) fn write(
         for answer in answers {
             let _ = answer.send(outcome.clone());
         }
+        if in_log >= TIDY_AFTER {
+            in_log = 0;
+            tidy(&connection, latch);
+        }
     }
     if latch.failure().is_none() && !facts.is_empty() && commit(&mut connection, &facts, reserve).is_ok() {
         then.into_iter().for_each(|Then(then)| then());
     }
 }
 
-/// What whoever waits is told. After anything but a full disk, nothing is believed any more.
+/// What whoever waits is told. Once the disk failed, nothing is believed any more.
 fn told(error: &rusqlite::Error, latch: &Latch) -> Failure {
-    if error.sqlite_error_code() == Some(ErrorCode::DiskFull) {
-        tracing::error!("the journal cannot be written: {error}; free some space on its disk");
-        let why = "the disk of the journal is full; free some space and try again";
-        return Failure::new(libc::ENOSPC, why);
+    match Trouble::of_sqlite(error) {
+        Trouble::Full => {
+            tracing::error!("the journal cannot be written: {error}; free some space on its disk");
+            let why = "the disk of the journal is full; free some space and try again";
+            Failure::new(libc::ENOSPC, why)
+        }
+        Trouble::Short => {
+            tracing::error!("the journal cannot be written just now: {error}");
+            let why = format!("the journal cannot be written just now ({error}); try again");
+            Failure::new(libc::ENOMEM, why)
+        }
+        Trouble::Broken => latch.set(format!("the journal cannot be written: {error}")),
     }
-    latch.set(format!("the journal cannot be written: {error}"))
 }
 
-/// With the room that was kept back, where there is no other.
+/// With the room that was kept back, where there is no other. After a sync that failed it is not tried again: the disk
+/// would answer for what it has dropped.
 fn commit(connection: &mut Connection, facts: &[Fact], reserve: &Reserve) -> rusqlite::Result<()> {
     match apply(connection, facts) {
-        Err(error) if is_full(&error) && reserve.give_up() => {
+        Err(error) if Trouble::of_sqlite(&error) == Trouble::Full && reserve.give_up() => {
             tracing::warn!(
                 "the disk is full; the journal takes the room that was kept back for it, and no data is accepted \
                  until there is more"
@@ -104,9 +121,14 @@ fn commit(connection: &mut Connection, facts: &[Fact], reserve: &Reserve) -> rus
     }
 }
 
-/// Did the disk have no room? The log's index says so as an error of its file.
-fn is_full(error: &rusqlite::Error) -> bool {
-    matches!(error.sqlite_error_code(), Some(ErrorCode::DiskFull | ErrorCode::SystemIoFailure))
+/// Brings what the log says into the tables, and syncs them. SQLite would do so by itself, and keep to itself that a
+/// sync failed.
+fn tidy(connection: &Connection, latch: &Latch) {
+    if let Err(error) = open::checkpoint(connection, "PASSIVE")
+        && Trouble::of_sqlite(&error) == Trouble::Broken
+    {
+        latch.set(format!("the journal cannot be tidied: {error}"));
+    }
 }
 
 fn apply(connection: &mut Connection, facts: &[Fact]) -> rusqlite::Result<()> {

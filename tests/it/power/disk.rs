@@ -51,7 +51,7 @@ pub struct Disk {
     pub defect: Option<Defect>,
 }
 
-/// What may be wrong with the fsync of the folder `spool`, or of a file in it.
+/// What may be wrong with the fsync of the folder `spool`, of a file in it, or of the journal's log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Defect {
     /// A file is answered for, and not kept.
@@ -60,6 +60,9 @@ pub enum Defect {
     DropsNames,
     /// A file is refused with this error.
     Refuses(i32),
+    /// The log of the journal is refused once with this error. The disk drops what it was asked to keep, and
+    /// answers the next time as if nothing had been.
+    RefusesLogOnce(i32),
 }
 
 impl Disk {
@@ -123,10 +126,18 @@ impl Disk {
         match self.defect {
             Some(Defect::Refuses(errno)) if is_spooled() => return Err(errno),
             Some(Defect::DropsBytes) if is_spooled() => return Ok(()),
+            Some(Defect::RefusesLogOnce(errno)) if self.is_named(number, "journal.sqlite-wal") => {
+                self.defect = None;
+                return Err(errno);
+            }
             _ => {}
         }
         self.node_mut(number)?.content.sync();
         Ok(())
+    }
+
+    fn is_named(&self, number: Number, name: &str) -> bool {
+        self.nodes.values().any(|node| node.names.get(OsStr::new(name)) == Some(&number))
     }
 
     fn spool_number(&self) -> Option<Number> {

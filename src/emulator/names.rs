@@ -71,7 +71,8 @@ pub(super) fn check(path: &str, is_folder: bool, longest: usize) -> Result<(), A
         if name.chars().count() > longest {
             return Err(ApiError::new("processing-failure/filename-too-long", "The name is too long."));
         }
-        if (is_folder || at + 1 < count) && name.ends_with([' ', '\t', '\r', '\n']) {
+        // The pages name space, tab, LF and CR; whether other blanks of Unicode count, nobody outside knows.
+        if (is_folder || at + 1 < count) && name.ends_with(char::is_whitespace) {
             return Err(ApiError::new(
                 "bad-request/path-cannot-have-trailing-whitespace",
                 "Folder names cannot end in whitespace.",

@@ -2,8 +2,9 @@
 //! substitutions that rclone's Files.com backend uses, so that either tool reads what the other wrote.
 //!
 //! A backslash becomes `＼`, a control character its picture (`␉`), a blank at the end `␠`, a byte that
-//! is not UTF-8 `‛` and two hexadecimal digits. Whatever looks like a substitution itself gets a `‛` in
-//! front. The source of the table is rclone's documentation of its encodings (BackSlash, Del, Ctl,
+//! is not UTF-8 `‛` and two hexadecimal digits; so do the bytes of another blank of Unicode at the end, which the
+//! service takes for one too, and which rclone reads in that form. Whatever looks like a substitution itself gets a `‛`
+//! in front. The source of the table is rclone's documentation of its encodings (BackSlash, Del, Ctl,
 //! RightSpace, RightCrLfHtVt, InvalidUtf8, Slash, Dot).
 
 /// In front of what would otherwise be read as a substitution.
@@ -41,13 +42,15 @@ pub fn encode(name: &[u8]) -> String {
         Ok("．．") => return format!("{QUOTE}．{QUOTE}．"),
         _ => {}
     }
-    let blank = BLANK.to_string();
-    let (name, tail) = match name.strip_suffix(b" ") {
-        Some(rest) => (rest, blank),
-        None => match name.strip_suffix(blank.as_bytes()) {
-            Some(rest) => (rest, format!("{QUOTE}{BLANK}")),
-            None => (name, String::new()),
-        },
+    let (name, tail) = match last(name) {
+        Some(' ') => (&name[..name.len() - 1], BLANK.to_string()),
+        Some(BLANK) => (&name[..name.len() - BLANK.len_utf8()], format!("{QUOTE}{BLANK}")),
+        // Those of ASCII are control characters.
+        Some(c) if c.is_whitespace() && !c.is_ascii() => {
+            let (rest, blank) = name.split_at(name.len() - c.len_utf8());
+            (rest, blank.iter().map(|byte| in_digits(*byte)).collect())
+        }
+        _ => (name, String::new()),
     };
     let mut text = String::with_capacity(name.len() + tail.len());
     for chunk in name.utf8_chunks() {
@@ -62,11 +65,21 @@ pub fn encode(name: &[u8]) -> String {
             text.push(c);
         }
         for byte in chunk.invalid() {
-            text.push_str(&format!("{QUOTE}{byte:02X}"));
+            text.push_str(&in_digits(*byte));
         }
     }
     text.push_str(&tail);
     text
+}
+
+fn in_digits(byte: u8) -> String {
+    format!("{QUOTE}{byte:02X}")
+}
+
+/// The character at the end, if the end is text.
+fn last(name: &[u8]) -> Option<char> {
+    let end = name.utf8_chunks().last().filter(|end| end.invalid().is_empty())?;
+    end.valid().chars().next_back()
 }
 
 /// The bytes that a stored text stands for. Not every text is one that [`encode`] makes: whoever must
@@ -141,6 +154,11 @@ mod tests {
             ("‛ ".as_bytes(), "‛‛␠"),
             ("‛‛ ".as_bytes(), "‛‛‛‛␠"),
             ("‛␠".as_bytes(), "‛‛‛␠"),
+            ("wide\u{3000}".as_bytes(), "wide‛E3‛80‛80"),
+            ("two \u{a0}".as_bytes(), "two ‛C2‛A0"),
+            ("inner\u{a0} ".as_bytes(), "inner\u{a0}␠"),
+            ("line\u{85}".as_bytes(), "line‛C2‛85"),
+            ("\u{2003}".as_bytes(), "‛E2‛80‛83"),
         ] {
             assert_eq!(encode(name), text);
             assert_eq!(decode(text), name, "{text}");
@@ -153,7 +171,7 @@ mod tests {
             prop_oneof![
                 any::<u8>().prop_map(|b| vec![b]),
                 any::<char>().prop_map(|c| c.to_string().into_bytes()),
-                prop::sample::select(vec!["‛", "␠", " ", "＼", "\\", "␉", "\t", "．", "／", "~", "F", "E", "0"])
+                prop::sample::select(vec!["‛", "␠", " ", "\u{a0}", "\u{3000}", "＼", "\\", "␉", "\t", "．", "／", "~", "F", "E", "0"])
                     .prop_map(|s| s.as_bytes().to_vec()),
             ], 0..24)
         ) {
@@ -165,7 +183,7 @@ mod tests {
         fn what_is_stored_holds_nothing_that_the_service_refuses(name in prop::collection::vec(1u8.., 0..24)) {
             let text = encode(&name);
             prop_assert!(!text.contains(['\\', '\0']) && !text.chars().any(|c| c.is_ascii_control()));
-            prop_assert!(!text.ends_with(' '));
+            prop_assert!(!text.ends_with(char::is_whitespace));
         }
     }
 }

@@ -263,3 +263,34 @@ fn with_symlinks_inside_nobody_is_led_out_of_the_mount() {
     assert_eq!(errno(fs::read_link(mount.path("higher"))), libc::EPERM, "it leads outside from there");
     mount.umount();
 }
+
+#[test]
+fn names_that_end_in_any_blank_of_unicode_come_back_beside_those_without() {
+    let blanks =
+        [' ', '\u{85}', '\u{a0}', '\u{1680}', '\u{2003}', '\u{2028}', '\u{202f}', '\u{205f}', '\u{3000}'];
+    let names: Vec<String> =
+        std::iter::once("n".to_owned()).chain(blanks.map(|blank| format!("n{blank}"))).collect();
+    let mut stage = Stage::new();
+    let mount = stage.mount(&[]);
+    for name in &names {
+        fs::write(mount.path(name), name).unwrap();
+        fs::create_dir(mount.path(&format!("folder {name}")))
+            .unwrap_or_else(|error| panic!("{name:?}: {error}"));
+        fs::write(mount.path(&format!("folder {name}/{name}")), name).unwrap();
+    }
+    mount.umount();
+    assert!(
+        stage.stored_names().iter().all(|name| !name.ends_with(char::is_whitespace)),
+        "{:?}",
+        stage.stored_names()
+    );
+    // Of another client, with a text that this mount would not have written.
+    stage.site.put(&format!("{FOLDER}/theirs\u{3000}"), b"x");
+    let mount = stage.mount(&[]);
+    for name in &names {
+        assert_eq!(fs::read_to_string(mount.path(name)).unwrap(), *name);
+        assert_eq!(fs::read_to_string(mount.path(&format!("folder {name}/{name}"))).unwrap(), *name);
+    }
+    assert_eq!(fs::read(mount.path("theirs\u{3000}")).unwrap(), b"x");
+    mount.umount();
+}

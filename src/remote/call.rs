@@ -138,7 +138,11 @@ impl Inner {
                 Ok(answer) => return Ok(answer),
                 Err(error) => {
                     before = Some(error.clone());
+                    let is_misspelled = error.details().is_no_host && !self.reach.has_answered();
                     let wait = patience.after(error, call.repeat, Instant::now(), rand::random())?;
+                    if let Some(error) = before.take_if(|_| is_misspelled && patience.has_tried_a_name()) {
+                        return Err(patience.told(error));
+                    }
                     self.counters.repeated();
                     sleep(wait).await;
                 }

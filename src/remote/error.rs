@@ -47,6 +47,8 @@ pub(super) struct Details {
     pub cause: Option<ErrorKind>,
     /// The host that the service names instead.
     pub right_host: Option<String>,
+    /// Who knows the names of hosts says that there is none of this name, not that nobody can tell just now.
+    pub is_no_host: bool,
     pub tries: u32,
 }
 
@@ -63,6 +65,7 @@ impl Error {
             retry_after: None,
             cause: None,
             right_host: None,
+            is_no_host: false,
             tries: 1,
         }))
     }

@@ -42,7 +42,7 @@ impl Client {
             let answer = self.call(call).await?;
             read_page(&folder, &answer, &mut entries)?;
             // The last page is the one without a cursor; an empty page with one is not.
-            let Some(next) = next_page(&answer) else { return Ok(entries) };
+            let Some(next) = next_page(&answer)? else { return Ok(entries) };
             if !cursors.insert(next.to_owned()) {
                 return Err(distrust(&answer, "the listing goes round in a circle"));
             }
@@ -61,7 +61,7 @@ impl Client {
         let call = Call::get("list", "/folders").path(path).query("per_page", PER_PAGE);
         let (answer, mut entries) = (self.call(call).await?, Vec::new());
         read_page(&Place::new(path), &answer, &mut entries)?;
-        Ok((entries, next_page(&answer).is_none()))
+        Ok((entries, next_page(&answer)?.is_none()))
     }
 
     /// Asks for one entry of the folder, to learn whether it may be listed.
@@ -74,9 +74,17 @@ impl Client {
     }
 }
 
-/// Where the next page begins; `None` on the last.
-fn next_page(answer: &Answer) -> Option<&str> {
-    answer.header("x-files-cursor-next").or(answer.header("x-files-cursor"))
+/// Where the next page begins; `None` on the last. A cursor that cannot be read is no end of the listing.
+fn next_page(answer: &Answer) -> Result<Option<&str>, Error> {
+    for name in ["x-files-cursor-next", "x-files-cursor"] {
+        let Some(cursor) = answer.headers.get(name) else { continue };
+        match cursor.to_str().map(str::trim) {
+            Ok("") => {}
+            Ok(cursor) => return Ok(Some(cursor)),
+            Err(_) => return Err(distrust(answer, "where the listing goes on is no text")),
+        }
+    }
+    Ok(None)
 }
 
 /// Adds the entries of a page. Those of another folder are left out; where all are of another, paths begin elsewhere

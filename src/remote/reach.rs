@@ -1,17 +1,19 @@
 //! Can Files.com be reached? Known from the calls that are made anyway.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use tokio::sync::watch;
 
 use super::error::Error;
 use super::error_kind::ErrorKind;
 
-/// What the last call that ended says.
+/// What the last call that ended says, and whether any was ever answered.
 #[derive(Debug)]
-pub(super) struct Reach(watch::Sender<bool>);
+pub(super) struct Reach(watch::Sender<bool>, AtomicBool);
 
 impl Default for Reach {
     fn default() -> Self {
-        Self(watch::Sender::new(true))
+        Self(watch::Sender::new(true), AtomicBool::new(false))
     }
 }
 
@@ -23,7 +25,13 @@ impl Reach {
             Ok(_) => true,
             Err(error) => !is_out_of_reach(error.kind()),
         };
+        self.1.fetch_or(reached, Ordering::Relaxed);
         self.0.send_if_modified(|known| std::mem::replace(known, reached) != reached);
+    }
+
+    /// Was anybody ever there? Else the name may be a wrong one.
+    pub fn has_answered(&self) -> bool {
+        self.1.load(Ordering::Relaxed)
     }
 
     pub fn watch(&self) -> watch::Receiver<bool> {

@@ -90,6 +90,9 @@ pub(super) struct Patience {
     tries: u32,
 }
 
+/// So often a name that does not exist is looked up, for the sake of a resolver that is just starting.
+const TRIES_OF_A_NAME: u32 = 4;
+
 /// More attempts than this are never made.
 const MOST_TRIES: u32 = 12;
 
@@ -115,6 +118,11 @@ impl Patience {
             Repeat::Freely | Repeat::AfterALook => left.min(stall_limit(self.limit)),
             Repeat::IfNothingHappened => left,
         }
+    }
+
+    /// A host of a name that nobody knows was asked often enough, where none ever answered.
+    pub fn has_tried_a_name(&self) -> bool {
+        self.tries >= TRIES_OF_A_NAME
     }
 
     /// So long it waited for other calls of ours: that time was none of the service's.

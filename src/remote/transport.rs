@@ -83,11 +83,6 @@ impl Answer {
         serde_json::from_slice(&self.body)
             .map_err(|error| misread(format!("the answer is not whole or not JSON: {error}")))
     }
-
-    /// A header as text.
-    pub fn header(&self, name: &str) -> Option<&str> {
-        header(&self.headers, name)
-    }
 }
 
 pub(super) fn header<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
@@ -170,7 +165,15 @@ pub(super) fn failed(error: reqwest::Error, asked: &str) -> Error {
     };
     let phase = if connect || builder { Phase::Unsent } else { Phase::Unanswered };
     let happened = if connect { format!("no connection: {cause}") } else { cause.to_string() };
-    Error::new(kind, asked, happened).with(|d| d.phase = phase)
+    let is_no_host = dns && happened.contains(&no_such_name());
+    Error::new(kind, asked, happened).with(|d| (d.phase, d.is_no_host) = (phase, is_no_host))
+}
+
+/// What the resolver says of a name that does not exist: its number does not come through.
+fn no_such_name() -> String {
+    // SAFETY: the answer is a text of the library's own, which is never changed.
+    let text = unsafe { std::ffi::CStr::from_ptr(libc::gai_strerror(libc::EAI_NONAME)) };
+    text.to_string_lossy().into_owned()
 }
 
 /// Is this failure one of TLS? I/O errors hide what they wrap from [`std::error::Error::source`], and

@@ -54,6 +54,14 @@ async fn a_cursor_that_comes_back_ends_the_listing_as_an_error() {
 }
 
 #[tokio::test]
+async fn a_cursor_that_is_no_text_is_not_the_end_of_the_listing() {
+    let page = || Reply::json(200, &json!([file("d/a", 1)])).header("X-Files-Cursor-Next", "c2:next:\u{fc}");
+    let (client, _server) = script(vec![page(), page()]).await;
+    assert_eq!(client.list(&path("d")).await.unwrap_err().kind(), ErrorKind::Protocol);
+    assert_eq!(client.list_first_page(&path("d")).await.unwrap_err().kind(), ErrorKind::Protocol);
+}
+
+#[tokio::test]
 async fn a_listing_that_never_ends_is_an_error() {
     let mut page = 0;
     let (client, _server) = stage(move |_| {

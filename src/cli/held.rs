@@ -107,10 +107,17 @@ impl Desk<'_> {
         if !yes {
             confirm(&things)?;
         }
-        let answer = self.ask(&Request::Discard { paths: self.below(paths)?, all }, LONG)?;
+        // What was shown, and what it was then: meanwhile more may be held, or something else.
+        let keys: Vec<String> = things.iter().map(|thing| thing.key.clone()).collect();
+        let answer = self.ask(&Request::Discard { paths: self.below(paths)?, all, keys }, LONG)?;
         let decided = decided(&answer, "discarded")?;
         print(&told(&decided))?;
-        let done = decided.iter().all(|one| one.outcome == Verdict::Discarded);
+        if decided.len() < things.len() {
+            let changed = things.len() - decided.len();
+            print(&format!("{changed} of what was shown changed meanwhile, and were not touched\n"))?;
+        }
+        let done =
+            decided.iter().all(|one| one.outcome == Verdict::Discarded) && decided.len() == things.len();
         Ok(if done { ExitCode::Done } else { ExitCode::Owed })
     }
 }
@@ -178,6 +185,7 @@ mod tests {
     fn what_is_held_is_shown_with_its_reason() {
         let thing = HeldThing {
             path: "/a\u{1b}".into(),
+            key: String::new(),
             below: Some("a".into()),
             kind: Kind::File,
             size: Some(1024),

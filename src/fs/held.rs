@@ -1,6 +1,7 @@
 //! What Files.com refused for good: shown, tried again, or given up, when a person says so.
 
 use std::collections::BTreeSet;
+use std::fmt;
 use std::time::Instant;
 
 use futures_util::StreamExt;
@@ -12,7 +13,7 @@ use super::core::{Core, Errand};
 use super::scope::{Scope, Within};
 use crate::local::journal::Fact;
 use crate::model::backlog::Standing;
-use crate::model::content::State;
+use crate::model::content::{Revision, State};
 use crate::model::failure::Failure;
 use crate::model::ino::Ino;
 use crate::model::path::RemotePath;
@@ -36,6 +37,9 @@ pub enum Kind {
 pub struct HeldThing {
     /// Its path on Files.com.
     pub path: String,
+    /// Tells it from whatever else is held under this path, before or after: newer bytes have another one.
+    #[serde(default)]
+    pub key: String,
     /// For a file, its path below the mountpoint, by names as Files.com stores them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub below: Option<String>,
@@ -77,12 +81,23 @@ pub struct Decided {
 }
 
 /// A thing as the journeys know it.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Key {
-    File(Ino),
+    File(Ino, Revision),
     Step(u64),
     Leftover(u64),
     Damaged(Ino),
+}
+
+impl fmt::Display for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File(Ino(ino), Revision(revision)) => write!(f, "file {ino} {revision}"),
+            Self::Step(number) => write!(f, "change {number}"),
+            Self::Leftover(number) => write!(f, "leftover {number}"),
+            Self::Damaged(Ino(ino)) => write!(f, "damaged {ino}"),
+        }
+    }
 }
 
 impl Filesystem {
@@ -99,46 +114,44 @@ impl Filesystem {
     fn held_keys(&self, core: &Core, within: &[Within]) -> Vec<(Key, HeldThing)> {
         let root = &self.rules.folder;
         let files = core.owed().filter_map(|(ino, file)| {
-            let is_held = matches!(file.content.state(), State::Held(_));
-            if !is_held || !within.iter().any(|within| within.covers(core, ino)) {
+            let State::Held(revision) = file.content.state() else { return None };
+            if !within.iter().any(|within| within.covers(core, ino)) {
                 return None;
             }
             let path = core.tree.path(ino)?;
+            let key = Key::File(ino, *revision);
             let thing = HeldThing {
                 path: path.to_string(),
+                key: key.to_string(),
                 below: path.below(root).map(str::to_owned),
                 kind: Kind::File,
                 size: Some(file.size),
                 replaces: file.published.is_some(),
                 message: file.failure.as_ref().map_or_else(String::new, ToString::to_string),
             };
-            Some((Key::File(ino), thing))
+            Some((key, thing))
         });
-        let other = |path: &RemotePath, kind, size, message| HeldThing {
-            path: path.to_string(),
-            below: None,
-            kind,
-            size,
-            replaces: false,
-            message,
+        let other = |key: Key, path: &RemotePath, kind, size, message| {
+            let (path, text) = (path.to_string(), key.to_string());
+            (key, HeldThing { path, key: text, below: None, kind, size, replaces: false, message })
         };
         let concerns = |path: &RemotePath| within.iter().any(|within| within.concerns(path));
         let steps = core.backlog.iter().filter_map(|(number, pending)| {
             let Standing::Held(failure) = &pending.standing else { return None };
             let path = Some(pending.step.path()).filter(|path| concerns(path))?;
             let message = format!("cannot {}: {failure}", pending.step);
-            Some((Key::Step(number), other(path, Kind::Change, None, message)))
+            Some(other(Key::Step(number), path, Kind::Change, None, message))
         });
         let leftovers =
             core.leftovers.iter().filter(|(_, fact, why)| !why.has_hope() && concerns(fact.path()));
         let leftovers = leftovers.map(|(number, fact, why)| {
-            (Key::Leftover(number), other(fact.path(), Kind::Leftover, fact.bytes(), why.to_string()))
+            other(Key::Leftover(number), fact.path(), Kind::Leftover, fact.bytes(), why.to_string())
         });
         let damaged = core.contradicted().filter_map(|(ino, why)| {
             let path =
                 core.tree.path(ino).filter(|_| within.iter().any(|within| within.covers(core, ino)))?;
             let size = core.tree.file(ino).ok()?.size;
-            Some((Key::Damaged(ino), other(&path, Kind::Damaged, Some(size), why.to_string())))
+            Some(other(Key::Damaged(ino), &path, Kind::Damaged, Some(size), why.to_string()))
         });
         let mut found: Vec<(Key, HeldThing)> = files.chain(steps).chain(leftovers).chain(damaged).collect();
         found.sort_by(|a, b| a.1.path.cmp(&b.1.path));
@@ -154,7 +167,7 @@ impl Filesystem {
         let retried = futures_util::stream::iter(things)
             .map(|(key, thing)| async move {
                 let (outcome, message) = match key {
-                    Key::File(ino) => self.retry_file(ino).await,
+                    Key::File(ino, _) => self.retry_file(ino).await,
                     Key::Damaged(ino) => self.retry_damaged(ino).await,
                     Key::Step(number) => self.retry_step(number).await,
                     Key::Leftover(number) => match self.take_up(number).await {
@@ -235,15 +248,19 @@ impl Filesystem {
     }
 
     /// Gives up the bytes that are held under `scopes`. What Files.com has under their paths, if
-    /// anything, shows again.
+    /// anything, shows again. Where `seen` names things by their keys, only those: what somebody has not seen is not
+    /// given up.
     ///
     /// # Errors
     /// ENOENT for a path that is not there, EIO where the journal cannot be written.
-    pub async fn discard(&self, scopes: &[Scope]) -> Result<Vec<Decided>, Failure> {
+    pub async fn discard(&self, scopes: &[Scope], seen: &[String]) -> Result<Vec<Decided>, Failure> {
         let mut decided = Vec::new();
         for (key, thing) in self.chosen(scopes)? {
+            if !seen.is_empty() && !seen.contains(&thing.key) {
+                continue;
+            }
             let (outcome, message) = match key {
-                Key::File(ino) => self.discard_file(ino).await?,
+                Key::File(ino, revision) => self.discard_file(ino, revision).await?,
                 Key::Damaged(ino) => self.believe_what_is_there(ino),
                 Key::Step(number) => self.discard_step(number).await?,
                 Key::Leftover(number) => {
@@ -294,14 +311,14 @@ impl Filesystem {
         Ok((Verdict::Discarded, told))
     }
 
-    async fn discard_file(&self, ino: Ino) -> Result<(Verdict, Option<String>), Failure> {
+    async fn discard_file(&self, ino: Ino, revision: Revision) -> Result<(Verdict, Option<String>), Failure> {
         let _turn = self.publishing.take(ino).await;
         let _naming = self.naming.take(ino).await;
         let _shape = self.shape.read().await;
         let parent = {
             let mut core = self.core();
             let node = core.tree.node(ino)?;
-            let is_held = node.file().is_some_and(|file| matches!(file.content.state(), State::Held(_)));
+            let is_held = node.file().is_some_and(|file| *file.content.state() == State::Held(revision));
             let Some(parent) = node.parent.filter(|_| is_held) else {
                 return Ok((Verdict::Owed, Some("it was changed meanwhile, and stays".to_owned())));
             };

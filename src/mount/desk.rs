@@ -99,11 +99,13 @@ impl Desk {
                 Ok(scopes) => self.fs.retry(&scopes).await.map(|decided| json!({ "retried": decided })),
                 Err(failure) => Err(failure),
             }),
-            Request::Discard { paths, all } if all != paths.is_empty() => {
+            Request::Discard { paths, all, .. } if all != paths.is_empty() => {
                 json!({ "error": "discard wants either paths or all" })
             }
-            Request::Discard { paths, .. } => told(match scopes(&paths) {
-                Ok(scopes) => self.fs.discard(&scopes).await.map(|decided| json!({ "discarded": decided })),
+            Request::Discard { paths, keys, .. } => told(match scopes(&paths) {
+                Ok(scopes) => {
+                    self.fs.discard(&scopes, &keys).await.map(|decided| json!({ "discarded": decided }))
+                }
                 Err(failure) => Err(failure),
             }),
             Request::Refresh { path } => {

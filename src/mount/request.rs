@@ -50,6 +50,9 @@ pub enum Request {
         /// Everything that is held.
         #[serde(default)]
         all: bool,
+        /// Of that, only what `held` has shown under these keys; none means all of it.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        keys: Vec<String>,
     },
     /// Forget cached listings.
     Refresh {

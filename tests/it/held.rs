@@ -1,15 +1,16 @@
 //! What Files.com refused for good: kept, shown, tried again, copied out, or given up.
 
 use std::fs;
+use std::io::{Read, Write};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
-use std::process::Output;
+use std::process::{Command, Output, Stdio};
 use std::time::{Duration, UNIX_EPOCH};
 
 use filescomfs::emulator::{Effect, Fault};
 use serde_json::Value;
 
 use crate::close::write_and_close;
-use crate::stage::{FOLDER, Mount, Stage, told, wait_until};
+use crate::stage::{FOLDER, Mount, Stage, built, told, wait_until};
 
 fn held(stage: &Stage, mount: &Mount, arguments: &[&str]) -> Output {
     stage.filescomfs(["held"]).arg(&mount.point).args(arguments).output().unwrap()
@@ -202,4 +203,37 @@ fn what_was_left_where_a_folder_is_now_is_taken_up_once_the_folder_is_moved_away
     assert_eq!(stage.stored("x").as_deref(), Some(&b"precious"[..]));
     assert_eq!(stage.stored("aside/in").as_deref(), Some(&b"of somebody else"[..]));
     mount.umount();
+}
+
+#[test]
+fn what_becomes_held_while_somebody_is_asked_is_not_given_up_unseen() {
+    let mut stage = Stage::new();
+    let mount = mount_with_held(&mut stage, "verified");
+    let command = format!("{} held {} discard --all", built().display(), mount.point.display());
+    // On a terminal of its own, since nobody else is asked.
+    let mut asked = Command::new("script")
+        .args(["-qec", &command, "/dev/null"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut shown = Vec::new();
+    let mut screen = asked.stdout.take().unwrap();
+    while !String::from_utf8_lossy(&shown).contains("Type yes") {
+        let mut piece = [0; 512];
+        let count = screen.read(&mut piece).unwrap();
+        assert!(count > 0, "{}", String::from_utf8_lossy(&shown));
+        shown.extend_from_slice(&piece[..count]);
+    }
+    let _ = fs::write(mount.path("unseen"), "held since");
+    let _ = fs::write(mount.path("old"), "other bytes than those that were shown");
+    let messages = || mount.status()["held"].as_array().map(Vec::len);
+    wait_until("one more is held", || messages() == Some(3));
+    asked.stdin.as_mut().unwrap().write_all(b"yes\n").unwrap();
+    screen.read_to_end(&mut shown).unwrap();
+    assert_eq!(asked.wait().unwrap().code(), Some(8), "{}", String::from_utf8_lossy(&shown));
+    assert!(!mount.path("d/new").exists(), "it was shown, and given up");
+    assert_eq!(fs::read(mount.path("unseen")).unwrap(), b"held since");
+    assert_eq!(fs::read(mount.path("old")).unwrap(), b"other bytes than those that were shown");
+    drop(mount);
 }

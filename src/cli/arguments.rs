@@ -137,7 +137,7 @@ pub struct MountArguments {
     pub state_dir: Option<PathBuf>,
     /// Local disk for what is owed, being written and cached, together: when what is owed fills it,
     /// writers wait for uploads, and get ENOSPC when none ends
-    #[arg(long, value_name = "SIZE", default_value = "10G", value_parser = quantities::size, help_heading = "Local disk")]
+    #[arg(long, value_name = "SIZE", default_value = "10G", value_parser = quantities::cache_size, help_heading = "Local disk")]
     pub cache_size: u64,
 
     /// Let other users in (needs user_allow_other in /etc/fuse.conf unless root mounts)
@@ -216,6 +216,9 @@ pub struct MountArguments {
     /// Undoes `read-only` of a storage or of an earlier option.
     #[arg(long, hide = true, overrides_with = "read_only")]
     pub read_write: bool,
+    /// Changes whether what is mounted there takes changes, and nothing else (mount -o remount,ro).
+    #[arg(long, hide = true)]
+    pub remount: bool,
     /// Check everything and mount nothing (mount -f).
     #[arg(long, hide = true)]
     pub fake: bool,

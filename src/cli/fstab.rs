@@ -1,12 +1,14 @@
 //! The two ways in which mount(8) and mount.fuse(8) call, turned into the `mount` command, and that of umount(8) into
 //! `umount`; and `-o` turned into long options. After this there is one parser for everything.
 
+use std::any::TypeId;
 use std::ffi::OsString;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use clap::CommandFactory;
+use clap::{Arg, CommandFactory};
 
 use super::arguments::CommandLine;
+use crate::config::similar;
 
 /// Options of mount(8) and of init systems that mean nothing to a mount itself; and `default_permissions`,
 /// which is always on: the kernel compares modes and owners.
@@ -53,14 +55,15 @@ const KERNEL: &[&str] = &[
 ];
 
 /// Long options that are no mount options.
-const NOT_IN_FSTAB: &[&str] = &["help", "version", "report-to", "fake", "kernel-option", "read-write"];
+const NOT_IN_FSTAB: &[&str] =
+    &["help", "version", "report-to", "fake", "kernel-option", "read-write", "remount"];
 
 /// An option that cannot be taken. Values are not repeated: one may be a secret.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum OptionError {
     /// Not one of ours, not one of mount(8).
-    #[error("unknown mount option {0:?}; `filescomfs mount --help` lists them")]
-    Unknown(String),
+    #[error("unknown mount option {0:?}{meant}; `filescomfs mount --help` lists them", meant = did_you_mean(.1))]
+    Unknown(String, Option<String>),
     /// A secret as an option shows in ps and /proc/mounts.
     #[error(
         "{0} is no mount option, since options can be read by everybody: \
@@ -76,6 +79,10 @@ pub enum OptionError {
     /// Not UTF-8.
     #[error("the mount options are not UTF-8")]
     Encoding,
+}
+
+fn did_you_mean(meant: &Option<String>) -> String {
+    meant.as_ref().map(|meant| format!(" (did you mean {meant}?)")).unwrap_or_default()
 }
 
 /// The arguments as the command line's parser takes them; the first one is the program.
@@ -208,10 +215,33 @@ pub fn option_arguments(list: &str) -> Result<Vec<String>, OptionError> {
         match (name, value) {
             ("ro", None) => arguments.push("--read-only".to_owned()),
             ("rw", None) => arguments.push("--read-write".to_owned()),
+            ("remount", None) => arguments.push("--remount".to_owned()),
             _ => arguments.push(long_option(name, value)?),
         }
     }
     Ok(arguments)
+}
+
+/// The same of a list that stands in a file in `folder`: relative paths count from there.
+///
+/// # Errors
+/// As of [`option_arguments`].
+pub fn option_arguments_in(folder: &Path, list: &str) -> Result<Vec<String>, OptionError> {
+    let command = CommandLine::command();
+    let mount = command.find_subcommand("mount").into_iter().flat_map(|mount| mount.get_arguments());
+    let of_paths: Vec<&str> = mount
+        .filter(|argument| argument.get_value_parser().type_id() == TypeId::of::<PathBuf>())
+        .filter_map(Arg::get_long)
+        .collect();
+    let anchored = |argument: String| match argument.strip_prefix("--").and_then(|text| text.split_once('='))
+    {
+        Some((long, value)) if of_paths.contains(&long) => match folder.join(value).to_str() {
+            Some(value) => Ok(format!("--{long}={value}")),
+            None => Err(OptionError::Encoding),
+        },
+        _ => Ok(argument),
+    };
+    option_arguments(list)?.into_iter().map(anchored).collect()
 }
 
 /// One of our own options. The kernel's habit of underscores (`allow_other`) is understood.
@@ -221,12 +251,20 @@ fn long_option(name: &str, value: Option<&str>) -> Result<String, OptionError> {
         return Err(OptionError::Secret(name.to_owned()));
     }
     let command = CommandLine::command();
-    let takes_value = command
-        .find_subcommand("mount")
-        .and_then(|mount| mount.get_arguments().find(|argument| argument.get_long() == Some(&long)))
-        .filter(|_| !NOT_IN_FSTAB.contains(&long.as_str()))
-        .map(|argument| argument.get_action().takes_values())
-        .ok_or_else(|| OptionError::Unknown(name.to_owned()))?;
+    let ours = command.find_subcommand("mount").into_iter().flat_map(|mount| mount.get_arguments());
+    let ours: Vec<(&str, &Arg)> = ours
+        .filter_map(|argument| Some((argument.get_long()?, argument)))
+        .filter(|(long, _)| !NOT_IN_FSTAB.contains(long))
+        .collect();
+    let takes_value = ours
+        .iter()
+        .find(|(known, _)| *known == long)
+        .map(|(_, argument)| argument.get_action().takes_values())
+        .ok_or_else(|| {
+            let known = ours.iter().map(|(known, _)| *known).chain(["ro", "rw", "remount"]);
+            let known = known.chain(IGNORED.iter().chain(KERNEL).copied());
+            OptionError::Unknown(name.to_owned(), similar(&long, known).map(str::to_owned))
+        })?;
     match (takes_value, value) {
         (true, Some(value)) if !value.is_empty() => Ok(format!("--{long}={value}")),
         (true, _) => Err(OptionError::Value(name.to_owned(), "needs a value")),
@@ -310,12 +348,27 @@ mod tests {
 
     #[test]
     fn generic_options_are_taken_or_ignored() {
+        assert_eq!(option_arguments("remount,ro").unwrap(), ["--remount", "--read-only"]);
         let taken =
             option_arguments("defaults,user,nofail,default_permissions,comment=x,fsname=y,nosuid,noatime,rw")
                 .unwrap();
         assert_eq!(taken, ["--kernel-option=nosuid", "--kernel-option=noatime", "--read-write"]);
         let quoted = option_arguments(r#"log="/a,b",cache-dir=/c\,d"#).unwrap();
         assert_eq!(quoted, ["--log=/a,b", "--cache-dir=/c,d"]);
+    }
+
+    #[test]
+    fn paths_in_a_file_count_from_its_folder() {
+        let list = "cache-dir=cache,log=/var/log/x,api_key_file=../key,close=journaled,state-dir=s,config=c";
+        let wanted = [
+            "--cache-dir=/etc/f/cache",
+            "--log=/var/log/x",
+            "--api-key-file=/etc/f/../key",
+            "--close=journaled",
+            "--state-dir=/etc/f/s",
+            "--config=/etc/f/c",
+        ];
+        assert_eq!(option_arguments_in(Path::new("/etc/f"), list).unwrap(), wanted);
     }
 
     #[test]
@@ -342,7 +395,10 @@ mod tests {
     #[test]
     fn what_cannot_be_taken_is_named_and_its_value_is_not() {
         for (list, named) in [
-            ("colour=SECRET", "colour"),
+            ("colour=SECRET", "\"colour\";"),
+            ("cache-sise=SECRET", "did you mean cache-size?"),
+            ("alow_other", "did you mean allow-other?"),
+            ("noatme", "did you mean noatime?"),
             ("api_key=SECRET", "api-key-file=FILE"),
             ("password=SECRET", "credentials=FILE"),
             ("cache-size", "needs a value"),

@@ -22,6 +22,23 @@ pub fn size(text: &str) -> Result<u64, String> {
     number.checked_mul(1 << shift).ok_or_else(wrong)
 }
 
+/// The least that a mount can work with: less is a unit that was forgotten.
+const LEAST_CACHE: u64 = 1 << 20;
+
+/// A size of the cache: as [`size`], and 1M at least.
+///
+/// # Errors
+/// A text for the command line.
+pub fn cache_size(text: &str) -> Result<u64, String> {
+    match size(text)? {
+        bytes if bytes < LEAST_CACHE => {
+            let number = text.trim_end_matches(|c: char| !c.is_ascii_digit());
+            Err(format!("{text:?} is less than 1M; did you mean {number}G?"))
+        }
+        bytes => Ok(bytes),
+    }
+}
+
 /// Reads `60`, `60s`, `500ms`, `5m`, `2h`, `1d`; a number alone is seconds.
 ///
 /// # Errors
@@ -93,6 +110,13 @@ mod tests {
         for text in ["", "G", "-1", "1.5G", "10X", "99999999999T", "10é"] {
             assert!(size(text).is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn a_cache_that_lacks_its_unit_is_not_taken() {
+        assert_eq!((cache_size("1M"), cache_size("5G")), (Ok(1 << 20), Ok(5 << 30)));
+        assert!(cache_size("5").unwrap_err().contains("did you mean 5G?"));
+        assert!(cache_size("10K").unwrap_err().contains("did you mean 10G?"));
     }
 
     #[test]

@@ -97,7 +97,8 @@ pub fn with_storage_options(
         let path = config.path().display();
         Failure::new(ExitCode::Usage, format!("{path}: options of storage {}: {text}", typed.source))
     };
-    let own = fstab::option_arguments(options).map_err(|error| wrong(error.to_string()))?;
+    let folder = config.path().parent().unwrap_or(Path::new(""));
+    let own = fstab::option_arguments_in(folder, options).map_err(|error| wrong(error.to_string()))?;
     let mut all: Vec<OsString> = words[..2.min(words.len())].to_vec();
     all.extend(own.into_iter().map(OsString::from));
     all.extend(words.iter().skip(2).cloned());

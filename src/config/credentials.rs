@@ -41,6 +41,7 @@ impl CredentialSources {
     /// # Errors
     /// A source that is named but unusable ends the search: the next one may be another account.
     pub fn find(&self) -> Result<Found, ConfigError> {
+        private::keep_out_of_dumps();
         let found = match self.named()? {
             Some(found) => Some(found),
             None => match self.stored()? {

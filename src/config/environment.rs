@@ -19,7 +19,14 @@ impl Environment {
     pub fn of_this_process() -> Self {
         // SAFETY: both calls only read the process's identity and cannot fail.
         let (uid, gid) = unsafe { (libc::geteuid(), libc::getegid()) };
-        Self { uid, gid, variables: std::env::vars_os().collect() }
+        let mut variables: BTreeMap<OsString, OsString> = std::env::vars_os().collect();
+        // mount(8) and cron may set no HOME: then it is what the system's list of users says.
+        if variables.get(OsStr::new("HOME")).is_none_or(|home| home.is_empty())
+            && let Some(home) = std::env::home_dir()
+        {
+            variables.insert("HOME".into(), home.into());
+        }
+        Self { uid, gid, variables }
     }
 
     /// An invented one.

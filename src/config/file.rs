@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 use toml::{Table, Value};
 
 use super::credentials::secret;
-use super::{ConfigError, private, source};
+use super::{ConfigError, private, similar, source};
 use crate::model::path::RemotePath;
 use crate::remote::{Credentials, Secret};
 
@@ -116,6 +116,10 @@ impl Config {
     }
 }
 
+/// The keys of a storage.
+const KEYS: [&str; 8] =
+    ["site", "folder", "options", "api_key_file", "credentials_file", "api_key", "username", "password"];
+
 /// The fields of one storage; what is taken is known, what is left is not.
 struct Fields<'a> {
     section: &'a str,
@@ -164,10 +168,9 @@ impl Fields<'_> {
             _ => return Err(self.wrong("username and password belong together")),
         }
         if let Some(key) = self.fields.keys().next() {
-            return Err(self.wrong(format_args!(
-                "unknown key {key}; known are site, folder, options, api_key_file, credentials_file, \
-                 api_key, username, password"
-            )));
+            let meant =
+                similar(key, KEYS).map(|meant| format!(" (did you mean {meant}?)")).unwrap_or_default();
+            return Err(self.wrong(format_args!("unknown key {key}{meant}; known are {}", KEYS.join(", "))));
         }
         let credentials = match given.len() {
             0 => StoredCredentials::Elsewhere,
@@ -211,7 +214,9 @@ mod tests {
     #[test]
     fn what_is_wrong_is_named_and_no_secret_is_shown() {
         for (text, named) in [
-            ("[storage.v]\nsite='s'\napi_key='SECRET'\ncolour='x'", "unknown key colour"),
+            ("[storage.v]\nsite='s'\napi_key='SECRET'\ncolour='x'", "unknown key colour;"),
+            ("[storage.v]\nsite='s'\napi_key_flie='SECRET'", "did you mean api_key_file?"),
+            ("[storage.v]\nsite='s'\noption='ro'", "did you mean options?"),
             ("[storage.v]\napi_key='SECRET'", "site is missing"),
             ("[storage.v]\nsite=7", "site must be a text"),
             ("[storage.v]\nsite='s'\napi_key=5551234", "api_key must be a text"),

@@ -20,6 +20,14 @@ pub use source::{Source, Spelling, parse_source};
 
 use crate::remote::SiteNameError;
 
+/// The one of `known` that somebody who typed `word` meant, if one is near enough.
+pub fn similar<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let near = |known: &'a str| (known, strsim::damerau_levenshtein(word, known));
+    let (nearest, distance) = known.into_iter().map(near).min_by_key(|(_, distance)| *distance)?;
+    // Two slips in a long word, one in a short one.
+    (distance <= 1 + usize::from(word.chars().count() > 5)).then_some(nearest)
+}
+
 /// A configuration that cannot be used. Each text says what to type instead.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {

@@ -17,6 +17,7 @@ use serde_json::Value;
 
 use super::control::{ControlError, is_alone_with, own_uid, runtime_folder, socket_name};
 use super::identity::{Astray, Said, judge};
+use super::life::is_stopped;
 use super::mountinfo::View;
 use super::request::Request;
 
@@ -121,6 +122,7 @@ impl Talk {
         match error {
             ControlError::NotServed(_) => ControlError::NotServed(self.mountpoint.clone()),
             ControlError::TimedOut(_) => ControlError::TimedOut(self.mountpoint.clone()),
+            ControlError::Stopped(_, process) => ControlError::Stopped(self.mountpoint.clone(), process),
             error => error,
         }
     }
@@ -143,6 +145,9 @@ pub fn meet(mountpoint: &Path) -> Result<Met, ControlError> {
             }
             Err(ControlError::NotServed(_)) => continue,
             Err(ControlError::TimedOut(_)) => return Err(ControlError::TimedOut(mountpoint.to_owned())),
+            Err(ControlError::Stopped(_, process)) => {
+                return Err(ControlError::Stopped(mountpoint.to_owned(), *process));
+            }
             Err(_) => {}
         }
         return met;
@@ -253,6 +258,9 @@ pub(super) fn ask_socket(
     };
     let mut stream = UnixStream::connect(socket).map_err(failed)?;
     let (user, process) = peer_of(&stream).map_err(failed)?;
+    if is_stopped(process) {
+        return Err(ControlError::Stopped(socket.into(), process));
+    }
     stream.set_write_timeout(Some(PATIENCE)).map_err(failed)?;
     stream.set_read_timeout(Some(timeout.max(Duration::from_millis(1)))).map_err(failed)?;
     let mut line = serde_json::to_vec(request).map_err(|_| ControlError::Garbled)?;

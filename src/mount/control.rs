@@ -39,6 +39,9 @@ pub enum ControlError {
     /// It listens and says nothing.
     #[error("filescomfs at {0} does not answer in time; see *When a mount hangs* in docs/configuration.md")]
     TimedOut(PathBuf),
+    /// Somebody has stopped its process.
+    #[error("filescomfs at {0} is stopped (process {1}), and so is all that uses it; type: kill -CONT {1}")]
+    Stopped(PathBuf, u32),
     /// The folder of the sockets belongs to somebody else, or others may write into it.
     #[error("{0} is not a folder of this user alone; remove it, `chmod 700` it, or set XDG_RUNTIME_DIR")]
     UnsafeFolder(PathBuf),

@@ -1,4 +1,4 @@
-//! Does anybody stand behind a mount? Asked without waiting for who does not answer.
+//! Does anybody stand behind a mount, and is he awake? Asked without waiting for who does not answer.
 
 use std::ffi::CString;
 use std::io;
@@ -8,6 +8,13 @@ use std::time::Duration;
 
 /// How long a mount may take to say whether its daemon lives.
 const SIGN_OF_LIFE: Duration = Duration::from_secs(5);
+
+/// Was the process stopped by a signal, or by a debugger?
+pub fn is_stopped(process: u32) -> bool {
+    let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
+    // Behind the program's name, which may hold anything.
+    stat.rsplit_once(')').is_some_and(|(_, rest)| rest.trim_start().starts_with(['T', 't']))
+}
 
 /// Has the process behind the mount ended? The kernel passes statfs(2) on whatever it has cached, and answers in its
 /// place that nobody is there any more. A mount that does not answer in time lives, and so does one that this user may

@@ -128,6 +128,7 @@ impl From<MountError> for Failure {
             MountError::Remote(error) => error.kind().into(),
             MountError::FolderMissing(_) | MountError::NotAFolder(_) => ExitCode::Folder,
             MountError::NoMd5 => ExitCode::Verification,
+            MountError::Inside { .. } | MountError::NotPrivate(_) => ExitCode::Usage,
             _ => ExitCode::Failed,
         };
         Self::new(code, error.to_string())

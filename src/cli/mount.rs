@@ -2,29 +2,65 @@
 //! background whose first word is awaited.
 
 use std::ffi::OsString;
+use std::fs::OpenOptions;
 use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use url::Url;
 
 use super::arguments::{AccessArguments, MountArguments};
 use super::drain::named;
 use super::exit_codes::{ExitCode, Failure};
 use super::{log, resolve};
 use crate::config::Environment;
+use crate::local::private;
 use crate::mount::asking::is_served;
 use crate::mount::background::{self, Reporter, Word};
 use crate::mount::beneath::Beneath;
 use crate::mount::life::is_dead;
 use crate::mount::mountinfo::{KIND, View};
 use crate::mount::options::Options;
+use crate::mount::remount::remount;
 use crate::mount::unmount::unmount;
-use crate::mount::{service, utab};
+use crate::mount::{rooms, service, utab};
 use crate::remote::Credentials;
+
+/// How long nothing is said before that.
+const QUIET: Duration = Duration::from_secs(3);
 
 /// Mounts. In the background, `Done` means that the mount answers.
 pub fn run(arguments: Box<MountArguments>, words: &[OsString]) -> Result<ExitCode, Failure> {
+    if arguments.remount {
+        return remount_as_told(&arguments);
+    }
     match arguments.report_to {
         Some(descriptor) => in_background(arguments, words, descriptor),
         None => asked_for(arguments, words),
+    }
+}
+
+/// mount(8) hands over all options of the line in fstab: those of ours are what they were.
+fn remount_as_told(arguments: &MountArguments) -> Result<ExitCode, Failure> {
+    let failed = |text: String| Failure::new(ExitCode::Failed, text);
+    let mountpoint = named(&arguments.mountpoint)?;
+    let shown = mountpoint.display();
+    if !is_ours(&mountpoint) {
+        return Err(failed(format!("no filescomfs is mounted on {shown}")));
+    }
+    let read_only = match (arguments.read_only, arguments.read_write) {
+        (true, _) => Some(true),
+        (false, true) => Some(false),
+        (false, false) => None,
+    };
+    match remount(&mountpoint, read_only, &arguments.kernel_option) {
+        Ok(()) => Ok(ExitCode::Done),
+        Err(error) if error.raw_os_error() == Some(libc::EBUSY) => {
+            Err(failed(format!("{shown} stays as it is: something there is open for writing")))
+        }
+        Err(error) => Err(failed(format!("cannot remount {shown}: {error}"))),
     }
 }
 
@@ -86,14 +122,26 @@ fn asked_for(arguments: Box<MountArguments>, words: &[OsString]) -> Result<ExitC
             mountpoint.display()
         ));
     }
+    let options = rooms::settle(prepared.options, prepared.log.as_deref())?;
+    let prepared = Prepared { options, ..prepared };
     if prepared.foreground {
         let file = prepared.log.as_deref().map(open_log).transpose()?;
         log::start(file);
         return serve(prepared, |options| service::ready(&status_line(options)));
     }
-    let path = prepared.log.unwrap_or_else(|| prepared.options.state_dir.join("filescomfs.log"));
-    let word = background::start(&words[1..], open_log(&path)?)
+    let (path, log) = match prepared.log {
+        Some(path) => (path.clone(), open_log(&path)?),
+        None => {
+            // In a folder of ours, no link has a place.
+            let path = prepared.options.state_dir.join("filescomfs.log");
+            let log = private::open(&path, OpenOptions::new().append(true).create(true));
+            (path.clone(), log.map_err(|error| unwritable(&path, &error))?)
+        }
+    };
+    let waiting = Waiting::for_site(&prepared.options.base);
+    let word = background::start(&words[1..], log)
         .map_err(|error| Failure::new(ExitCode::Failed, format!("{error}; the log is {}", path.display())))?;
+    drop(waiting);
     match word {
         Word::Ready => Ok(ExitCode::Done),
         Word::Failed { code, message } => Err(Failure::new(ExitCode::from_number(code.into()), message)),
@@ -128,6 +176,29 @@ fn is_ours(mountpoint: &Path) -> bool {
 /// Where nobody listens on standard error, the exit code still tells.
 fn tell(text: &str) {
     let _ = writeln!(std::io::stderr(), "filescomfs: {text}");
+}
+
+/// Says what is waited for, where that takes long.
+struct Waiting(Arc<AtomicBool>);
+
+impl Waiting {
+    fn for_site(base: &Url) -> Self {
+        let over = Arc::new(AtomicBool::new(false));
+        let (seen, host) = (over.clone(), base.host_str().unwrap_or_default().to_owned());
+        std::thread::spawn(move || {
+            std::thread::sleep(QUIET);
+            if !seen.load(Ordering::Relaxed) {
+                let _ = writeln!(std::io::stderr(), "filescomfs: waiting for an answer of {host} …");
+            }
+        });
+        Self(over)
+    }
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
 }
 
 /// The child: its output is the log already.
@@ -188,7 +259,9 @@ fn status_line(options: &Options) -> String {
 }
 
 fn open_log(path: &Path) -> Result<std::fs::File, Failure> {
-    background::open_log(path).map_err(|error| {
-        Failure::new(ExitCode::Failed, format!("cannot write the log {}: {error}", path.display()))
-    })
+    background::open_log(path).map_err(|error| unwritable(path, &error))
+}
+
+fn unwritable(path: &Path, error: &std::io::Error) -> Failure {
+    Failure::new(ExitCode::Failed, format!("cannot write the log {}: {error}", path.display()))
 }

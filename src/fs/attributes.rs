@@ -8,7 +8,8 @@ use super::{Filesystem, Metadata, is_final, now, told};
 use crate::local::failpoint;
 use crate::local::journal::Fact;
 use crate::model::attributes::{
-    Attributes, LINK_KEY, LONGEST_VALUE, MOST_KEYS, Shape, is_ours, on_the_wire, take_apart,
+    Attributes, LINK_KEY, LONGEST_VALUE, MOST_KEYS, Shape, Time, is_ours, on_the_wire, take_apart,
+    to_metadata,
 };
 use crate::model::content::State;
 use crate::model::failure::Failure;
@@ -79,7 +80,9 @@ impl Filesystem {
             _ if node.is_folder() => 2,
             _ => 1,
         };
-        Ok(Attr { ino, size, shape: node.shape(), links, attributes: node.attributes, ttl })
+        let shape = node.shape();
+        let attributes = node.attributes.shown(shape, node.permissions.write);
+        Ok(Attr { ino, size, shape, links, attributes, ttl })
     }
 
     /// What stat(2) shows of `ino`.
@@ -95,9 +98,29 @@ impl Filesystem {
         let mut core = self.core();
         let node = core.tree.node(ino)?;
         let attributes = change.apply(node.attributes, node.shape(), now());
+        core.tree.node_mut(ino)?.time_is_set |= change.mtime.is_some();
         let alone = core.set_attributes(ino, attributes)?;
         let waits = self.note_change(&mut core, ino, alone)?;
         Ok((self.attr_of(&core, ino)?, waits))
+    }
+
+    /// Bytes are changed by somebody who may not keep set-user-id and set-group-id bits. True where that took any off.
+    ///
+    /// # Errors
+    /// ESTALE for what is gone, EROFS once nothing may be promised.
+    pub fn drop_privilege(&self, ino: Ino) -> Result<bool, Failure> {
+        self.may_change()?;
+        let mut core = self.core();
+        let node = core.tree.node(ino)?;
+        let mut attributes = node.attributes;
+        attributes.drop_privilege();
+        if node.shape() != Shape::File || attributes == node.attributes {
+            return Ok(false);
+        }
+        attributes.ctime = now();
+        let alone = core.set_attributes(ino, attributes)?;
+        self.note_change(&mut core, ino, alone)?;
+        Ok(true)
     }
 
     /// Plans what a change of attributes asks for, `alone` when they do not travel with something else. True
@@ -121,15 +144,18 @@ impl Filesystem {
         self.journal.flush().await
     }
 
-    /// The metadata to send with `node`: ours where something differs from the defaults, and that of
-    /// others as it was.
+    /// The metadata to send with `node`: ours, and that of others as it was.
     pub(super) fn metadata(&self, core: &Core, node: &Node) -> BTreeMap<String, String> {
         let mut metadata = node.foreign.clone();
         if self.rules.metadata != Metadata::Full || !core.habits.takes_metadata {
             return metadata;
         }
-        let mut ours =
-            core.tree.defaults.to_metadata(&node.attributes, node.shape(), core.habits.keeps_mtime);
+        let mut ours = to_metadata(
+            &node.attributes,
+            node.shape(),
+            node.time(core.habits.keeps_mtime),
+            &core.tree.defaults,
+        );
         if let Some(Link::To(target)) = &node.link
             && let Some(target) = target.to_str().filter(|to| to.chars().count() <= LONGEST_VALUE)
         {
@@ -155,7 +181,7 @@ impl Filesystem {
     pub(super) async fn push_attributes(&self, ino: Ino) -> Result<(), Failure> {
         let _naming = self.naming.take(ino).await;
         let _shape = self.shape.read().await;
-        let (path, sent, sent_xattrs, metadata) = {
+        let (path, time, sent, sent_xattrs, metadata) = {
             let mut core = self.core();
             if let Some(path) = core.tree.path(ino)
                 && !self.is_clear(&mut core, &path, Errand::Attributes(ino))
@@ -173,10 +199,15 @@ impl Filesystem {
                 self.attributes_arrived(&mut core, ino);
                 return Ok(());
             }
-            (path, node.attributes, node.xattrs.clone(), self.metadata(&core, node))
+            let time = (node.time(true) != Time::NotSet).then(|| on_the_wire(node.attributes.mtime));
+            (path, time, node.attributes, node.xattrs.clone(), self.metadata(&core, node))
         };
         let ours = (self.rules.metadata == Metadata::Full).then_some(&metadata);
-        let mut outcome = self.remote.set_attributes(&path, Some(on_the_wire(sent.mtime)), ours).await;
+        if ours.is_none() && time.is_none() {
+            self.attributes_arrived(&mut self.core(), ino);
+            return Ok(());
+        }
+        let mut outcome = self.remote.set_attributes(&path, time, ours).await;
         if let (Ok(entry), true) = (&outcome, ours.is_some())
             && let Some(blank) = with_blanks(&metadata, &entry.metadata)
         {
@@ -187,7 +218,11 @@ impl Filesystem {
             && ours.is_some()
         {
             self.metadata_refused(&told(error));
-            outcome = self.remote.set_attributes(&path, Some(on_the_wire(sent.mtime)), None).await;
+            if time.is_none() {
+                self.attributes_arrived(&mut self.core(), ino);
+                return Ok(());
+            }
+            outcome = self.remote.set_attributes(&path, time, None).await;
         }
         failpoint::reach("attributes.there");
         match outcome {

@@ -7,6 +7,7 @@ use super::publish::Asked;
 use super::{Close, Filesystem};
 use crate::local::failpoint;
 use crate::local::journal::Fact;
+use crate::local::trouble::Trouble;
 use crate::model::failure::Failure;
 use crate::model::ino::{ContentId, Ino};
 
@@ -169,9 +170,10 @@ impl Filesystem {
         }
     }
 
-    /// What a disk that does not sync means: without room, it harms the one file; else nothing can be promised.
+    /// What a disk that does not sync means: without room, it harms the one file; where it failed, nothing can be
+    /// promised. Where it was never asked, for want of a descriptor, another attempt may fare better.
     fn not_synced(&self, failure: Failure) -> Failure {
-        if failure.errno == libc::EIO {
+        if Trouble::of(Some(failure.errno)) == Trouble::Broken {
             self.journal.distrust(&failure);
         }
         without_room(&failure).unwrap_or(failure)

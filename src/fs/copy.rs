@@ -12,7 +12,7 @@ use crate::model::entry::Entry;
 use crate::model::failure::Failure;
 use crate::model::ino::Ino;
 use crate::model::path::RemotePath;
-use crate::model::policy::Verify;
+use crate::model::policy::{Metadata, Verify};
 use crate::model::proof::{Basis, Fingerprint};
 use crate::model::receipt::Receipt;
 use crate::remote::Copying;
@@ -28,12 +28,14 @@ pub(super) struct Copied {
 
 impl Filesystem {
     /// Copies a file on Files.com to a name that is free, and proves that the copy holds what the source
-    /// held. `doubtful`: it may have been made already.
+    /// held. It gets the attributes of `like`, a file or copy of it in the tree, where there is one. `doubtful`: it may have
+    /// been made already.
     pub(super) async fn copy_there(
         &self,
         from: &RemotePath,
         to: &RemotePath,
         original: &Original,
+        like: Option<Ino>,
         doubtful: bool,
     ) -> Result<Copied, Trouble> {
         let there = if doubtful { self.remote.stat(to).await? } else { None };
@@ -41,7 +43,9 @@ impl Filesystem {
             Some(there) => (Copying::Perhaps, there),
             None => {
                 let how = self.remote.copy(from, to).await?;
-                let copy = self.remote.stat(to).await?.ok_or_else(|| {
+                // What may be somebody else's gets no attributes of ours.
+                let like = like.filter(|_| matches!(how, Copying::Made));
+                let copy = self.described(to, like).await?.ok_or_else(|| {
                     Trouble::Lost(Failure::new(libc::EIO, format!("{to} vanished right after it was made")))
                 })?;
                 (how, copy)
@@ -68,6 +72,24 @@ impl Filesystem {
                 Ok(copied)
             }
         }
+    }
+
+    /// The copy as Files.com describes it, with its attributes, which the service may not have copied: the answer to
+    /// these spares a question of its own. What is refused here is told where attributes are sent alone.
+    async fn described(&self, to: &RemotePath, like: Option<Ino>) -> Result<Option<Entry>, Trouble> {
+        let wanted = like.and_then(|like| {
+            let core = self.core();
+            let node = core.tree.node(like).ok()?;
+            Some((on_the_wire(node.attributes.mtime), self.metadata(&core, node)))
+        });
+        if let Some((time, metadata)) = wanted {
+            let metadata = (self.rules.metadata == Metadata::Full).then_some(&metadata);
+            match self.remote.set_attributes(to, Some(time), metadata).await {
+                Ok(entry) => return Ok(Some(entry)),
+                Err(error) => tracing::debug!("attributes of {to} did not go with the copy: {error}"),
+            }
+        }
+        Ok(self.remote.stat(to).await?)
     }
 
     async fn prove_copy(

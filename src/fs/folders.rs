@@ -7,9 +7,11 @@ use super::publish::Asked;
 use super::{Filesystem, told};
 use crate::local::failpoint;
 use crate::local::journal::Fact;
+use crate::model::attributes::on_the_wire;
 use crate::model::backlog::Step;
 use crate::model::failure::Failure;
 use crate::model::ino::Ino;
+use crate::model::moment::Moment;
 use crate::model::node::File;
 
 /// Attributes that changed right after a mkdir follow soon: rsync and tar set mode and time last.
@@ -35,7 +37,8 @@ impl Filesystem {
             let _naming = self.naming.take(ino).await;
             let _shape = self.shape.read().await;
             let Some(path) = self.core().tree.path(ino) else { continue };
-            self.remote.create_folder(&path, None).await.map_err(|error| told(&error))?;
+            let time = self.time_of(ino);
+            self.remote.create_folder(&path, time).await.map_err(|error| told(&error))?;
             failpoint::reach("folder.there");
             let mut core = self.core();
             let end = self.end_of_entry(&core, ino);
@@ -44,6 +47,11 @@ impl Filesystem {
                 .note_all(end.into_iter().chain(self.entry_fact(&core, ino).map(Fact::Entry)).collect());
         }
         Ok(())
+    }
+
+    /// The modification time that Files.com is told with a folder itself: of a request of its own it is worth none.
+    pub(super) fn time_of(&self, folder: Ino) -> Option<Moment> {
+        self.core().tree.node(folder).ok().map(|node| on_the_wire(node.attributes.mtime))
     }
 
     /// Plans a folder that was only here on Files.com, with the folders in it; what is owed of its files
@@ -71,16 +79,20 @@ impl Filesystem {
         facts
     }
 
-    /// Files.com has the folder, or will have it before anything in it; its attributes follow.
+    /// Files.com has the folder, or will have it before anything in it; its attributes follow, where there is anything to
+    /// tell.
     fn folder_is_planned(&self, core: &mut Core, ino: Ino) {
         core.queue.forget(Errand::Publish(ino));
-        core.queue.schedule(Errand::Attributes(ino), Instant::now() + SETTLE_FOLDER);
         if let Ok(folder) = core.tree.folder_mut(ino) {
             folder.published = true;
         }
+        let here = core.tree.defaults;
         if let Ok(node) = core.tree.node_mut(ino) {
             node.touched = Some(Instant::now());
-            node.attributes_owed = true;
+            node.attributes_owed |= node.is_unusual(&here);
+            if node.attributes_owed {
+                core.queue.schedule(Errand::Attributes(ino), Instant::now() + SETTLE_FOLDER);
+            }
         }
         self.errands.notify_one();
     }

@@ -311,6 +311,19 @@ impl Filesystem {
         self.attr_of(&core, ino)
     }
 
+    /// What the kernel has forgotten and is asked for by its number, by an NFS server: `.` of a file or folder is that
+    /// itself, and `..` the folder that it is in. `None` for names; counts as a look-up.
+    pub fn lookup_dots(&self, ino: Ino, name: &OsStr) -> Option<Result<Attr, Failure>> {
+        match name.to_str() {
+            Some(".") => Some(self.look_at(ino)),
+            Some("..") => {
+                let parent = self.core().tree.node(ino).map(|node| node.parent.unwrap_or(Ino::ROOT));
+                Some(parent.and_then(|parent| self.look_at(parent)))
+            }
+            _ => None,
+        }
+    }
+
     /// The kernel dropped `count` of its look-ups.
     pub fn forget(&self, ino: Ino, count: u64) {
         let mut core = self.core();

@@ -8,7 +8,7 @@ use super::folders::SETTLE_FOLDER;
 use super::{Attr, Close, Filesystem, now, told_aloud};
 use crate::local::failpoint;
 use crate::local::journal::Fact;
-use crate::model::attributes::{Attributes, Shape};
+use crate::model::attributes::{Attributes, Shape, on_the_wire};
 use crate::model::backlog::Step;
 use crate::model::failure::Failure;
 use crate::model::ino::{ContentId, Ino};
@@ -96,13 +96,16 @@ impl Filesystem {
             Ok((remote, temporary || !core.may_hold_published(parent)))
         };
         let (remote, only_here) = look(&mut self.core())?;
+        // What is shown from now on is what Files.com is told with the folder itself.
+        let attributes = maker.attributes();
         let journaled = self.rules.close == Close::Journaled;
         if !only_here && !journaled {
             let path = self.path(parent)?.join(&remote);
             self.until_clear(&[&path]).await?;
             let _shape = self.shape.read().await;
             let path = self.path(parent)?.join(&remote);
-            if self.remote.create_folder(&path, None).await.map_err(|error| told_aloud(&error))?.is_none() {
+            let time = Some(on_the_wire(attributes.mtime));
+            if self.remote.create_folder(&path, time).await.map_err(|error| told_aloud(&error))?.is_none() {
                 // Somebody else made it, or a file of that name, since the last listing.
                 self.list_anew(parent).await?;
                 return Err(Failure::plain(libc::EEXIST));
@@ -114,7 +117,7 @@ impl Filesystem {
             // Where Files.com was asked, it has the folder under that text.
             let unasked = journaled || only_here;
             let (remote, only_here) = if unasked { look(&mut core)? } else { (remote, only_here) };
-            let ino = self.insert_folder(&mut core, (parent, name), remote, maker, only_here)?;
+            let ino = self.insert_folder(&mut core, (parent, name), remote, attributes, only_here)?;
             let mut facts: Vec<Fact> = self.facts_of(&core, ino).collect();
             if journaled
                 && !only_here
@@ -138,7 +141,7 @@ impl Filesystem {
         core: &mut Core,
         (parent, name): (Ino, &OsStr),
         remote: String,
-        maker: Maker,
+        attributes: Attributes,
         only_here: bool,
     ) -> Result<Ino, Failure> {
         if core.tree.child(parent, name).is_some() {
@@ -146,13 +149,13 @@ impl Filesystem {
         }
         let asked = Instant::now();
         let folder = Folder { published: !only_here, listed: Some(asked), ..Folder::default() };
-        let attributes = maker.attributes().made_in(&core.tree.node(parent)?.attributes, Shape::Folder);
+        let attributes = attributes.made_in(&core.tree.node(parent)?.attributes, Shape::Folder);
         let ino = core.tree.insert(parent, name.to_owned(), remote, attributes, folder.into())?;
         touch(core, parent, ino)?;
         if only_here {
             core.queue.schedule(Errand::Publish(ino), asked + self.rules.temporary_hold);
             self.errands.notify_one();
-        } else if !core.tree.defaults.to_metadata(&attributes, Shape::Folder, true).is_empty() {
+        } else if core.tree.node(ino)?.is_unusual(&core.tree.defaults) {
             core.tree.node_mut(ino)?.attributes_owed = true;
             core.queue.schedule(Errand::Attributes(ino), asked + SETTLE_FOLDER);
             self.errands.notify_one();

@@ -236,9 +236,11 @@ fn read_up_to(file: &std::fs::File, range: &Range<u64>) -> std::io::Result<Vec<u
     let mut bytes = vec![0; (range.end - range.start) as usize];
     let mut filled = 0;
     while filled < bytes.len() {
-        match file.read_at(&mut bytes[filled..], range.start + filled as u64)? {
-            0 => break,
-            count => filled += count,
+        match file.read_at(&mut bytes[filled..], range.start + filled as u64) {
+            Ok(0) => break,
+            Ok(count) => filled += count,
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
         }
     }
     bytes.truncate(filled);

@@ -56,11 +56,11 @@ impl Filesystem {
     }
 
     /// Goes on with what was begun with these very bytes, or begins.
-    pub(super) async fn go_on(&self, job: &Job, file: &File) -> Result<Going, Trouble> {
-        if let Some(going) = self.take_over(job, file).await? {
+    pub(super) async fn go_on(&self, job: &Job) -> Result<Going, Trouble> {
+        if let Some(going) = self.take_over(job).await? {
             return Ok(going);
         }
-        let written = last_change(file)?;
+        let written = last_change(&*self.bytes_of(job)?)?;
         let known = self.uploads().get(&job.id).cloned();
         if let Some(begun) = known {
             if begun.may_be_of(job.size, written) {

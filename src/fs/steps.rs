@@ -107,7 +107,8 @@ impl Filesystem {
         let done: Result<(), Trouble> = match step {
             Step::Copy { from, to, version } => {
                 let original = Original::from(*version);
-                return match self.copy_there(from, to, &original, doubtful).await {
+                let copy = self.core().tree.at(to);
+                return match self.copy_there(from, to, &original, copy, doubtful).await {
                     // The source is gone: somebody else took it away.
                     Err(Trouble::Later(failure)) if failure.errno == libc::ENOENT => {
                         Err(Trouble::Refused(failure))
@@ -115,10 +116,15 @@ impl Filesystem {
                     copied => copied.map(Some),
                 };
             }
-            Step::Make(path) => match self.remote.create_folder(path, None).await.map_err(of_names)? {
-                Some(_) => Ok(()),
-                None => self.adopt(path).await,
-            },
+            Step::Make(path) => {
+                // Under its first path, if it is still there; else it goes without a time.
+                let folder = self.core().tree.at(path);
+                let time = folder.and_then(|folder| self.time_of(folder));
+                match self.remote.create_folder(path, time).await.map_err(of_names)? {
+                    Some(_) => Ok(()),
+                    None => self.adopt(path).await,
+                }
+            }
             Step::Delete { path, version } => self.delete_version(path, version).await,
             Step::RemoveFolder(path) => match self.delete_folder(path).await {
                 Err(failure) if failure.errno == libc::ENOTEMPTY => {

@@ -7,7 +7,6 @@
 //! the whole. A failure here is nobody's: the close meets it again, and tells it.
 
 use std::collections::{BTreeMap, HashMap};
-use std::fs::File;
 use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
@@ -146,7 +145,6 @@ impl Filesystem {
 
     /// Sends parts of a file until it is closed, or is no stream any more.
     async fn follow(self: Arc<Self>, ino: Ino, id: ContentId) -> Option<Early> {
-        let file = self.store.file(id).ok()?;
         let begun = tokio::select! {
             begun = self.begin_early(ino, id) => begun,
             () = self.is_over(id) => return None,
@@ -167,7 +165,13 @@ impl Filesystem {
                 () = self.is_over(id) => break,
             };
             let began = Instant::now();
-            let Ok(read) = read_part(file.clone(), range.start, room, early.head.hasher).await else {
+            // Open for a moment: a descriptor for each file that grows may be more than there are.
+            let read = async |file| read_part(file, range.start, room, early.head.hasher).await;
+            let read = match self.store.file(id) {
+                Ok(file) => read(file).await.ok(),
+                Err(_) => None,
+            };
+            let Some(read) = read else {
                 self.end_growth(id);
                 return None;
             };
@@ -258,7 +262,7 @@ impl Filesystem {
     }
 
     /// What left of `job` before its close, to be gone on with.
-    pub(super) async fn take_over(&self, job: &Job, file: &File) -> Result<Option<Going>, Trouble> {
+    pub(super) async fn take_over(&self, job: &Job) -> Result<Option<Going>, Trouble> {
         self.end_growth(job.id);
         self.streams.look_again();
         let task = self.streams.tasks().remove(&job.id);
@@ -286,7 +290,7 @@ impl Filesystem {
             size: job.size,
             part_size: parts.part_size(),
             parallel: true,
-            written: last_change(file)?,
+            written: last_change(&*self.bytes_of(job)?)?,
             parts: early.head.evidence.clone(),
             completing: None,
         };

@@ -230,7 +230,8 @@ impl Filesystem {
                 let ino = core.tree.insert(at, local, name, entry.attributes, body)?;
                 let node = core.tree.node_mut(ino)?;
                 node.touched = Some(Instant::now());
-                node.xattrs = entry.xattrs;
+                // The journal does not tell whether somebody has set it: then it is kept.
+                (node.xattrs, node.time_is_set) = (entry.xattrs, true);
                 core.queue.schedule(Errand::Publish(ino), Instant::now());
             }
             // A mount that began offline knows no listing: what does not show is not gone.
@@ -256,7 +257,7 @@ impl Filesystem {
         }
         node.attributes = entry.attributes;
         node.xattrs = entry.xattrs.clone();
-        node.attributes_owed = true;
+        (node.attributes_owed, node.time_is_set) = (true, true);
         core.queue.schedule(Errand::Attributes(ino), Instant::now());
         Ok(())
     }

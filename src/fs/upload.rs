@@ -60,10 +60,9 @@ impl Filesystem {
     /// left. Dropped, it takes the parts under way with it: those that were accepted are noted, and the others are sent
     /// again.
     pub(super) async fn send(&self, job: &Job) -> Result<Parcel, Trouble> {
-        let file = self.store.file(job.id).map_err(Failure::from)?;
-        let going = self.go_on(job, &file).await?;
+        let going = self.go_on(job).await?;
         let is_worth_a_note = self.is_worth_a_note(job, &going.parts);
-        let mut sending = std::pin::pin!(self.send_parts(job, &file, going));
+        let mut sending = std::pin::pin!(self.send_parts(job, going));
         if !is_worth_a_note {
             return sending.await;
         }
@@ -75,18 +74,22 @@ impl Filesystem {
         tokio::join!(sending, self.journal_while_sent(job)).0
     }
 
-    async fn send_parts(
-        &self,
-        job: &Job,
-        file: &Arc<std::fs::File>,
-        going: Going,
-    ) -> Result<Parcel, Trouble> {
+    /// The bytes of `job`, open for a moment: many jobs wait for their turn, and each descriptor is wanted elsewhere.
+    pub(super) fn bytes_of(&self, job: &Job) -> Result<Arc<std::fs::File>, Trouble> {
+        self.store.file(job.id).map_err(|error| match self.is_current(job) {
+            true => Failure::from(error).into(),
+            // Nobody wants these bytes any more, and they are gone.
+            false => Trouble::Overtaken,
+        })
+    }
+
+    async fn send_parts(&self, job: &Job, going: Going) -> Result<Parcel, Trouble> {
         let (mut going, mut flights) = (going, JoinSet::new());
         let is_early = matches!(going.start, Start::Ahead(_));
         if let Start::Ahead(head) = &mut going.start {
             flights = std::mem::take(&mut head.flights);
         }
-        let outcome = match self.send_missing(job, file, going, &mut flights).await {
+        let outcome = match self.send_missing(job, going, &mut flights).await {
             // Of a part that left before the close: only one that the close itself asks for is its answer.
             Err(Trouble::Refused(failure)) if is_early => Err(Trouble::Again(failure)),
             outcome => outcome,
@@ -102,13 +105,7 @@ impl Filesystem {
     }
 
     /// What is under way stays in `flights` when this is dropped or fails.
-    async fn send_missing(
-        &self,
-        job: &Job,
-        file: &Arc<std::fs::File>,
-        going: Going,
-        flights: &mut Flights,
-    ) -> Result<Parcel, Trouble> {
+    async fn send_missing(&self, job: &Job, going: Going, flights: &mut Flights) -> Result<Parcel, Trouble> {
         let Going { reference, parts, parallel, start } = going;
         let (mut done, mut hasher, mut evidence) = (0, Hasher::default(), BTreeMap::new());
         let (mut first, mut before) = (None, None);
@@ -129,7 +126,7 @@ impl Filesystem {
                     }
                 }
             };
-            let read = read_part(file.clone(), range.start, room, hasher).await?;
+            let read = read_part(self.bytes_of(job)?, range.start, room, hasher).await?;
             hasher = read.hasher;
             if !self.is_current(job) {
                 return Err(Trouble::Overtaken);

@@ -101,13 +101,6 @@ impl Filesystem {
         }
     }
 
-    /// A write by somebody who may not keep set-user-id and set-group-id bits.
-    pub fn drop_privilege(&self, ino: Ino) {
-        if let Ok(node) = self.core().tree.node_mut(ino) {
-            node.attributes.drop_privilege();
-        }
-    }
-
     /// One change of the bytes between the two looks that the rules ask for.
     fn change_bytes(
         &self,

@@ -19,9 +19,11 @@ use tokio::runtime::Handle;
 
 use super::convert::{attr, errno, ino, kind, moment};
 use super::folders::Folders;
+use super::forget::Kernel;
 use super::reply::{GENERATION, attributes, data, empty, entry, written, xattr};
 use crate::fs::{Change, Filesystem, Maker, Pages};
 use crate::model::failure::Failure;
+use crate::model::ino::Ino;
 use crate::model::name::LONGEST_NAME;
 use crate::model::xattrs::{Expects, RESERVED};
 
@@ -38,12 +40,21 @@ pub struct Door {
     fs: Arc<Filesystem>,
     runtime: Handle,
     folders: Arc<Folders>,
+    kernel: Arc<Kernel>,
 }
 
 impl Door {
     /// A door to `fs`, whose slow work runs on `runtime`.
-    pub fn new(fs: Arc<Filesystem>, runtime: Handle) -> Self {
-        Self { fs, runtime, folders: Arc::default() }
+    pub fn new(fs: Arc<Filesystem>, runtime: Handle, kernel: Arc<Kernel>) -> Self {
+        Self { fs, runtime, folders: Arc::default(), kernel }
+    }
+
+    /// Takes set-user-id and set-group-id off a file whose bytes somebody changes who may not keep them, and tells the
+    /// kernel before the answer: it would show the old mode until it looks again.
+    fn drop_privilege(&self, node: Ino) {
+        if self.fs.drop_privilege(node).is_ok_and(|dropped| dropped) {
+            self.kernel.attributes_changed(node);
+        }
     }
 
     /// Answers at once where nobody has to be waited for, and else as soon as it can. What waits for the network or
@@ -74,6 +85,11 @@ impl Door {
     }
 }
 
+/// May the caller keep special bits of a file that it changes? The kernel says so of writes alone; root may.
+fn keeps_privilege(request: &Request) -> bool {
+    request.uid() == 0
+}
+
 fn maker(request: &Request, mode: u32) -> Maker {
     Maker { mode: (mode & 0o7777) as u16, uid: request.uid(), gid: request.gid(), pid: request.pid() }
 }
@@ -88,6 +104,8 @@ impl fuser::Filesystem for Door {
             InitFlags::FUSE_HANDLE_KILLPRIV_V2,
             InitFlags::FUSE_DO_READDIRPLUS,
             InitFlags::FUSE_READDIRPLUS_AUTO,
+            // An NFS server finds a file by its number when the kernel has forgotten it.
+            InitFlags::FUSE_EXPORT_SUPPORT,
         ] {
             if config.add_capabilities(wanted).is_err() {
                 tracing::debug!("the kernel does not offer {wanted:?}");
@@ -105,7 +123,7 @@ impl fuser::Filesystem for Door {
 
     fn lookup(&self, _: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEntry) {
         let parent = ino(parent);
-        if let Some(found) = self.fs.lookup_now(parent, name) {
+        if let Some(found) = self.fs.lookup_dots(parent, name).or_else(|| self.fs.lookup_now(parent, name)) {
             return entry(reply, found);
         }
         let name = name.to_owned();
@@ -122,7 +140,7 @@ impl fuser::Filesystem for Door {
 
     fn setattr(
         &self,
-        _: &Request,
+        request: &Request,
         node: INodeNo,
         mode: Option<u32>,
         uid: Option<u32>,
@@ -146,6 +164,8 @@ impl fuser::Filesystem for Door {
                 Ok((_, true)) => {}
                 outcome => return attributes(reply, outcome.map(|(attr, _)| attr)),
             }
+        } else if !keeps_privilege(request) {
+            self.drop_privilege(node);
         }
         self.soon(move |fs| async move {
             let outcome = async {
@@ -246,7 +266,11 @@ impl fuser::Filesystem for Door {
     fn open(&self, request: &Request, node: INodeNo, flags: OpenFlags, reply: ReplyOpen) {
         let writable = flags.0 & libc::O_ACCMODE != libc::O_RDONLY;
         let truncate = flags.0 & libc::O_TRUNC != 0;
-        match self.fs.open_with_pages(ino(node), writable, truncate, request.pid()) {
+        let opened = self.fs.open_with_pages(ino(node), writable, truncate, request.pid());
+        if truncate && opened.is_ok() && !keeps_privilege(request) {
+            self.drop_privilege(ino(node));
+        }
+        match opened {
             // What others change is invalidated explicitly: the pages stay good from open to open.
             Ok((handle, Pages::Good)) => reply.opened(FileHandle(handle), FopenFlags::FOPEN_KEEP_CACHE),
             Ok((handle, Pages::Stale)) => reply.opened(FileHandle(handle), FopenFlags::empty()),
@@ -313,7 +337,7 @@ impl fuser::Filesystem for Door {
     ) {
         let node = ino(node);
         if flags.contains(WriteFlags::FUSE_WRITE_KILL_SUIDGID) {
-            self.fs.drop_privilege(node);
+            self.drop_privilege(node);
         }
         if let Some(outcome) = self.fs.write_now(node, handle.0, offset, bytes) {
             return written(reply, outcome);
@@ -421,7 +445,8 @@ impl fuser::Filesystem for Door {
             // Files.com states neither a quota nor free space.
             let used = fs.stored_bytes().await.unwrap_or(0).div_ceil(BLOCK_SIZE.into());
             let (all, name) = (used.saturating_add(BLOCKS), LONGEST_NAME as u32);
-            reply.statfs(all, BLOCKS, BLOCKS, 0, u64::MAX >> 1, BLOCK_SIZE, name, BLOCK_SIZE);
+            // Nor how many files there may be: as many are free as there are.
+            reply.statfs(all, BLOCKS, BLOCKS, BLOCKS, BLOCKS, BLOCK_SIZE, name, BLOCK_SIZE);
         });
     }
 
@@ -468,7 +493,7 @@ impl fuser::Filesystem for Door {
 
     fn fallocate(
         &self,
-        _: &Request,
+        request: &Request,
         node: INodeNo,
         _: FileHandle,
         offset: u64,
@@ -476,10 +501,16 @@ impl fuser::Filesystem for Door {
         mode: i32,
         reply: ReplyEmpty,
     ) {
-        if mode != 0 {
-            return reply.error(Errno::EOPNOTSUPP);
+        let end = match mode {
+            0 => offset.saturating_add(length),
+            // Room beyond the end, which no reader would see: Files.com needs none set aside.
+            libc::FALLOC_FL_KEEP_SIZE => 0,
+            _ => return reply.error(Errno::EOPNOTSUPP),
+        };
+        let node = ino(node);
+        if !keeps_privilege(request) {
+            self.drop_privilege(node);
         }
-        let (node, end) = (ino(node), offset.saturating_add(length));
         self.soon(move |fs| async move { empty(reply, fs.extend(node, end).await) });
     }
 

@@ -29,6 +29,10 @@ pub struct Entrance {
 
 /// What `mount` and `df` show as the type, and fstab names.
 const TYPE: &str = "fuse.filescomfs";
+const DEVICE: &str = "/dev/fuse";
+/// fusermount3 is root's, and opens the device with the rights of whoever calls it all the same.
+const CLOSED: &str = "this user may not open /dev/fuse, which fusermount3 opens as the user who calls it; `chmod 666 \
+                      /dev/fuse`, as most systems have it";
 /// Threads that take requests from the kernel.
 const EVENT_LOOPS: usize = 4;
 
@@ -72,7 +76,11 @@ fn config(entrance: &Entrance) -> Config {
 
 /// mount(2) with our own type. EPERM for those who need fusermount3.
 fn mount(entrance: &Entrance) -> io::Result<OwnedFd> {
-    let device = OpenOptions::new().read(true).write(true).custom_flags(libc::O_CLOEXEC).open("/dev/fuse")?;
+    let device = OpenOptions::new().read(true).write(true).custom_flags(libc::O_CLOEXEC).open(DEVICE);
+    let device = device.map_err(|error| match error.kind() {
+        io::ErrorKind::PermissionDenied => io::Error::new(error.kind(), CLOSED),
+        _ => error,
+    })?;
     let mode = fs::metadata(&entrance.mountpoint)?.mode();
     // SAFETY: both calls only read the process's identity.
     let (uid, gid) = unsafe { (libc::getuid(), libc::getgid()) };

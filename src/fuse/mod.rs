@@ -13,4 +13,4 @@ mod reply;
 
 pub use door::{Door, MAX_REQUEST};
 pub use enter::{Entrance, enter};
-pub use forget::tell_kernel;
+pub use forget::{Kernel, tell_kernel};

@@ -12,14 +12,28 @@ use super::failpoint;
 /// Waits until the bytes of `file` are on the disk.
 pub fn sync_bytes(file: &File) -> io::Result<()> {
     failpoint::broken("durable.bytes")?;
-    file.sync_data()?;
+    // Interrupted is not answered: nothing was said about the disk.
+    while let Err(error) = file.sync_data() {
+        if error.kind() != io::ErrorKind::Interrupted {
+            return Err(error);
+        }
+    }
     failpoint::reach("durable.bytes");
     Ok(())
 }
 
 /// Waits until the names in `folder` are on the disk.
 pub fn sync_names(folder: &Path) -> io::Result<()> {
-    File::open(folder)?.sync_all()?;
+    sync_names_in(&File::open(folder)?)
+}
+
+/// The same of a folder that is open: this takes no descriptor.
+pub fn sync_names_in(folder: &File) -> io::Result<()> {
+    while let Err(error) = folder.sync_all() {
+        if error.kind() != io::ErrorKind::Interrupted {
+            return Err(error);
+        }
+    }
     failpoint::reach("durable.names");
     Ok(())
 }

@@ -2,8 +2,9 @@
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, Read, Seek, Write};
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+
+use super::private;
 
 /// Why a state folder cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -55,13 +56,7 @@ impl StateLock {
         let path = folder.join(name);
         let failed = |error| LockError::Io { path: path.clone(), error };
         let mut options = OpenOptions::new();
-        let mut file = options
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .mode(0o600)
-            .open(&path)
+        let mut file = private::open(&path, options.read(true).write(true).create(true).truncate(false))
             .map_err(failed)?;
         match file.try_lock() {
             Ok(()) => {}

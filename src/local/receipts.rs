@@ -12,9 +12,10 @@ use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::JoinHandle;
 
-use rusqlite::{Connection, OptionalExtension};
+use rusqlite::{Connection, OpenFlags, OptionalExtension};
 use tokio::sync::oneshot;
 
+use super::trouble::Trouble;
 use crate::model::failure::Failure;
 use crate::model::path::RemotePath;
 use crate::model::receipt::Receipt;
@@ -134,15 +135,18 @@ impl Drop for Receipts {
 fn open_or_renew(path: &Path) -> rusqlite::Result<Connection> {
     match open(path) {
         Ok(connection) => Ok(connection),
-        Err(error) => {
+        Err(error) if Trouble::of_sqlite(&error) == Trouble::Broken => {
             set_aside(path, &error);
             open(path)
         }
+        // For want of a descriptor, of memory or of room: nothing is wrong with the file.
+        Err(error) => Err(error),
     }
 }
 
 fn open(path: &Path) -> rusqlite::Result<Connection> {
-    let connection = Connection::open(path)?;
+    let flags = OpenFlags::default() | OpenFlags::SQLITE_OPEN_NOFOLLOW;
+    let connection = Connection::open_with_flags(path, flags)?;
     connection.pragma_update(None, "journal_mode", "WAL")?;
     // A power cut may cost the last ones, and nothing else.
     connection.pragma_update(None, "synchronous", "NORMAL")?;

@@ -7,10 +7,11 @@
 use std::fs::{self, OpenOptions};
 use std::io;
 use std::os::fd::AsRawFd;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
+
+use super::private;
 
 /// Enough for the facts of some ten thousand files.
 const SIZE: u64 = 8 << 20;
@@ -94,7 +95,7 @@ impl Reserve {
 
 /// Makes a file whose blocks are its own: nobody else's bytes can take them.
 fn allocate(path: &Path, size: u64) -> io::Result<()> {
-    let file = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(path)?;
+    let file = private::open(path, OpenOptions::new().write(true).create(true).truncate(false))?;
     if file.metadata()?.len() == size {
         return Ok(());
     }

@@ -16,7 +16,8 @@ use super::store;
 use super::unnamed::Unnamed;
 use crate::model::ino::ContentId;
 
-/// The most that are ready. It begins with one, and doubles whenever they did not suffice.
+/// The most that are ready, where there are descriptors enough. It begins with one, and doubles whenever they did not
+/// suffice.
 const MOST: usize = 64;
 
 /// What sufficed for so long begins with one again: who writes a file now and then has no use for more.
@@ -29,16 +30,35 @@ pub(super) type Spare = (ContentId, Arc<File>);
 #[derive(Debug, Default)]
 pub(super) struct Spares(Mutex<Stock>);
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Stock {
-    ready: VecDeque<Spare>,
+    /// Each with its file, unless its descriptor was wanted for something else.
+    ready: VecDeque<(ContentId, Option<Arc<File>>)>,
+    /// The most that there are to be.
+    most: usize,
     /// How many there are to be.
     wanted: usize,
     /// When they did not suffice the last time.
     topped_up: Option<Instant>,
 }
 
+impl Default for Stock {
+    fn default() -> Self {
+        Self { ready: VecDeque::new(), most: MOST, wanted: 0, topped_up: None }
+    }
+}
+
 impl Spares {
+    /// No more than this are made in advance.
+    pub fn share(&self, most: usize) {
+        self.stock().most = most.clamp(1, MOST);
+    }
+
+    /// Lets go of their descriptors: they are opened when they are taken.
+    pub fn give_back(&self) {
+        self.stock().ready.iter_mut().for_each(|(_, file)| drop(file.take()));
+    }
+
     fn stock(&self) -> MutexGuard<'_, Stock> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -46,7 +66,17 @@ impl Spares {
     /// The next one, or where there is none, a new one.
     pub fn take(&self, spool: &Path, next: &AtomicU64, unnamed: &Unnamed) -> io::Result<Spare> {
         let ready = self.stock().ready.pop_front();
-        ready.map_or_else(|| create(spool, next, unnamed), Ok)
+        match ready {
+            None => create(spool, next, unnamed),
+            Some((id, Some(file))) => Ok((id, file)),
+            Some((id, None)) => match store::open_file(spool, id) {
+                Ok(file) => Ok((id, Arc::new(file))),
+                Err(error) => {
+                    self.stock().ready.push_front((id, None));
+                    Err(error)
+                }
+            },
+        }
     }
 
     /// Makes some more where none is left. The folder is to be synced next.
@@ -58,14 +88,14 @@ impl Spares {
             }
             let now = Instant::now();
             let sufficed = stock.topped_up.replace(now).is_some_and(|then| now - then > A_WHILE);
-            stock.wanted = if sufficed { 1 } else { (stock.wanted * 2).clamp(1, MOST) };
+            stock.wanted = if sufficed { 1 } else { (stock.wanted * 2).clamp(1, stock.most) };
             stock.wanted
         };
         // Whoever takes one meanwhile does not wait for the disk here.
         for _ in 0..missing {
             // A disk that is full is told to who needs the room.
-            let Ok(spare) = create(spool, next, unnamed) else { return };
-            self.stock().ready.push_back(spare);
+            let Ok((id, file)) = create(spool, next, unnamed) else { return };
+            self.stock().ready.push_back((id, Some(file)));
         }
     }
 
@@ -104,7 +134,8 @@ mod tests {
             if unnamed.has(id) {
                 unnamed_ones += 1;
                 spares.top_up(dir.path(), &next, &unnamed);
-                unnamed.sync(dir.path()).unwrap();
+                unnamed.sync(&File::open(dir.path()).unwrap()).unwrap();
+                spares.give_back();
             }
         }
         assert_eq!(taken, (7..207).map(ContentId).collect::<Vec<_>>());

@@ -2,11 +2,12 @@
 //! that came into it before.
 
 use std::collections::HashMap;
+use std::fs::File;
 use std::io;
-use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::durable;
+use super::trouble::Trouble;
 use crate::model::ino::ContentId;
 
 /// The files that came into a folder since it was synced.
@@ -49,7 +50,7 @@ impl Unnamed {
     ///
     /// # Errors
     /// Once a disk could not do that, it is not asked again: it would answer for what it has dropped.
-    pub fn sync(&self, folder: &Path) -> io::Result<()> {
+    pub fn sync(&self, folder: &File) -> io::Result<()> {
         let next = {
             let arrivals = self.arrivals();
             if arrivals.is_lost {
@@ -57,12 +58,12 @@ impl Unnamed {
             }
             arrivals.next
         };
-        let synced = durable::sync_names(folder);
+        let synced = durable::sync_names_in(folder);
         let mut arrivals = self.arrivals();
         match &synced {
             // What came meanwhile may have come too late.
             Ok(()) => arrivals.at.retain(|_, place| *place >= next),
-            Err(error) => arrivals.is_lost |= error.raw_os_error() == Some(libc::EIO),
+            Err(error) => arrivals.is_lost |= Trouble::of_io(error) == Trouble::Broken,
         }
         synced
     }
@@ -79,11 +80,21 @@ mod tests {
         let waits = |id| unnamed.has(ContentId(id));
         (1..=3).for_each(|id| unnamed.came(ContentId(id)));
         unnamed.left(ContentId(2));
-        unnamed.sync(Path::new("/nowhere")).unwrap_err();
         assert!(waits(1) && waits(3) && !waits(2));
-        unnamed.sync(dir.path()).unwrap();
+        unnamed.sync(&File::open(dir.path()).unwrap()).unwrap();
         assert!(!waits(1) && !waits(3));
         unnamed.came(ContentId(2));
         assert!(waits(2));
+    }
+
+    #[test]
+    fn a_folder_that_could_not_be_synced_once_is_not_asked_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let (unnamed, folder) = (Unnamed::default(), File::open(dir.path()).unwrap());
+        unnamed.came(ContentId(1));
+        // What cannot be synced at all.
+        unnamed.sync(&File::open("/dev/null").unwrap()).unwrap_err();
+        unnamed.sync(&folder).unwrap_err();
+        assert!(unnamed.has(ContentId(1)));
     }
 }

@@ -1,8 +1,10 @@
 //! POSIX attributes, and how those that the API has no field for travel.
 //!
-//! They live in `custom_metadata`, under one key, and only when they differ from the mount's
-//! defaults: `filescomfs = "1 mode=600 uid=1000 gid=1000 mtime=1700000000.000000001"`. The number in
-//! front is the version of the format; unknown words are left alone by those who read it. A symbolic
+//! They live in `custom_metadata`, under one key:
+//! `filescomfs = "1 mode=600 uid=1000 gid=1000 mtime=1700000000.000000001"`. What is written depends on nothing but the
+//! attributes: with whatever options a mount reads it, they come back. Where nothing is written, the options of the
+//! mount that reads decide ([`Defaults`]). The number in front is the version of the format; unknown words are left
+//! alone by those who read it. A symbolic
 //! link is a small file that holds its target, with the word `link`; the target stands once more under
 //! [`LINK_KEY`], where it fits, so that reading a link costs no download. Extended attributes have keys of
 //! their own ([`super::xattrs`]).
@@ -91,6 +93,16 @@ impl Attributes {
         }
     }
 
+    /// As they are shown. Last of all and whatever mode is stored, the key decides what may be written: what is stored
+    /// stays what it is.
+    #[must_use]
+    pub fn shown(mut self, shape: Shape, may_write: bool) -> Self {
+        if !may_write && shape != Shape::Link {
+            self.mode &= !0o222;
+        }
+        self
+    }
+
     /// For something that is made in a folder with these attributes: set-group-id of the folder hands the
     /// group on, and a folder hands on the bit, too.
     #[must_use]
@@ -105,7 +117,55 @@ impl Attributes {
     }
 }
 
-/// What a file has of whom nothing is stored.
+/// What is known of a modification time, when attributes are written down.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Time {
+    /// Its whole second travels in a field of its own.
+    Kept,
+    /// The site keeps no time that it is given: all of it goes into the metadata.
+    NotKept,
+    /// Nobody has set it, as of a folder that was just made: it is not stored.
+    NotSet,
+}
+
+/// A folder of root's that everybody may enter: the commonest of all. To say so would cost a request of its own.
+const PLAIN_FOLDER: (u16, u32, u32) = (0o755, 0, 0);
+
+/// What must be stored so that `attributes` come back, through this mount, whose options are `here`, and any other. A
+/// file's metadata travels with its bytes, so that it always says everything.
+pub fn to_metadata(
+    attributes: &Attributes,
+    shape: Shape,
+    time: Time,
+    here: &Defaults,
+) -> BTreeMap<String, String> {
+    let Attributes { mode, uid, gid, mtime, .. } = attributes;
+    let is_exact = mtime.nanos == 0 && API_SECONDS.contains(&{ mtime.seconds });
+    let time = match time {
+        Time::Kept => !is_exact,
+        Time::NotKept => true,
+        Time::NotSet => false,
+    };
+    let is_plain = [(*mode, *uid, *gid), (here.folder_mode, here.uid, here.gid)] == [PLAIN_FOLDER; 2];
+    if shape == Shape::Folder && is_plain && !time {
+        return BTreeMap::new();
+    }
+    let mut value = format!("{VERSION} mode={mode:o} uid={uid} gid={gid}");
+    if shape == Shape::Link {
+        value.push_str(&format!(" {LINK}"));
+    }
+    if time {
+        value.push_str(&format!(" mtime={}.{:09}", { mtime.seconds }, mtime.nanos));
+    }
+    BTreeMap::from([(METADATA_KEY.to_owned(), value)])
+}
+
+/// Does the metadata say what the modification time is?
+pub fn states_time(metadata: &BTreeMap<String, String>) -> bool {
+    words(metadata).any(|word| word.starts_with("mtime="))
+}
+
+/// What something has of whom nothing is stored: as this mount was told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Defaults {
     /// Permission bits of files.
@@ -137,44 +197,10 @@ impl Defaults {
         Attributes { mode: self.mode(shape), uid: self.uid, gid: self.gid, mtime: now, ctime: now }
     }
 
-    /// What must be stored so that `attributes` come back: nothing, where the defaults and the whole
-    /// second of `mtime` say it all. A site that does not keep the given time (`keeps_mtime` is false)
-    /// gets it here.
-    pub fn to_metadata(
-        &self,
-        attributes: &Attributes,
-        shape: Shape,
-        keeps_mtime: bool,
-    ) -> BTreeMap<String, String> {
-        let mut words = Vec::new();
-        if shape == Shape::Link {
-            words.push(LINK.to_owned());
-        }
-        if attributes.mode != self.mode(shape) {
-            words.push(format!("mode={:o}", attributes.mode));
-        }
-        if attributes.uid != self.uid {
-            words.push(format!("uid={}", attributes.uid));
-        }
-        if attributes.gid != self.gid {
-            words.push(format!("gid={}", attributes.gid));
-        }
-        let mtime = attributes.mtime;
-        if !keeps_mtime || mtime.nanos != 0 || !API_SECONDS.contains(&{ mtime.seconds }) {
-            words.push(format!("mtime={}.{:09}", { mtime.seconds }, mtime.nanos));
-        }
-        if words.is_empty() {
-            return BTreeMap::new();
-        }
-        let value = format!("{VERSION} {}", words.join(" "));
-        BTreeMap::from([(METADATA_KEY.to_owned(), value)])
-    }
-
-    /// The attributes of a listed entry: the defaults, its time, and what its metadata adds.
+    /// The attributes of a listed entry: the defaults, its time, and what its metadata says instead.
     pub fn from_entry(
         &self,
         shape: Shape,
-        may_write: bool,
         provided: Option<Moment>,
         changed: Option<Moment>,
         metadata: &BTreeMap<String, String>,
@@ -202,16 +228,12 @@ impl Defaults {
                 _ => {}
             }
         }
-        // Whatever mode is stored: the key decides what may be written.
-        if !may_write && shape != Shape::Link {
-            attributes.mode &= !0o222;
-        }
         attributes
     }
 }
 
-/// Whole seconds that the API is known to take: 1970 to 9999.
-const API_SECONDS: std::ops::RangeInclusive<i64> = 0..=253_402_300_799;
+/// Whole seconds that the API is known to take: 1970 to 9999, less the last day, which an offset may take beyond.
+pub const API_SECONDS: std::ops::RangeInclusive<i64> = 0..=253_402_207_199;
 
 /// `moment` as it can be sent: whole seconds, within the range that the API takes.
 pub fn on_the_wire(moment: Moment) -> Moment {
@@ -232,16 +254,51 @@ mod tests {
     const DEFAULTS: Defaults = Defaults { file_mode: 0o644, folder_mode: 0o755, uid: 0, gid: 0 };
 
     #[test]
-    fn ordinary_files_need_no_metadata() {
-        let attributes = DEFAULTS.new_entry(Shape::File, Moment::from_seconds(1_700_000_000));
-        assert!(DEFAULTS.to_metadata(&attributes, Shape::File, true).is_empty());
-        assert!(!DEFAULTS.to_metadata(&attributes, Shape::Folder, true).is_empty());
+    fn a_file_always_says_everything_and_a_plain_folder_nothing() {
+        let whole = Moment::from_seconds(1_700_000_000);
+        let text = |attributes: &Attributes, shape, time| {
+            to_metadata(attributes, shape, time, &DEFAULTS).remove(METADATA_KEY).unwrap_or_default()
+        };
+        let file = DEFAULTS.new_entry(Shape::File, whole);
+        assert_eq!(text(&file, Shape::File, Time::Kept), "1 mode=644 uid=0 gid=0");
+        assert_eq!(
+            text(&file, Shape::File, Time::NotKept),
+            "1 mode=644 uid=0 gid=0 mtime=1700000000.000000000"
+        );
+        let fraction = Moment { nanos: 5, ..whole };
+        let folder = DEFAULTS.new_entry(Shape::Folder, fraction);
+        assert_eq!(text(&folder, Shape::Folder, Time::NotSet), "");
+        assert!(text(&folder, Shape::Folder, Time::Kept).ends_with(" mtime=1700000000.000000005"));
+        for folder in [Attributes { mode: 0o700, ..folder }, Attributes { uid: 7, ..folder }] {
+            assert!(text(&folder, Shape::Folder, Time::NotSet).starts_with("1 mode=7"));
+        }
+        // Through this mount, nothing would say something else.
+        let others = Defaults::with_umask(0o077, 0, 0);
+        assert!(!to_metadata(&folder, Shape::Folder, Time::NotSet, &others).is_empty());
+    }
+
+    #[test]
+    fn what_is_stored_is_read_alike_by_mounts_of_other_options() {
+        let others = Defaults::with_umask(0o077, 7, 8);
+        let mtime = Moment::from_seconds(5);
+        for shape in [Shape::File, Shape::Link] {
+            for attributes in [DEFAULTS, others].map(|defaults| defaults.new_entry(shape, mtime)) {
+                let metadata = to_metadata(&attributes, shape, Time::Kept, &DEFAULTS);
+                let read = [DEFAULTS, others]
+                    .map(|defaults| defaults.from_entry(shape, Some(mtime), None, &metadata));
+                assert_eq!(read, [attributes; 2]);
+            }
+        }
+        // What earlier versions left out is what the mount says.
+        let older = BTreeMap::from([(METADATA_KEY.to_owned(), "1 mode=640".to_owned())]);
+        let read = others.from_entry(Shape::File, Some(mtime), None, &older);
+        assert_eq!((read.mode, read.uid, read.gid), (0o640, 7, 8));
     }
 
     #[test]
     fn a_time_that_someone_else_set_wins_over_ours() {
         let metadata = BTreeMap::from([(METADATA_KEY.to_owned(), "1 mtime=1700000000.000000007".to_owned())]);
-        let read = |provided| DEFAULTS.from_entry(Shape::File, true, provided, None, &metadata).mtime;
+        let read = |provided| DEFAULTS.from_entry(Shape::File, provided, None, &metadata).mtime;
         assert_eq!(
             read(Some(Moment::from_seconds(1_700_000_000))),
             Moment { seconds: 1_700_000_000, nanos: 7 }
@@ -253,7 +310,8 @@ mod tests {
     #[test]
     fn what_may_not_be_written_is_shown_so_whatever_mode_is_stored() {
         let metadata = BTreeMap::from([(METADATA_KEY.to_owned(), "1 mode=6775".to_owned())]);
-        let mode = |shape, may_write| DEFAULTS.from_entry(shape, may_write, None, None, &metadata).mode;
+        let mode =
+            |shape, may_write| DEFAULTS.from_entry(shape, None, None, &metadata).shown(shape, may_write).mode;
         assert_eq!((mode(Shape::File, true), mode(Shape::File, false)), (0o6775, 0o6555));
         assert_eq!((mode(Shape::Folder, false), mode(Shape::Link, false)), (0o6555, 0o6775));
     }
@@ -281,7 +339,7 @@ mod tests {
     fn nonsense_in_the_metadata_is_left_alone() {
         for value in ["", "1", "1 mode=9 uid=-1 gid= mtime=1.2 who=me", "2 mode=600", "1 mtime=x.000000000"] {
             let metadata = BTreeMap::from([(METADATA_KEY.to_owned(), value.to_owned())]);
-            let read = DEFAULTS.from_entry(Shape::File, true, Some(Moment::from_seconds(5)), None, &metadata);
+            let read = DEFAULTS.from_entry(Shape::File, Some(Moment::from_seconds(5)), None, &metadata);
             assert_eq!(read, DEFAULTS.new_entry(Shape::File, Moment::from_seconds(5)), "{value:?}");
         }
     }
@@ -295,12 +353,15 @@ mod tests {
         ) {
             let mtime = Moment { seconds, nanos };
             let attributes = Attributes { mode, uid, gid, mtime, ctime: mtime };
-            let metadata = DEFAULTS.to_metadata(&attributes, shape, true);
+            let metadata = to_metadata(&attributes, shape, Time::Kept, &DEFAULTS);
             prop_assert!(metadata.values().all(|value| value.len() <= 1024));
-            // What the API keeps of the time: whole seconds, from 1970 to the end of 9999.
-            let kept = Moment { seconds: seconds.clamp(0, 253_402_300_799), nanos: 0 };
-            let read = DEFAULTS.from_entry(shape, true, Some(kept), None, &metadata);
-            prop_assert_eq!(read, attributes);
+            // What the API keeps of the time: whole seconds, from 1970 to the last day but one of 9999.
+            let kept = Moment { seconds: seconds.clamp(0, 253_402_207_199), nanos: 0 };
+            // A mount whose own options say something else; of a plain folder nothing is stored.
+            let read = Defaults::with_umask(0o137, 7, 8).from_entry(shape, Some(kept), None, &metadata);
+            if !metadata.is_empty() {
+                prop_assert_eq!(read, attributes);
+            }
             prop_assert_eq!(Shape::of(shape == Shape::Folder, &metadata), shape);
         }
     }

@@ -37,8 +37,18 @@ impl fmt::Display for Failure {
 impl std::error::Error for Failure {}
 
 impl From<std::io::Error> for Failure {
-    /// A local disk that failed: its own errno, since a full disk must read as one.
+    /// A local disk that failed: its own errno, since a full disk must read as one. A process that has no descriptor or
+    /// memory left says so: whoever calls has not used up its own.
     fn from(error: std::io::Error) -> Self {
-        Self::new(error.raw_os_error().unwrap_or(libc::EIO), format!("the local disk failed: {error}"))
+        match error.raw_os_error() {
+            Some(libc::EMFILE | libc::ENFILE) => Self::new(
+                libc::ENFILE,
+                format!(
+                    "no file of the local disk can be opened just now ({error}); raise the limit of open files"
+                ),
+            ),
+            Some(libc::ENOMEM) => Self::new(libc::ENOMEM, "this machine has no memory left just now"),
+            errno => Self::new(errno.unwrap_or(libc::EIO), format!("the local disk failed: {error}")),
+        }
     }
 }

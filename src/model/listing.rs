@@ -7,7 +7,7 @@ use std::collections::{HashMap, HashSet};
 use std::ffi::OsString;
 use std::time::Instant;
 
-use super::attributes::{LINK_KEY, Shape, take_apart};
+use super::attributes::{LINK_KEY, Shape, states_time, take_apart};
 use super::entry::{Entry, Kind};
 use super::failure::Failure;
 use super::ino::{ContentId, Ino};
@@ -170,14 +170,9 @@ impl Tree {
     /// Attributes, permissions and the metadata of others, as the entry states them.
     pub fn describe(&mut self, ino: Ino, entry: Entry) -> Result<(), Failure> {
         let shape = Shape::of(entry.kind == Kind::Folder, &entry.metadata);
-        let attributes = self.defaults.from_entry(
-            shape,
-            entry.permissions.write,
-            entry.provided,
-            entry.changed,
-            &entry.metadata,
-        );
+        let attributes = self.defaults.from_entry(shape, entry.provided, entry.changed, &entry.metadata);
         let target = entry.metadata.get(LINK_KEY).filter(|target| !target.is_empty()).cloned();
+        let time_is_set = entry.provided.is_some() || states_time(&entry.metadata);
         let (xattrs, foreign) = take_apart(entry.metadata);
         let link = (shape == Shape::Link).then(|| target.map_or(Link::InContent, |to| Link::To(to.into())));
         let node = self.known_mut(ino)?;
@@ -185,7 +180,7 @@ impl Tree {
         let xattrs = match node.attributes_owed {
             true => node.xattrs.clone(),
             false => {
-                node.attributes = attributes;
+                (node.attributes, node.time_is_set) = (attributes, time_is_set);
                 xattrs
             }
         };
@@ -206,7 +201,7 @@ impl Tree {
             changes.renamed.push((ino, before));
         }
         let node = self.known_mut(ino)?;
-        let before = node.attributes;
+        let before = (node.attributes, node.permissions);
         // Stored under another text now: somebody took the old one away and made a new one.
         let is_other = node.remote() != entry.name;
         match (&mut node.body, entry.kind) {
@@ -246,7 +241,8 @@ impl Tree {
             }
         }
         self.describe(ino, entry)?;
-        if self.node(ino)?.attributes != before && !changes.inodes.contains(&ino) {
+        let node = self.node(ino)?;
+        if (node.attributes, node.permissions) != before && !changes.inodes.contains(&ino) {
             changes.inodes.push(ino);
         }
         Ok(())

@@ -14,6 +14,7 @@ pub mod containment;
 pub mod content;
 pub mod copied;
 pub mod debts;
+pub mod descriptors;
 pub mod digest;
 pub mod entry;
 pub mod escape;

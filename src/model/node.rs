@@ -6,7 +6,7 @@ use std::ops::{Deref, DerefMut};
 use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
-use super::attributes::{Attributes, Shape};
+use super::attributes::{Attributes, Defaults, Shape, Time, to_metadata};
 use super::blocks::Blocks;
 use super::comparison::Keys;
 use super::content::Content;
@@ -326,6 +326,8 @@ pub struct Node {
     pub attributes: Attributes,
     /// Files.com has not been told the newest attributes yet.
     pub attributes_owed: bool,
+    /// Of a folder: somebody has set its modification time. Else it is when an entry came or went, and is not stored.
+    pub time_is_set: bool,
     /// What Files.com allows us.
     pub permissions: Permissions,
     /// How often the kernel looked it up and has not forgotten it.
@@ -387,6 +389,7 @@ impl Node {
             label,
             attributes,
             attributes_owed: false,
+            time_is_set: false,
             permissions: Permissions::ALL,
             lookups: 0,
             body,
@@ -470,6 +473,23 @@ impl Node {
     /// Is it a folder?
     pub fn is_folder(&self) -> bool {
         matches!(self.body, Body::Folder(_))
+    }
+
+    /// What must be said of its modification time, where the site keeps one or not.
+    pub fn time(&self, is_kept: bool) -> Time {
+        match (self.is_folder() && !self.time_is_set, is_kept) {
+            (true, _) => Time::NotSet,
+            (false, true) => Time::Kept,
+            (false, false) => Time::NotKept,
+        }
+    }
+
+    /// Is there anything about it that Files.com would not know of a folder that was just made? `here` are the options of
+    /// this mount.
+    pub fn is_unusual(&self, here: &Defaults) -> bool {
+        self.time_is_set
+            || !self.xattrs.is_empty()
+            || !to_metadata(&self.attributes, self.shape(), self.time(true), here).is_empty()
     }
 
     /// Has Files.com a file or folder under this one's path?

@@ -9,7 +9,6 @@ use tokio::sync::mpsc::UnboundedReceiver;
 use super::error::MountError;
 use super::options::Options;
 use crate::fs::{Filesystem, Rules, Stale};
-use crate::local::durable;
 use crate::local::failpoint;
 use crate::local::journal::{self, Facts, Journal, OpenError, Place};
 use crate::local::lock::StateLock;
@@ -17,6 +16,7 @@ use crate::local::receipts::Receipts;
 use crate::local::recovery::Recovery;
 use crate::local::store::Store;
 use crate::model::attributes::Defaults;
+use crate::model::descriptors::Shares;
 use crate::model::entry::{Entry, Kind};
 use crate::model::moment::Moment;
 use crate::model::path::RemotePath;
@@ -39,12 +39,10 @@ pub struct Assembled {
 }
 
 /// Opens the local rooms, asks Files.com who we are and whether the folder is there, and takes up what an
-/// earlier mount owed.
-pub async fn assemble(options: &Options) -> Result<Assembled, MountError> {
+/// earlier mount owed. No more is kept open than `shares` say.
+pub async fn assemble(options: &Options, shares: &Shares) -> Result<Assembled, MountError> {
     let client = client_of(options)?;
-    for folder in [&options.state_dir, &options.cache_dir] {
-        durable::make_private_folder(folder).map_err(|error| local(folder, error))?;
-    }
+    client.limit_calls(shares.connections);
     let lock = StateLock::take(&options.state_dir)?.with_cache(&options.cache_dir)?;
     let path = options.state_dir.join("journal.sqlite");
     let opened = match Journal::open(&path) {
@@ -76,6 +74,7 @@ pub async fn assemble(options: &Options) -> Result<Assembled, MountError> {
     };
     let (store, left) = Store::open(&options.state_dir, &options.cache_dir)
         .map_err(|error| local(&options.state_dir, error))?;
+    store.share(shares);
     if let Some(last) = facts.owed.iter().map(|owed| owed.id).max() {
         store.start_after(last);
     }

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use crate::local::journal::OpenError;
 use crate::local::lock::LockError;
+use crate::local::private::NotPrivate;
 use crate::model::path::RemotePath;
 use crate::remote;
 
@@ -36,6 +37,23 @@ pub enum MountError {
         /// What the disk said.
         error: io::Error,
     },
+    /// A folder of the mount's own inside of what it mounts: it would wait for itself.
+    #[error(
+        "the {what} {} is inside of the mountpoint {}; name one elsewhere (--cache-dir, --state-dir, --log)",
+        path.display(),
+        mountpoint.display()
+    )]
+    Inside {
+        /// Which one.
+        what: &'static str,
+        /// As it was named.
+        path: PathBuf,
+        /// What is mounted on.
+        mountpoint: PathBuf,
+    },
+    /// A folder of the mount's own that others have a hand in.
+    #[error(transparent)]
+    NotPrivate(#[from] NotPrivate),
     /// Another mount uses the state folder.
     #[error(transparent)]
     Locked(#[from] LockError),

@@ -15,9 +15,11 @@ use super::options::Options;
 use super::presence::Presence;
 use super::read_ahead;
 use super::reload::Keyring;
-use super::utab;
+use super::{rooms, utab};
 use crate::fs::{Filesystem, Remainder};
-use crate::fuse::{self, Door, Entrance, tell_kernel};
+use crate::fuse::{self, Door, Entrance, Kernel, tell_kernel};
+use crate::local::descriptors;
+use crate::model::descriptors::Shares;
 use crate::remote::Credentials;
 
 /// How long a mount that was told to end by a signal sends what is owed; the rest stays in the
@@ -46,12 +48,14 @@ pub fn run(
     // A limit of the shell that mounts (`ulimit -f`) is an error of one write, not the end of the mount.
     // SAFETY: to ignore a signal has no preconditions.
     unsafe { libc::signal(libc::SIGXFSZ, libc::SIG_IGN) };
+    let (options, shares) = within_limits(rooms::settle(options, None)?);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(std::thread::available_parallelism().map_or(2, usize::from).clamp(2, 8))
+        .max_blocking_threads(shares.on_disk)
         .enable_all()
         .build()
         .map_err(MountError::Start)?;
-    let assembled = runtime.block_on(assemble(&options))?;
+    let assembled = runtime.block_on(assemble(&options, &shares))?;
     let Assembled { fs, stale, client, key_expires, lock } = assembled;
 
     let listener = {
@@ -65,11 +69,13 @@ pub fn run(
             options.mountpoint.display()
         );
     }
-    let door = Door::new(fs.clone(), runtime.handle().clone());
+    let kernel = Arc::new(Kernel::default());
+    let door = Door::new(fs.clone(), runtime.handle().clone(), kernel.clone());
     let failed = |error| MountError::Fuse { mountpoint: options.mountpoint.clone(), error };
     let session = fuse::enter(door, &entrance(&options)).map_err(failed)?;
     let presence = Arc::new(Presence::entered(&options.mountpoint));
     let session = session.spawn().map_err(failed)?;
+    kernel.listens(session.notifier());
     tell_kernel(session.notifier(), stale).map_err(MountError::Start)?;
     read_ahead::widen(&options.mountpoint);
     utab::register(&options.source, &options.mountpoint);
@@ -129,6 +135,23 @@ pub fn run(
     drop(fs);
     drop(lock);
     Ok(Ended { remainder })
+}
+
+/// As many descriptors as this process may have, and no more transfers than they suffice for.
+fn within_limits(options: Options) -> (Options, Shares) {
+    let limit = descriptors::take_all();
+    let shares = Shares::of(limit);
+    let most = options.max_uploads.max(options.max_downloads);
+    if most > shares.connections {
+        tracing::warn!(
+            "this process may have {limit} files open, which suffice for {} uploads and as many downloads at a time \
+             instead of {most}; see `ulimit -n`, or LimitNOFILE= of the unit",
+            shares.connections
+        );
+    }
+    let fewer = |wanted: usize| wanted.min(shares.connections);
+    let (max_uploads, max_downloads) = (fewer(options.max_uploads), fewer(options.max_downloads));
+    (Options { max_uploads, max_downloads, ..options }, shares)
 }
 
 fn entrance(options: &Options) -> Entrance {

@@ -106,6 +106,11 @@ impl Client {
         self.0.auth.replace(credentials);
     }
 
+    /// No more than `most` requests to the API at a time: each may take a descriptor of its own.
+    pub fn limit_calls(&self, most: usize) {
+        self.0.slots.cap(Lane::Calls, Some(most));
+    }
+
     /// How often the service was asked, until now.
     pub fn calls(&self) -> Calls {
         self.0.counters.read()

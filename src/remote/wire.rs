@@ -10,6 +10,7 @@ use serde_json::{Map, Value};
 
 use super::error::Error;
 use super::error_kind::ErrorKind;
+use crate::model::attributes::on_the_wire;
 use crate::model::entry::{Entry, Kind, Permissions};
 use crate::model::moment::Moment;
 
@@ -172,14 +173,12 @@ pub(super) fn from_api_time(text: &str) -> Option<Moment> {
     })
 }
 
-/// The last second that the API is given: the end of the year 9999, less a day for any offset.
-const LAST_SECOND: i64 = 253_402_207_199;
-
 /// A time as the API takes it: UTC, whole seconds (it cuts fractions off anyway), within the years
 /// 1970 to 9999, since a date that it refuses fails the whole call.
 pub(super) fn to_api_time(moment: Moment) -> String {
-    let seconds = moment.seconds.clamp(0, LAST_SECOND);
-    jiff::Timestamp::from_second(seconds).unwrap_or(jiff::Timestamp::UNIX_EPOCH).to_string()
+    jiff::Timestamp::from_second(on_the_wire(moment).seconds)
+        .unwrap_or(jiff::Timestamp::UNIX_EPOCH)
+        .to_string()
 }
 
 #[cfg(test)]

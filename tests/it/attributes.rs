@@ -301,3 +301,115 @@ fn attributes_that_newer_bytes_have_overtaken_do_not_come_back_after_a_crash() {
     assert_eq!(fs::read(mount.path("f")).unwrap(), b"newer");
     mount.umount();
 }
+
+/// Mode, owner and group of everything in a mount, by name.
+fn shown(mount: &Mount, names: &[&str]) -> Vec<(String, u32, u32, u32)> {
+    let look = |name: &&str| {
+        let found = fs::symlink_metadata(mount.path(name)).unwrap();
+        ((*name).to_owned(), found.mode() & 0o7777, found.uid(), found.gid())
+    };
+    names.iter().map(look).collect()
+}
+
+const OF_OTHERS: [&str; 6] = ["--umask", "077", "--uid", "1234", "--gid", "1235"];
+
+#[test]
+fn modes_and_owners_come_back_whatever_the_options_of_either_mount() {
+    let names = ["private", "plain", "private folder", "plain folder", "link"];
+    let (plain, others) = (&[][..], &OF_OTHERS[..]);
+    for (before, after) in [(others, plain), (plain, others), (plain, plain), (others, others)] {
+        for close in ["verified", "journaled"] {
+            let mut stage = Stage::new();
+            let mount = stage.mount(&[before, &["--close", close]].concat());
+            for (name, mode) in [("private", 0o600), ("plain", 0o644)] {
+                fs::write(mount.path(name), "x").unwrap();
+                fs::set_permissions(mount.path(name), Permissions::from_mode(mode)).unwrap();
+                sh(&format!("touch -d 2020-02-02T02:02:02Z '{}'", mount.path(name).display()));
+            }
+            for (name, mode) in [("private folder", 0o700), ("plain folder", 0o755)] {
+                fs::create_dir(mount.path(name)).unwrap();
+                fs::set_permissions(mount.path(name), Permissions::from_mode(mode)).unwrap();
+            }
+            std::os::unix::fs::symlink("plain", mount.path("link")).unwrap();
+            for name in ["private", "private folder"] {
+                std::os::unix::fs::chown(mount.path(name), Some(1234), Some(1235)).unwrap();
+            }
+            // A folder of which nothing is unusual, and nobody asked for anything else, has nothing stored.
+            let kept = |name: &&&str| **name != "plain folder" || after.is_empty() || !before.is_empty();
+            let names: Vec<&str> = names.iter().filter(kept).copied().collect();
+            let expected = shown(&mount, &names);
+            sync(&stage, &mount);
+            mount.umount();
+            let mount = stage.mount(after);
+            assert_eq!(shown(&mount, &names), expected, "{before:?} {after:?} {close}");
+            mount.umount();
+        }
+    }
+}
+
+#[test]
+fn what_earlier_versions_left_out_is_still_what_the_mount_says() {
+    let mut stage = Stage::new();
+    for (name, words) in [("of one", "1 mtime=1700000000.000000001"), ("of two", "1 mode=640"), ("bare", "")]
+    {
+        stage.site.put(&format!("{FOLDER}/{name}"), b"x");
+        let metadata = BTreeMap::from([("filescomfs".to_owned(), words.to_owned())]);
+        stage.site.set_metadata(&format!("{FOLDER}/{name}"), metadata);
+    }
+    let mount = stage.mount(&OF_OTHERS);
+    let expected = [("of one", 0o600), ("of two", 0o640), ("bare", 0o600)];
+    let expected = expected.map(|(name, mode)| (name.to_owned(), mode, 1234, 1235));
+    assert_eq!(shown(&mount, &["of one", "of two", "bare"]), expected);
+    mount.umount();
+}
+
+#[test]
+fn a_fresh_folder_costs_one_request_and_no_time_that_nobody_set() {
+    for close in ["verified", "journaled"] {
+        let mut stage = Stage::new();
+        let mount = stage.mount(&["--close", close]);
+        for n in 0..10 {
+            fs::create_dir_all(mount.path(&format!("d{n}/in"))).unwrap();
+        }
+        fs::create_dir(mount.path("later.tmp")).unwrap();
+        fs::rename(mount.path("later.tmp"), mount.path("renamed")).unwrap();
+        sync(&stage, &mount);
+        mount.umount();
+        assert_eq!((stage.requests("mkdir"), stage.requests("patch")), (21, 0), "{close}");
+        // What is unusual costs one more.
+        let mount = stage.mount(&["--close", close]);
+        fs::create_dir(mount.path("d")).unwrap();
+        fs::set_permissions(mount.path("d"), Permissions::from_mode(0o700)).unwrap();
+        sync(&stage, &mount);
+        mount.umount();
+        assert_eq!(stage.requests("patch"), 1, "{close}");
+        let mount = stage.mount(&[]);
+        assert_eq!(fs::metadata(mount.path("d")).unwrap().mode() & 0o7777, 0o700);
+        let time = UNIX_EPOCH + Duration::new(1_500_000_000, 7);
+        fs::File::open(mount.path("d")).unwrap().set_modified(time).unwrap();
+        mount.umount();
+        let mount = stage.mount(&[]);
+        assert_eq!(fs::metadata(mount.path("d")).unwrap().modified().unwrap(), time);
+        mount.umount();
+    }
+}
+
+#[test]
+fn the_last_days_of_the_year_9999_come_back() {
+    let mut stage = Stage::new();
+    let mount = stage.mount(&[]);
+    let times =
+        ["9999-12-30T21:59:59Z", "9999-12-30T22:00:00Z", "9999-12-31T23:59:59Z", "12000-01-01T00:00:00Z"];
+    let seconds = [253_402_207_199i64, 253_402_207_200, 253_402_300_799, 316_516_464_000];
+    for (name, time) in times.iter().zip(seconds) {
+        fs::write(mount.path(name), "x").unwrap();
+        let time = UNIX_EPOCH + Duration::from_secs(time as u64);
+        fs::File::options().write(true).open(mount.path(name)).unwrap().set_modified(time).unwrap();
+    }
+    mount.umount();
+    let mount = stage.mount(&[]);
+    for (name, time) in times.iter().zip(seconds) {
+        assert_eq!(fs::metadata(mount.path(name)).unwrap().mtime(), time, "{name}");
+    }
+    mount.umount();
+}

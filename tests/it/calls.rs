@@ -59,8 +59,9 @@ fn room_is_reserved_by_lengthening_and_holes_are_not_punched() {
     assert_eq!(reserve(0, 0, 10_000), 0);
     assert_eq!(reserve(0, 0, 5_000), 0);
     assert_eq!(file.metadata().unwrap().len(), 10_000);
+    assert_eq!(reserve(libc::FALLOC_FL_KEEP_SIZE, 0, 50_000), 0, "room that no reader sees");
+    assert_eq!(file.metadata().unwrap().len(), 10_000);
     for mode in [
-        libc::FALLOC_FL_KEEP_SIZE,
         libc::FALLOC_FL_PUNCH_HOLE | libc::FALLOC_FL_KEEP_SIZE,
         libc::FALLOC_FL_ZERO_RANGE,
         libc::FALLOC_FL_COLLAPSE_RANGE,

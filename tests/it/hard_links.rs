@@ -69,6 +69,32 @@ fn a_hard_link_is_a_copy_with_all_attributes_that_files_com_makes() {
 }
 
 #[test]
+fn a_hard_link_costs_the_copy_and_its_attributes_and_no_question() {
+    for options in [&COPY[..], &JOURNALED] {
+        let mut stage = Stage::with(|site| site.checksum_delay_ms = 0);
+        let mount = stage.mount(options);
+        fs::write(mount.path("f"), "bytes").unwrap();
+        fs::set_permissions(mount.path("f"), fs::Permissions::from_mode(0o640)).unwrap();
+        sync(&stage, &mount);
+        let before = stage.site.requests().len();
+        fs::hard_link(mount.path("f"), mount.path("g")).unwrap();
+        fs::hard_link(mount.path("g"), mount.path("h")).unwrap();
+        sync(&stage, &mount);
+        let asked = stage.site.requests().split_off(before);
+        let mut kinds: Vec<&str> = asked.iter().map(|request| request.kind).collect();
+        kinds.sort_unstable();
+        assert_eq!(kinds, ["copy", "copy", "patch", "patch"]);
+        mount.umount();
+        let mount = stage.mount(&[]);
+        let [f, g, h] = ["f", "g", "h"].map(|name| fs::metadata(mount.path(name)).unwrap());
+        for copy in [g, h] {
+            assert_eq!((copy.mode(), copy.modified().unwrap()), (f.mode(), f.modified().unwrap()));
+        }
+        mount.umount();
+    }
+}
+
+#[test]
 fn a_link_to_what_is_still_being_written_is_uploaded_by_itself() {
     let mut stage = Stage::new();
     let mount = stage.mount(&COPY);

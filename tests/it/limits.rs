@@ -87,7 +87,9 @@ impl Disk {
     fn of(stage: &Stage, name: &str, size: &str) -> Self {
         let point = stage.path(name);
         fs::create_dir_all(&point).unwrap();
-        run(Command::new("mount").args(["-t", "tmpfs", "-o", &format!("size={size}"), "tmpfs"]).arg(&point));
+        run(Command::new("mount")
+            .args(["-t", "tmpfs", "-o", &format!("size={size},mode=0700"), "tmpfs"])
+            .arg(&point));
         Self(point)
     }
 }

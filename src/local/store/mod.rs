@@ -18,19 +18,24 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use lru::LruCache;
 
+use super::private::{self, NotPrivate};
 use super::spares::Spares;
+use super::trouble::Trouble;
 use super::unnamed::Unnamed;
-use super::{durable, failpoint};
+use super::{descriptors, durable, failpoint};
+use crate::model::descriptors::Shares;
 use crate::model::ino::ContentId;
 use crate::model::room::{self, Answer, Room};
 
-/// Open files that are kept for the next call.
+/// Open files that are kept for the next call, where there are descriptors enough.
 const OPEN_FILES: NonZeroUsize = NonZeroUsize::new(256).unwrap();
 
 /// The two folders.
 #[derive(Debug)]
 pub struct Store {
     spool: PathBuf,
+    /// Open, so that its names can be synced when nothing else can be opened.
+    spool_folder: File,
     cache: PathBuf,
     quarantine: PathBuf,
     next: AtomicU64,
@@ -75,9 +80,9 @@ impl Store {
     pub fn open(state_dir: &Path, cache_dir: &Path) -> io::Result<(Self, Left)> {
         let [spool, quarantine] = ["spool", "quarantine"].map(|name| state_dir.join(name));
         let cache = cache_dir.join("content");
-        for folder in [&spool, &quarantine, &cache] {
-            durable::make_private_folder(folder)?;
-        }
+        let spool_folder = make(&spool)?;
+        make(&quarantine)?;
+        make(&cache)?;
         places::remove_halves(&spool)?;
         let mut left = Left::default();
         let mut room = Room::new(u64::MAX);
@@ -88,15 +93,40 @@ impl Store {
         }
         let last = left.spooled.keys().chain(&left.cached).map(|id| id.0).max();
         // What a process that died had not synced any more.
-        durable::sync_names(&spool)?;
+        durable::sync_names_in(&spool_folder)?;
         let (next, spares) = (AtomicU64::new(last.unwrap_or(0) + 1), Spares::default());
         let (open, unnamed) = (Mutex::new(LruCache::new(OPEN_FILES)), Unnamed::default());
         let (refusals, room) = (Mutex::default(), Mutex::new(room));
         let (moves, cached) = (AtomicU64::new(0), Mutex::default());
-        Ok((
-            Self { spool, cache, quarantine, next, spares, unnamed, refusals, open, moves, cached, room },
-            left,
-        ))
+        let store = Self {
+            spool,
+            spool_folder,
+            cache,
+            quarantine,
+            next,
+            spares,
+            unnamed,
+            refusals,
+            open,
+            moves,
+            cached,
+            room,
+        };
+        Ok((store, left))
+    }
+
+    /// No more is kept open than these shares say.
+    pub fn share(&self, shares: &Shares) {
+        self.opened().resize(NonZeroUsize::new(shares.kept).unwrap_or(NonZeroUsize::MIN));
+        self.spares.share(shares.spares);
+    }
+
+    /// Opens something, with the descriptors that are only kept where there are no others.
+    fn opening<T>(&self, attempt: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+        descriptors::open(attempt, || {
+            self.opened().clear();
+            self.spares.give_back();
+        })
     }
 
     /// Spool and cache may take `bytes` together.
@@ -161,7 +191,7 @@ impl Store {
 
     /// A new, empty file in the spool.
     pub fn create(&self) -> io::Result<ContentId> {
-        let (id, file) = self.spares.take(&self.spool, &self.next, &self.unnamed)?;
+        let (id, file) = self.opening(|| self.spares.take(&self.spool, &self.next, &self.unnamed))?;
         self.keep(id, file);
         self.room().enter(id, 0);
         failpoint::reach("store.created");
@@ -170,7 +200,7 @@ impl Store {
 
     /// A new, empty file in the cache.
     pub fn create_cached(&self) -> io::Result<ContentId> {
-        let (id, file) = create_new(&self.cache, &self.next)?;
+        let (id, file) = self.opening(|| create_new(&self.cache, &self.next))?;
         self.cached().insert(id, file.metadata()?.ino());
         self.keep(id, file);
         failpoint::reach("store.created");
@@ -180,7 +210,8 @@ impl Store {
     /// Waits until the bytes of a spooled file and its name are on the disk.
     ///
     /// # Errors
-    /// A disk that could not do it once is not asked again: it would answer for what it has dropped.
+    /// A disk that could not do it once is not asked again: it would answer for what it has dropped. What kept this
+    /// process from asking it is no answer of the disk's.
     pub fn sync(&self, id: ContentId) -> io::Result<()> {
         if let Some(error) = self.unsynced(id) {
             return Err(error);
@@ -190,7 +221,9 @@ impl Store {
         // Some disks give the blocks only now.
         self.measure(id, &file);
         synced.and_then(|()| self.sync_name(id)).inspect_err(|error| {
-            self.refusals().insert(id, error.raw_os_error().unwrap_or(libc::EIO));
+            if Trouble::of_io(error) != Trouble::Short {
+                self.refusals().insert(id, error.raw_os_error().unwrap_or(libc::EIO));
+            }
         })
     }
 
@@ -199,7 +232,7 @@ impl Store {
             return Ok(());
         }
         self.spares.top_up(&self.spool, &self.next, &self.unnamed);
-        self.unnamed.sync(&self.spool)
+        self.unnamed.sync(&self.spool_folder)
     }
 
     /// What the disk said when it could not sync this file: it may have dropped bytes of it.
@@ -254,6 +287,13 @@ fn taken(metadata: &fs::Metadata) -> u64 {
     room::taken(metadata.len(), metadata.blocks() * 512)
 }
 
+fn make(folder: &Path) -> io::Result<File> {
+    private::make(folder).map_err(|error| match error {
+        NotPrivate::Io { error, .. } => error,
+        refused => io::Error::other(refused),
+    })
+}
+
 /// Moves a file of the spool to the quarantine, under a name that is free there.
 pub(super) fn move_aside(spool: &Path, quarantine: &Path, id: ContentId) -> io::Result<PathBuf> {
     let to = (0u32..)
@@ -275,6 +315,11 @@ pub(super) fn create_new(folder: &Path, next: &AtomicU64) -> io::Result<(Content
     Ok((id, Arc::new(file)))
 }
 
+/// A file of ours that is there; a link that somebody has put in its place is none.
+pub(super) fn open_file(folder: &Path, id: ContentId) -> io::Result<File> {
+    OpenOptions::new().read(true).write(true).custom_flags(libc::O_NOFOLLOW).open(place(folder, id))
+}
+
 pub(super) fn place(folder: &Path, id: ContentId) -> PathBuf {
     folder.join(format!("{:016x}", id.0))
 }
@@ -288,7 +333,8 @@ pub(super) fn numbered(folder: &Path) -> io::Result<BTreeMap<ContentId, fs::Meta
         let name = name.to_str().filter(|name| name.len() == 16);
         let Some(id) = name.and_then(|name| u64::from_str_radix(name, 16).ok()) else { continue };
         match entry.metadata() {
-            Ok(metadata) => drop(found.insert(ContentId(id), metadata)),
+            Ok(metadata) if metadata.is_file() => drop(found.insert(ContentId(id), metadata)),
+            Ok(_) => tracing::warn!("{} is no file of ours, and left alone", entry.path().display()),
             // A mount that ends takes away what it had made in advance.
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => return Err(error),

@@ -9,7 +9,7 @@ use std::sync::{Arc, MutexGuard, PoisonError};
 
 use lru::LruCache;
 
-use super::{Store, place, taken};
+use super::{Store, open_file, place, taken};
 use crate::local::{failpoint, holes};
 use crate::model::ino::ContentId;
 
@@ -27,7 +27,7 @@ impl Store {
                 }
                 self.moves.load(Ordering::Relaxed)
             };
-            let opened = self.open_anywhere(id);
+            let opened = self.opening(|| self.open_anywhere(id));
             let mut open = self.opened();
             if self.moves.load(Ordering::Relaxed) != moves {
                 // It may have moved between the two looks, or be the one that was left behind.
@@ -40,11 +40,9 @@ impl Store {
     }
 
     fn open_anywhere(&self, id: ContentId) -> io::Result<File> {
-        let mut options = OpenOptions::new();
-        options.read(true).write(true);
-        match options.open(place(&self.spool, id)) {
+        match open_file(&self.spool, id) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                let file = options.open(place(&self.cache, id))?;
+                let file = open_file(&self.cache, id)?;
                 self.is_ours(id, &file)?;
                 Ok(file)
             }

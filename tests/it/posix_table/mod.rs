@@ -26,7 +26,6 @@ const DIFFERENCES: &[(&str, &str)] = &[
     ("names are exchanged", "Files.com has no such call, and two moves are not atomic: EINVAL"),
     ("a file without a name", "Files.com stores what has a name, and link(2) is refused: EOPNOTSUPP"),
     ("a hole is punched", "what is sent has no holes: EOPNOTSUPP"),
-    ("a file is allocated beyond its end", "nothing is reserved on Files.com: EOPNOTSUPP"),
     (
         "the time of access",
         "Files.com keeps none: the time of modification is shown, and setting it is ignored",

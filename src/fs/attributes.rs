@@ -15,7 +15,7 @@ use crate::model::content::State;
 use crate::model::failure::Failure;
 use crate::model::ino::Ino;
 use crate::model::moment::Moment;
-use crate::model::node::{File, Link, Node};
+use crate::model::node::{File, Link, Node, OnSite};
 use crate::remote::ErrorKind;
 
 /// How long changed attributes wait for more of them: tools set mode, owner and time one by one.
@@ -96,6 +96,7 @@ impl Filesystem {
     pub fn change(&self, ino: Ino, change: Change) -> Result<(Attr, bool), Failure> {
         self.may_change()?;
         let mut core = self.core();
+        self.are_known(&mut core, ino)?;
         let node = core.tree.node(ino)?;
         let attributes = change.apply(node.attributes, node.shape(), now());
         core.tree.node_mut(ino)?.time_is_set |= change.mtime.is_some();
@@ -121,6 +122,22 @@ impl Filesystem {
         let alone = core.set_attributes(ino, attributes)?;
         self.note_change(&mut core, ino, alone)?;
         Ok(true)
+    }
+
+    /// Only what is known can be changed in part.
+    ///
+    /// # Errors
+    /// ETIMEDOUT for a folder that is shown because something is owed in it, and that nobody has looked at.
+    pub(super) fn are_known(&self, core: &mut Core, ino: Ino) -> Result<(), Failure> {
+        Self::take_up_attributes(core, ino)?;
+        let node = core.tree.node(ino)?;
+        if node.attributes_owed || !node.folder().is_some_and(|folder| folder.perhaps) {
+            return Ok(());
+        }
+        Err(Failure::new(
+            libc::ETIMEDOUT,
+            "Files.com could not be asked yet for the attributes of this folder",
+        ))
     }
 
     /// Plans what a change of attributes asks for, `alone` when they do not travel with something else. True
@@ -190,7 +207,8 @@ impl Filesystem {
             }
             let Ok(node) = core.tree.node(ino) else { return Ok(()) };
             // What is owed takes its attributes along.
-            let travels = node.file().is_some_and(|file| file.content.is_owed()) || !node.is_published();
+            let travels =
+                node.file().is_some_and(|file| file.content.is_owed()) || node.on_site() != OnSite::Yes;
             let Some(path) = core.tree.path(ino).filter(|_| node.attributes_owed && !travels) else {
                 return Ok(());
             };
@@ -233,6 +251,9 @@ impl Filesystem {
                     node.foreign = take_apart(entry.metadata).1;
                     if node.attributes == sent && node.xattrs == sent_xattrs {
                         self.attributes_arrived(&mut core, ino);
+                    } else if !core.queue.is_planned(Errand::Attributes(ino)) {
+                        // A name came or went meanwhile: that changes the time of a folder, and plans nothing.
+                        core.queue.schedule(Errand::Attributes(ino), Instant::now() + MERGE_ATTRIBUTES);
                     }
                 }
                 Ok(())

@@ -10,6 +10,7 @@ use crate::local::journal::Fact;
 use crate::local::trouble::Trouble;
 use crate::model::failure::Failure;
 use crate::model::ino::{ContentId, Ino};
+use crate::model::node::OnSite;
 
 impl Filesystem {
     /// close(2): answers when Files.com holds the bytes, proven, or why it does not. A temporary name
@@ -24,12 +25,12 @@ impl Filesystem {
                 return Ok(());
             };
             let node = core.tree.node_mut(ino)?;
-            let attached = node.parent.is_some();
+            let (attached, on_site) = (node.parent.is_some(), node.on_site());
             let Some(file) = node.file_mut() else { return Ok(()) };
             if !attached || !file.content.is_owed() {
                 return Ok(());
             }
-            let untouched = file.size == 0 && file.published.is_none();
+            let untouched = file.size == 0 && on_site == OnSite::No;
             file.content.seal();
             file.owed_since.get_or_insert_with(Instant::now);
             (!core.may_publish(ino), handle.process, untouched)

@@ -6,6 +6,7 @@ use super::Filesystem;
 use super::core::Core;
 use super::job::Trouble;
 use super::prove::warn_if_weak;
+use crate::local::journal::Fact;
 use crate::model::attributes::on_the_wire;
 use crate::model::copied::{ETags, Original};
 use crate::model::entry::Entry;
@@ -123,6 +124,27 @@ impl Filesystem {
         }
         let basis = basis.unwrap_or(Basis::Size);
         Ok(Copied { entry: copy, basis })
+    }
+
+    /// A copy was made by step `number` at `to`: what is to be copied from there, and was known as `original` so far, is the
+    /// version now that the copy is.
+    pub(super) fn copies_follow(
+        &self,
+        core: &mut Core,
+        (number, to): (u64, &RemotePath),
+        original: &Fingerprint,
+        copied: &Copied,
+    ) {
+        let made = copied.entry.fingerprint();
+        for (number, step) in core.backlog.copy_is_made(number, to, made) {
+            let path = core.backlog.destiny(number, step.path());
+            if let Some(file) = core.tree.at(&path).and_then(|ino| core.tree.file_mut(ino).ok())
+                && file.published.is_some_and(|known| known.is_same_version(original))
+            {
+                file.published = Some(made);
+            }
+            self.journal.note(Fact::Planned(number, step));
+        }
     }
 
     /// Files.com has made a copy of `original`: the tree knows it as the version that it is, with a receipt, and

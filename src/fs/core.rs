@@ -190,8 +190,9 @@ impl Core {
     /// names Files.com is still to be told of is known better here.
     pub fn is_fresh(&self, folder: Ino, ttl: Duration, now: Instant) -> Result<bool, Failure> {
         let known = self.tree.folder(folder)?;
-        let Some(asked) = known.listed else { return Ok(!known.published) };
-        Ok(!known.published || now.duration_since(asked) < ttl || self.is_ahead(folder))
+        let is_only_here = !known.published && !known.perhaps;
+        let Some(asked) = known.listed else { return Ok(is_only_here) };
+        Ok(is_only_here || now.duration_since(asked) < ttl || !known.unseen && self.is_ahead(folder))
     }
 
     /// Is `folder` the next that somebody walks into?

@@ -16,6 +16,7 @@ use super::status::Remainder;
 use crate::model::backlog::Standing;
 use crate::model::failure::Failure;
 use crate::model::ino::Ino;
+use crate::model::node::OnSite;
 
 /// The longest time between two looks of a drain at all that is owed, unless they take long.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
@@ -140,7 +141,7 @@ impl Filesystem {
             .map(|(ino, _)| Errand::Publish(ino))
             .filter(|errand| covers(*errand));
         let others = core.owed_otherwise().map(|ino| match core.tree.node(ino) {
-            Ok(node) if node.is_published() => Errand::Attributes(ino),
+            Ok(node) if node.on_site() == OnSite::Yes => Errand::Attributes(ino),
             _ => Errand::Publish(ino),
         });
         // A file that is owed takes its attributes along.

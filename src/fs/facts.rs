@@ -2,8 +2,9 @@
 
 use super::Filesystem;
 use super::core::Core;
-use crate::local::journal::{EntryDebt, Fact, Owed, OwedEntry};
+use crate::local::journal::{EntryDebt, Fact, Owed, OwedEntry, There};
 use crate::model::ino::{ContentId, Ino};
+use crate::model::node::{File, OnSite};
 
 impl Filesystem {
     /// What the journal should know of a file that is owed. It may be written at this moment: the next mount takes it
@@ -23,7 +24,11 @@ impl Filesystem {
         let node = core.tree.node(ino).ok()?;
         let (path, size) = (core.path_told(ino)?, node.file()?.size);
         let (attributes, xattrs) = (node.attributes, node.xattrs.clone());
-        Some(Owed { id, path, size, attributes, xattrs, is_link: node.link.is_some() })
+        let there = match node.file()? {
+            File { published: Some(version), .. } => There::Version(*version),
+            file => file.perhaps.as_deref().map_or(There::Nothing, |sent| There::Perhaps(*sent)),
+        };
+        Some(Owed { id, path, size, attributes, xattrs, is_link: node.link.is_some(), there })
     }
 
     /// What the journal should know of a folder that is only here, or of attributes that are owed on
@@ -32,7 +37,7 @@ impl Filesystem {
         let node = core.tree.node(ino).ok()?;
         let what = match node.folder() {
             Some(folder) if !folder.published => EntryDebt::Folder,
-            _ if node.attributes_owed && node.is_published() => EntryDebt::Attributes,
+            _ if node.attributes_owed && node.on_site() == OnSite::Yes => EntryDebt::Attributes,
             _ => return None,
         };
         let (attributes, xattrs) = (node.attributes, node.xattrs.clone());
@@ -45,8 +50,11 @@ impl Filesystem {
         owed.into_iter().chain(self.entry_fact(core, ino).map(Fact::Entry))
     }
 
-    /// What the journal should forget of `ino` under its present path.
+    /// What the journal should forget of `ino` under its present path. It may know of attributes that were owed of a
+    /// version that somebody else has taken away since.
     pub(super) fn end_of_entry(&self, core: &Core, ino: Ino) -> Option<Fact> {
-        self.entry_fact(core, ino).map(|entry| Fact::EntrySettled(entry.path))
+        let node = core.tree.node(ino).ok()?;
+        let is_only_here = node.folder().is_some_and(|folder| !folder.published);
+        core.path_told(ino).filter(|_| node.attributes_owed || is_only_here).map(Fact::EntrySettled)
     }
 }

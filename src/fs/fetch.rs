@@ -2,16 +2,16 @@
 
 use std::ops::Range;
 use std::sync::PoisonError;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
 use super::admit::{Intake, Source};
+use super::core::Core;
 use super::{Filesystem, told};
 use crate::model::failure::Failure;
 use crate::model::ino::{ContentId, Ino};
 use crate::model::node::Local;
-use crate::model::path::RemotePath;
 use crate::remote::{self, Body, Download, ErrorKind};
 
 /// How often one range is asked for until all its bytes came.
@@ -88,20 +88,30 @@ impl Filesystem {
         // The file stays where it is until the answer is there.
         let _naming = self.naming.take(ino).await;
         let _shape = self.shape.read().await;
+        let deadline = Instant::now() + self.rules.network_timeout;
         let download = loop {
-            let (path, origin, ended) = {
+            let (path, places, ended) = {
                 let core = self.core();
                 let path = core.tree.path(ino).ok_or(Failure::plain(libc::ENOENT))?;
-                let origin = self.origin(&core, &path);
-                (path, origin, core.backlog.ended())
+                let places = core.backlog.places(&path);
+                (path, places, core.backlog.ended())
             };
-            let answer = self.remote.open_download(&origin).await;
+            let mut answer = self.remote.open_download(places[0].1.path()).await;
+            for (_, place) in &places[1..] {
+                // A move that nobody has noted yet may have been made.
+                if answer.as_ref().is_err_and(|error| error.kind() == ErrorKind::NotFound) {
+                    answer = self.remote.open_download(place.path()).await;
+                }
+            }
             // Moved meanwhile by a step: nothing, or another file, may be there now.
             let is_lost = answer.as_ref().is_err_and(|error| error.kind() == ErrorKind::NotFound);
-            let moved = match origin == path {
-                true => false,
-                false if is_lost => self.names_settle(ended).await,
-                false => self.has_changed(&[&path, &origin], ended),
+            let has_changed = |core: &Core| {
+                let mut places = places.iter().map(|(_, place)| place.path());
+                core.backlog.has_changed(&path, ended) || places.any(|at| core.backlog.has_changed(at, ended))
+            };
+            let moved = match is_lost {
+                true => self.doubt_ends(&path, ended, deadline).await?,
+                false => has_changed(&self.core()),
             };
             if moved {
                 continue;
@@ -116,7 +126,7 @@ impl Filesystem {
                 break download;
             }
             // Unless a copy was made in the meantime, which is a version of its own.
-            if origin == path || ![&path, &origin].iter().any(|path| core.backlog.has_changed(path, ended)) {
+            if !has_changed(&core) {
                 return Err(Failure::new(
                     libc::ESTALE,
                     format!("{path} was replaced by somebody else; open it again to read the new version"),
@@ -127,11 +137,6 @@ impl Filesystem {
         downloads.retain(|_, download| !download.is_expired());
         downloads.insert(ino, download.clone());
         Ok(download)
-    }
-
-    fn has_changed(&self, paths: &[&RemotePath], ended: u64) -> bool {
-        let core = self.core();
-        paths.iter().any(|path| core.backlog.has_changed(path, ended))
     }
 
     /// A URL that was asked for before, if it is still good, and of the version that is shown now.

@@ -12,7 +12,7 @@ use crate::model::backlog::Step;
 use crate::model::failure::Failure;
 use crate::model::ino::Ino;
 use crate::model::moment::Moment;
-use crate::model::node::File;
+use crate::model::node::{File, OnSite};
 
 /// Attributes that changed right after a mkdir follow soon: rsync and tar set mode and time last.
 pub(super) const SETTLE_FOLDER: Duration = Duration::from_secs(1);
@@ -24,7 +24,7 @@ impl Filesystem {
         for ino in subtree {
             let (is_folder, published) = match self.core().tree.node(ino) {
                 Ok(node) if node.file().is_some_and(File::is_being_written) => continue,
-                Ok(node) => (node.is_folder(), node.is_published()),
+                Ok(node) => (node.is_folder(), node.on_site() == OnSite::Yes),
                 Err(_) => continue,
             };
             if !is_folder {
@@ -66,7 +66,7 @@ impl Filesystem {
                 }
                 continue;
             }
-            if node.is_published() || !core.tree.is_rooted(ino) {
+            if node.on_site() == OnSite::Yes || !core.tree.is_rooted(ino) {
                 continue;
             }
             let Some(path) = core.tree.path(ino) else { continue };
@@ -83,13 +83,16 @@ impl Filesystem {
     /// tell.
     fn folder_is_planned(&self, core: &mut Core, ino: Ino) {
         core.queue.forget(Errand::Publish(ino));
+        let mut is_known = true;
         if let Ok(folder) = core.tree.folder_mut(ino) {
             folder.published = true;
+            is_known = !folder.perhaps;
         }
         let here = core.tree.defaults;
         if let Ok(node) = core.tree.node_mut(ino) {
             node.touched = Some(Instant::now());
-            node.attributes_owed |= node.is_unusual(&here);
+            // One that may have been there has attributes that nobody here has seen.
+            node.attributes_owed |= is_known && node.is_unusual(&here);
             if node.attributes_owed {
                 core.queue.schedule(Errand::Attributes(ino), Instant::now() + SETTLE_FOLDER);
             }

@@ -103,6 +103,7 @@ impl Filesystem {
         let _shape = self.shape.read().await;
         let Some(plan) = self.plan_copy(&mut self.core(), ino, parent, name)? else { return Ok(None) };
         let original = Original::from(plan.version);
+        let _making = self.making(parent, name)?;
         let copied = match self.copy_there(&plan.from, &plan.to, &original, Some(ino), false).await {
             Ok(copied) => copied,
             Err(trouble) => return Err(trouble.ending().why().clone()),

@@ -16,6 +16,7 @@ use crate::model::backlog::Standing;
 use crate::model::content::{Revision, State};
 use crate::model::failure::Failure;
 use crate::model::ino::Ino;
+use crate::model::node::OnSite;
 use crate::model::path::RemotePath;
 
 /// What kind of thing is held.
@@ -126,7 +127,7 @@ impl Filesystem {
                 below: path.below(root).map(str::to_owned),
                 kind: Kind::File,
                 size: Some(file.size),
-                replaces: file.published.is_some(),
+                replaces: core.tree.node(ino).is_ok_and(|node| node.on_site() != OnSite::No),
                 message: file.failure.as_ref().map_or_else(String::new, ToString::to_string),
             };
             Some((key, thing))
@@ -333,7 +334,7 @@ impl Filesystem {
             parent
         };
         self.journal.flush().await?;
-        if !self.core().tree.folder(parent).is_ok_and(|folder| folder.published) {
+        if self.core().tree.node(parent).is_ok_and(|folder| folder.on_site() == OnSite::No) {
             return Ok((Verdict::Discarded, None));
         }
         let mut folder = parent;

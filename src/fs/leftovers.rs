@@ -150,6 +150,16 @@ impl Leftovers {
         numbers.into_iter().filter_map(|number| Some(self.facts.remove(&number)?.0)).collect()
     }
 
+    /// What is owed of the attributes of what is at `path`, which is in the tree now: it is no leftover any more.
+    pub fn take_entry(&mut self, path: &RemotePath) -> Option<OwedEntry> {
+        let numbers = self.at.get(path)?;
+        let is_entry = |number: &&u64| self.get(**number).is_some_and(|fact| fact.bytes().is_none());
+        match self.remove(*numbers.iter().find(is_entry)?)? {
+            Leftover::Entry(entry) => Some(entry),
+            Leftover::Bytes(_) => None,
+        }
+    }
+
     /// It could not be put into the tree. True: for another reason than before.
     pub fn failed(&mut self, number: u64, failure: Failure) -> bool {
         let Some((_, why)) = self.facts.get_mut(&number) else { return false };
@@ -182,6 +192,9 @@ mod tests {
         assert!(within("b") && !within("a") && !within("b/c"));
         assert!(leftovers.are_of_folder(&RemotePath::parse("b").unwrap()));
         assert!(!leftovers.failed(2, Failure::plain(libc::EIO)), "it is wanted no more");
+        let path = RemotePath::parse("b").unwrap();
+        assert_eq!(leftovers.take_entry(&path).map(|entry| entry.path), Some(path.clone()));
+        assert!(leftovers.take_entry(&path).is_none() && !leftovers.are_within(&path));
     }
 
     #[test]

@@ -4,8 +4,8 @@ use std::ffi::{OsStr, OsString};
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::core::{Core, Digests};
-use super::{Attr, Filesystem, told_aloud};
+use super::core::{Core, Digests, Errand};
+use super::{Attr, Filesystem, told, told_aloud};
 use crate::local::journal::Fact;
 use crate::model::attributes::Shape;
 use crate::model::backlog::{Origin, Seen};
@@ -15,6 +15,17 @@ use crate::model::ino::Ino;
 use crate::model::name::LONGEST_NAME;
 use crate::model::path::RemotePath;
 use crate::remote::{Error, ErrorKind, is_out_of_reach};
+
+/// What Files.com is asked for the listing of a folder.
+struct Question {
+    /// Where the tree has it.
+    path: RemotePath,
+    /// Where Files.com may have it.
+    places: Vec<(u64, Origin)>,
+    /// Nobody knows whether Files.com has it: where it has not, nothing is in it. One that is to be made may be there
+    /// already, made by us or somebody else, and then it may hold something.
+    perhaps: bool,
+}
 
 /// One line of a directory.
 #[derive(Debug, Clone)]
@@ -59,30 +70,38 @@ impl Filesystem {
 
     /// Tells the files that did not take the version that was listed, because they are open.
     async fn list_once(&self, folder: Ino) -> Result<Vec<Ino>, Failure> {
+        let deadline = Instant::now() + self.rules.network_timeout;
         loop {
             if self.shows_what_moves(folder).await? {
                 return Ok(Vec::new());
             }
-            let (path, origin, ended, asked) = {
+            let (question, ended, asked) = {
                 let core = self.core();
                 let path = core.tree.path(folder).ok_or(Failure::plain(libc::ENOENT))?;
-                (path.clone(), core.backlog.origin(&path), core.backlog.ended(), Instant::now())
+                let places = core.backlog.places(&path);
+                let is_made = |step| core.backlog.get(step).is_some_and(|made| !made.is_untouched());
+                let perhaps = core.tree.folder(folder)?.perhaps
+                    || matches!(places[0].1, Origin::MadeBy(step, _) if is_made(step));
+                (Question { path, places, perhaps }, core.backlog.ended(), Instant::now())
             };
-            let mut places = vec![path.clone(), origin.path().clone()];
-            let answer = match self.list_there(&path, origin, ended, &mut places).await {
+            let path = &question.path;
+            let mut looked = vec![path.clone()];
+            let answer = match self.list_there(&question, ended, &mut looked).await {
                 Ok(Some(entries)) => Ok(entries),
-                // Something was on its way.
-                Ok(None) => {
-                    self.names_settle(ended).await;
-                    continue;
+                Ok(None) => match self.doubt_ends(path, ended, deadline).await {
+                    Ok(_) => continue,
+                    Err(failure) => return self.shown_as_before(folder, path, failure),
+                },
+                Err(error) if error.kind() == ErrorKind::NotFound => {
+                    match self.doubt_ends(path, ended, deadline).await {
+                        Ok(true) => continue,
+                        Ok(false) => Err(error),
+                        Err(failure) => return self.shown_as_before(folder, path, failure),
+                    }
                 }
-                Err(error) if error.kind() == ErrorKind::NotFound && self.names_settle(ended).await => {
-                    continue;
-                }
-                Err(error) if is_out_of_reach(error.kind()) && self.is_listed(folder)? => {
-                    // What is known stays readable; that it cannot be refreshed is not "gone".
-                    tracing::warn!("{path} is shown as it was before: {error}");
-                    return Ok(Vec::new());
+                // That it cannot be refreshed is not "gone".
+                Err(error) if is_out_of_reach(error.kind()) => {
+                    return self.shown_as_before(folder, path, told(&error));
                 }
                 Err(error) => Err(error),
             };
@@ -92,11 +111,11 @@ impl Filesystem {
                 let has_changed =
                     |place| core.backlog.is_passing(place) || core.backlog.has_changed(place, ended);
                 // Renamed meanwhile: the answer may be about another folder that has its old name now.
-                now == path && !places.iter().any(has_changed)
+                now == *path && !looked.iter().any(has_changed)
             };
             if is_good {
                 let entries = answer.map_err(|error| told_aloud(&error))?;
-                return self.take_listing(folder, &path, entries, asked);
+                return self.take_listing(folder, path, entries, asked);
             }
         }
     }
@@ -153,6 +172,12 @@ impl Filesystem {
                 core.is_contradicted(ino);
                 self.errands.notify_one();
             }
+            for ino in changes.unsent.drain(..) {
+                core.queue.forget(Errand::Publish(ino));
+                core.queue.schedule(Errand::Attributes(ino), Instant::now());
+                self.errands.notify_one();
+                self.journal.note_all(self.entry_fact(&core, ino).map(Fact::Entry).into_iter().collect());
+            }
             for path in changes.unowed.drain(..) {
                 self.journal.note(Fact::EntrySettled(core.told(path)));
             }
@@ -177,54 +202,60 @@ impl Filesystem {
         Ok(kept)
     }
 
-    /// The same where the folder is not where it was: an earlier mount may have made a move that it could not
-    /// note any more.
-    async fn list_elsewhere(&self, path: &RemotePath) -> Result<Option<Vec<Seen>>, Error> {
-        let places = self.core().backlog.later_places(path);
-        for (from, place) in places {
-            match self.remote.list(&place).await {
-                Ok(listed) => return Ok(Some(self.core().backlog.replay_from(from, place, listed))),
-                Err(error) if error.kind() == ErrorKind::NotFound => {}
+    /// What a folder holds once all steps are taken, whatever Files.com lists now. `None` when something is at none of its
+    /// `places` at this moment, and may be on its way. `looked` takes the places that were looked at.
+    async fn list_there(
+        &self,
+        question: &Question,
+        ended: u64,
+        looked: &mut Vec<RemotePath>,
+    ) -> Result<Option<Vec<Entry>>, Error> {
+        let mut listed = Err(None);
+        for (from, place) in &question.places {
+            let answer = match place {
+                // Files.com has not been asked to make it yet.
+                Origin::MadeBy(..) if !question.perhaps => Ok(Vec::new()),
+                Origin::There(there) | Origin::MadeBy(_, there) => self.remote.list(there).await,
+            };
+            looked.push(place.path().clone());
+            match answer {
+                Ok(entries) => {
+                    listed = Ok((from, place, entries));
+                    break;
+                }
+                // A move that nobody has noted yet may have been made.
+                Err(error) if error.kind() == ErrorKind::NotFound => listed = Err(Some(error)),
                 Err(error) => return Err(error),
             }
         }
-        Ok(None)
-    }
-
-    /// What a folder holds once all steps are taken, whatever Files.com lists now. `None` when a rename
-    /// into the folder is under way, and neither end of it has the entry at this moment. `places` takes those that
-    /// were looked at besides.
-    async fn list_there(
-        &self,
-        path: &RemotePath,
-        origin: Origin,
-        ended: u64,
-        places: &mut Vec<RemotePath>,
-    ) -> Result<Option<Vec<Entry>>, Error> {
-        let listed = match &origin {
-            Origin::There(there) => self.remote.list(there).await,
-            // Files.com has not been asked to make it yet.
-            Origin::MadeBy(..) => Ok(Vec::new()),
+        let (from, place, listed) = match listed {
+            Ok(listed) => listed,
+            // At none of its places. Where it may never have been, that is an answer, unless it is on its way.
+            Err(Some(_)) if question.perhaps => match &question.places[0] {
+                (_, Origin::There(_)) if self.may_be_on_its_way(&question.path, ended) => return Ok(None),
+                (from, place) => (from, place, Vec::new()),
+            },
+            Err(Some(error)) => return Err(error),
+            Err(None) => return Ok(None),
         };
-        let seen = match listed {
-            Ok(listed) if self.core().backlog.is_empty() => return Ok(Some(listed)),
-            Ok(listed) => self.core().backlog.replay(origin, listed),
-            Err(error) if error.kind() == ErrorKind::NotFound => {
-                self.list_elsewhere(path).await?.ok_or(error)?
+        let seen = {
+            let core = self.core();
+            if core.backlog.is_empty() {
+                return Ok(Some(listed));
             }
-            Err(error) => return Err(error),
+            core.backlog.replay(*from, place, listed)
         };
         let mut entries = Vec::with_capacity(seen.len());
         for seen in seen {
             match seen {
                 Seen::Listed(entry) => entries.push(entry),
                 Seen::Made(name) => entries.push(Entry::folder(name)),
-                Seen::Elsewhere { from, name, listed } => {
-                    let there = self.remote.stat(&from).await?.map(|entry| Entry { name, ..entry });
-                    places.push(from);
-                    match there.or(listed) {
+                Seen::Elsewhere { places, name, listed } => {
+                    let found = self.find_among(&places).await?;
+                    looked.extend(places);
+                    match found.map(|entry| Entry { name: name.clone(), ..entry }).or(listed) {
                         Some(entry) => entries.push(entry),
-                        None if self.is_on_its_way(ended) => return Ok(None),
+                        None if self.may_be_on_its_way(&question.path.join(&name), ended) => return Ok(None),
                         // Somebody else took it away.
                         None => {}
                     }
@@ -234,9 +265,31 @@ impl Filesystem {
         Ok(Some(entries))
     }
 
-    fn is_on_its_way(&self, ended: u64) -> bool {
+    /// The first of these places at which Files.com has something. They are in the order in which it moves: what moves
+    /// meanwhile is found further on.
+    async fn find_among(&self, places: &[RemotePath]) -> Result<Option<Entry>, Error> {
+        for place in places {
+            if let Some(entry) = self.remote.stat(place).await? {
+                return Ok(Some(entry));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Does it not mean that something is gone when it is at none of the places from which steps bring it to `path`?
+    fn may_be_on_its_way(&self, path: &RemotePath, ended: u64) -> bool {
         let core = self.core();
-        core.backlog.under_way() > 0 || core.backlog.ended() != ended
+        core.backlog.under_way() > 0 || core.backlog.ended() != ended || core.backlog.is_in_doubt(path)
+    }
+
+    /// What is known of a folder stays readable; where nothing is, there is no answer.
+    fn shown_as_before(&self, folder: Ino, path: &RemotePath, why: Failure) -> Result<Vec<Ino>, Failure> {
+        if !self.is_listed(folder)? {
+            tracing::warn!("{path} cannot be shown: {why}");
+            return Err(why);
+        }
+        tracing::warn!("{path} is shown as it was before: {why}");
+        Ok(Vec::new())
     }
 
     /// What `name` in `parent` is, if that can be told without asking Files.com; counts as a look-up

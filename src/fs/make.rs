@@ -1,6 +1,6 @@
 //! New files and folders.
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::time::Instant;
 
 use super::core::{Core, Errand, Handle};
@@ -99,18 +99,22 @@ impl Filesystem {
         // What is shown from now on is what Files.com is told with the folder itself.
         let attributes = maker.attributes();
         let journaled = self.rules.close == Close::Journaled;
+        let mut under_way = None;
         if !only_here && !journaled {
             let path = self.path(parent)?.join(&remote);
             self.until_clear(&[&path]).await?;
             let _shape = self.shape.read().await;
             let path = self.path(parent)?.join(&remote);
+            let making = self.making(parent, name)?;
             let time = Some(on_the_wire(attributes.mtime));
             if self.remote.create_folder(&path, time).await.map_err(|error| told_aloud(&error))?.is_none() {
                 // Somebody else made it, or a file of that name, since the last listing.
+                drop(making);
                 self.list_anew(parent).await?;
                 return Err(Failure::plain(libc::EEXIST));
             }
             failpoint::reach("make.there");
+            under_way = Some(making);
         }
         let (made, waits) = {
             let mut core = self.core();
@@ -129,6 +133,7 @@ impl Filesystem {
             self.journal.note_all(facts);
             (self.attr_of(&core, ino)?, waits)
         };
+        drop(under_way);
         failpoint::reach("make.here");
         if waits {
             self.journal.flush().await?;
@@ -144,9 +149,6 @@ impl Filesystem {
         attributes: Attributes,
         only_here: bool,
     ) -> Result<Ino, Failure> {
-        if core.tree.child(parent, name).is_some() {
-            return Err(Failure::plain(libc::EEXIST));
-        }
         let asked = Instant::now();
         let folder = Folder { published: !only_here, listed: Some(asked), ..Folder::default() };
         let attributes = attributes.made_in(&core.tree.node(parent)?.attributes, Shape::Folder);
@@ -162,6 +164,43 @@ impl Filesystem {
         }
         core.tree.node_mut(ino)?.lookups += 1;
         Ok(ino)
+    }
+}
+
+/// A name for which a request is under way that makes it on Files.com. What a listing shows of it meanwhile belongs to that
+/// request, and becomes an entry with it.
+pub(super) struct Making<'a> {
+    filesystem: &'a Filesystem,
+    parent: Ino,
+    name: OsString,
+}
+
+impl Filesystem {
+    /// `name` in `parent` is about to be made on Files.com, for as long as the answer lives.
+    ///
+    /// # Errors
+    /// EEXIST where it is being made by somebody else, ENOTDIR.
+    pub(super) fn making(&self, parent: Ino, name: &OsStr) -> Result<Making<'_>, Failure> {
+        let mut core = self.core();
+        let folder = core.tree.folder_mut(parent)?;
+        if folder.entries.contains_key(name) || folder.making.iter().any(|making| making == name) {
+            return Err(Failure::plain(libc::EEXIST));
+        }
+        folder.making.push(name.to_owned());
+        Ok(Making { filesystem: self, parent, name: name.to_owned() })
+    }
+}
+
+impl Drop for Making<'_> {
+    fn drop(&mut self) {
+        let mut core = self.filesystem.core();
+        let is_made = core.tree.child(self.parent, &self.name).is_some();
+        let Ok(folder) = core.tree.folder_mut(self.parent) else { return };
+        folder.making.retain(|name| *name != self.name);
+        if !is_made {
+            // It may be there all the same, or somebody else's: the next who asks is shown it.
+            folder.grow_stale(Instant::now(), self.filesystem.rules.dir_ttl);
+        }
     }
 }
 

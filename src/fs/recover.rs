@@ -53,16 +53,21 @@ impl Filesystem {
         }
         self.take_up_uploads(plan.uploads);
         plan.abandoned.into_iter().for_each(|id| self.journal.note(Fact::Abandoned(id)));
-        let folders =
+        let paths =
             plan.entries.iter().map(|entry| &entry.path).chain(plan.owed.iter().map(|owed| &owed.path));
-        self.look_ahead_of(folders.filter_map(RemotePath::parent).collect()).await;
+        let folders = paths.filter_map(RemotePath::parent).collect();
         let entries = plan.entries.into_iter().map(Leftover::Entry);
         self.core().leftovers.put(entries.chain(plan.owed.into_iter().map(Leftover::Bytes)));
-        self.take_up_all().await;
-        let mut core = self.core();
-        for number in core.backlog.ready() {
-            core.queue.schedule(Errand::Step(number), Instant::now());
+        {
+            // Before anything is taken up: what a step has made of a path that nobody has noted is known once it is taken.
+            let mut core = self.core();
+            for number in core.backlog.ready() {
+                core.queue.schedule(Errand::Step(number), Instant::now());
+            }
         }
+        self.errands.notify_one();
+        self.look_ahead_of(folders).await;
+        self.take_up_all().await;
         if count > 0 {
             tracing::info!("{count} changes of an earlier mount are owed and are being published");
         }

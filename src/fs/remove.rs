@@ -13,7 +13,7 @@ use crate::local::journal::Fact;
 use crate::model::backlog::Step;
 use crate::model::failure::Failure;
 use crate::model::ino::Ino;
-use crate::model::node::{File, Local};
+use crate::model::node::{File, Local, OnSite};
 use crate::model::path::RemotePath;
 use crate::model::proof::Fingerprint;
 use crate::remote::Deleted;
@@ -160,7 +160,8 @@ impl Filesystem {
             if !folder.is_empty() {
                 return Err(Failure::plain(libc::ENOTEMPTY));
             }
-            Ok(core.tree.path(ino).filter(|_| folder.published))
+            let may_be_there = core.tree.node(ino)?.on_site() != OnSite::No;
+            Ok(core.tree.path(ino).filter(|_| may_be_there))
         };
         let published = look(&self.core())?;
         if let (Close::Verified, Some(path)) = (self.rules.close, &published) {
@@ -173,7 +174,8 @@ impl Filesystem {
                 && let Some(path) = look(&core)?
             {
                 may_delete(&core, ino)?;
-                facts.push(self.put_off_rmdir(&mut core, path));
+                let was_there = core.tree.folder(ino)?.perhaps;
+                facts.push(self.put_off_rmdir(&mut core, path, was_there));
             }
             self.journal.note_all(facts);
             core.tree.remove(ino, std::time::Instant::now());

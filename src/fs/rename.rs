@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::{RwLockReadGuard, RwLockWriteGuard};
 
 use super::core::{Core, Errand};
+use super::folders::SETTLE_FOLDER;
 use super::make::entries_changed;
 use super::turns::Turn;
 use super::{Close, Filesystem, told, told_aloud};
@@ -15,7 +16,7 @@ use crate::local::journal::Fact;
 use crate::model::backlog::Step;
 use crate::model::failure::Failure;
 use crate::model::ino::Ino;
-use crate::model::node::{Body, File};
+use crate::model::node::{Body, File, OnSite};
 use crate::model::path::RemotePath;
 use crate::model::rename::{Move, Over, RenamePlan, There};
 
@@ -70,7 +71,10 @@ impl Filesystem {
         self.nothing_is_left_of(&plan, new_folder)?;
         self.change_name(&plan, new_folder, new_name).await?;
         drop(alone);
-        self.publish_renamed(plan.source, new_name, is_folder).await
+        match is_folder {
+            true => self.publish_renamed_folder(plan.source, new_name, plan.there == There::Nothing).await,
+            false => self.publish_renamed(plan.source).await,
+        }
     }
 
     /// What an earlier mount owes of a file, or below a folder, finds it under the path that the journal knows.
@@ -157,12 +161,12 @@ impl Filesystem {
         }
         {
             // An upload that may have arrived under the old name must not stay there.
-            let mut core = self.core();
-            let doubt = core.tree.file_mut(plan.source).ok().and_then(|file| file.perhaps.take());
+            let core = self.core();
+            let doubt = core.tree.file(plan.source).ok().and_then(|file| file.perhaps.as_deref().copied());
             if let Some((path, version)) = core.tree.path(plan.source).zip(doubt)
                 && plan.there == There::Nothing
             {
-                steps.push(Step::Delete { path, version: *version });
+                steps.push(Step::Delete { path, version });
             }
         }
         // What is owed belongs under the new path, whatever happens next.
@@ -298,17 +302,16 @@ impl Filesystem {
         if let (There::Move(_), Some((from, to))) = (&plan.there, before.zip(core.tree.path(plan.source))) {
             self.receipts.moved(from, to);
         }
-        let inherited = replaced.and_then(|ino| core.tree.file(ino).ok()?.published);
+        let inherited = replaced.and_then(|ino| core.tree.node(ino).ok()).map(|node| node.body.clone());
         let time = super::now();
         let temporary = plan.there == There::Nothing && self.rules.temporary.matches(name, false);
         let node = core.tree.node_mut(plan.source)?;
         node.attributes.ctime = time;
         if let Body::File(file) = &mut node.body {
             file.temporary = temporary;
-            if plan.there == There::Nothing {
-                // Its upload will replace what Files.com has under this name.
-                file.published = inherited;
-            }
+        }
+        if plan.there == There::Nothing {
+            self.inherit(&mut core, plan.source, inherited)?;
         }
         if self.rules.close == Close::Journaled && !self.rules.temporary.matches(name, false) {
             facts.extend(self.plan_folder(&mut core, plan.source));
@@ -323,20 +326,46 @@ impl Filesystem {
         Ok(())
     }
 
+    /// What was only here has a name now under which Files.com has, or may have, what was `replaced`.
+    fn inherit(&self, core: &mut Core, ino: Ino, replaced: Option<Body>) -> Result<(), Failure> {
+        let node = core.tree.node_mut(ino)?;
+        match (&mut node.body, replaced) {
+            // Its upload will replace that.
+            (Body::File(file), Some(Body::File(replaced))) => {
+                (file.published, file.perhaps) = (replaced.published, replaced.perhaps.clone());
+            }
+            (Body::File(file), _) => (file.published, file.perhaps) = (None, None),
+            // An empty folder is as good as another, but for its attributes.
+            (Body::Folder(folder), Some(Body::Folder(replaced))) => {
+                (folder.published, folder.perhaps) = (replaced.published, replaced.perhaps);
+                if folder.published {
+                    node.attributes_owed = true;
+                    core.queue.forget(Errand::Publish(ino));
+                    core.queue.schedule(Errand::Attributes(ino), Instant::now() + SETTLE_FOLDER);
+                    self.errands.notify_one();
+                }
+            }
+            (Body::Folder(_), _) => {}
+        }
+        Ok(())
+    }
+
+    /// The same of a folder with what is in it, if it was `only_here`.
+    async fn publish_renamed_folder(&self, ino: Ino, name: &OsStr, only_here: bool) -> Result<(), Failure> {
+        let is_there = self.core().tree.node(ino).is_ok_and(|node| node.on_site() == OnSite::Yes);
+        if !is_there && self.rules.temporary.matches(name, false) {
+            self.schedule(Errand::Publish(ino), self.rules.temporary_hold);
+            return Ok(());
+        }
+        match self.rules.close {
+            Close::Verified if only_here => self.publish_folder(ino).await,
+            _ => Ok(()),
+        }
+    }
+
     /// The new name is the final one: what is owed under it is published now. Another temporary name
     /// begins a new hold.
-    async fn publish_renamed(&self, ino: Ino, name: &OsStr, is_folder: bool) -> Result<(), Failure> {
-        if is_folder {
-            let only_here = self.core().tree.folder(ino).is_ok_and(|folder| !folder.published);
-            if only_here && self.rules.temporary.matches(name, false) {
-                self.schedule(Errand::Publish(ino), self.rules.temporary_hold);
-                return Ok(());
-            }
-            return match self.rules.close {
-                Close::Verified if only_here => self.publish_folder(ino).await,
-                _ => Ok(()),
-            };
-        }
+    async fn publish_renamed(&self, ino: Ino) -> Result<(), Failure> {
         let (whole, may_publish) = {
             let core = self.core();
             let Ok(file) = core.tree.file(ino) else { return Ok(()) };

@@ -4,7 +4,7 @@
 //! plans one has the turns of the names concerned, so that no upload is being completed under them.
 
 use std::collections::BTreeSet;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::copy::Copied;
 use super::core::{Core, Errand};
@@ -19,6 +19,11 @@ use crate::model::path::RemotePath;
 use crate::model::proof::Fingerprint;
 use crate::remote::{self, Deleted, ErrorKind};
 
+/// How long a move may go on that was asked for by a mount that ended, or whose answer was lost.
+const MOVE_GOES_ON: Duration = Duration::from_secs(10);
+/// How soon those who wait for a step look again without being told.
+const PATIENCE: Duration = Duration::from_secs(1);
+
 impl Filesystem {
     /// Plans a step; true for the next mount once the fact is committed.
     pub(super) fn put_off(&self, core: &mut Core, step: Step) -> Fact {
@@ -30,9 +35,10 @@ impl Filesystem {
         Fact::Planned(number, step)
     }
 
-    /// Plans to delete an empty folder; one that Files.com was not asked to make yet is just not made.
-    pub(super) fn put_off_rmdir(&self, core: &mut Core, path: RemotePath) -> Fact {
-        match core.backlog.unmade(&path) {
+    /// Plans to delete an empty folder; one that Files.com was not asked to make yet is just not made, unless it `may` have
+    /// `been_there` before.
+    pub(super) fn put_off_rmdir(&self, core: &mut Core, path: RemotePath, may_have_been_there: bool) -> Fact {
+        match core.backlog.unmade(&path).filter(|_| !may_have_been_there) {
             Some(number) => {
                 core.queue.forget(Errand::Step(number));
                 self.step_ended(core, number);
@@ -66,12 +72,13 @@ impl Filesystem {
                 }
                 self.step_ended(&mut core, number);
                 if let (Some(copied), Step::Copy { to, version, .. }) = (&copied, &step) {
-                    // In the same breath: from here on, the bytes are asked for at the copy.
+                    // In the same breath: from here on, the bytes are asked for at the copy, also those of its copies.
                     let path = core.backlog.destiny(number, to);
                     core.tree
                         .at(&path)
                         .into_iter()
                         .for_each(|ino| self.copy_arrived(&mut core, ino, version, copied));
+                    self.copies_follow(&mut core, (number, to), version, copied);
                 }
                 Ok(())
             }
@@ -175,19 +182,28 @@ impl Filesystem {
     ) -> Result<(), Trouble> {
         self.nothing_begins_below(from).await;
         if doubtful && self.remote.stat(from).await?.is_none() {
-            return self.moved_already(from, to).await;
+            return self.moved_already(from, to, MOVE_GOES_ON).await;
         }
         match self.remote.rename(from, to, overwrite).await {
-            Err(error) if error.kind() == ErrorKind::NotFound => self.moved_already(from, to).await,
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                self.moved_already(from, to, Duration::ZERO).await
+            }
             other => other.map_err(of_names),
         }
     }
 
-    /// The source of a rename is gone: it was carried out, or somebody else took it away.
-    async fn moved_already(&self, from: &RemotePath, to: &RemotePath) -> Result<(), Trouble> {
-        if self.remote.stat(to).await?.is_none() {
-            tracing::warn!("{from} was removed by somebody else before it could be renamed to {to}");
-            self.look_again(to);
+    /// The source of a rename is gone: it was carried out, or somebody else took it away. Where it was asked for before,
+    /// it may be going on for a while, and then neither name is there.
+    async fn moved_already(&self, from: &RemotePath, to: &RemotePath, wait: Duration) -> Result<(), Trouble> {
+        let (deadline, mut pause) = (Instant::now() + wait, Duration::from_millis(20));
+        while self.remote.stat(to).await?.is_none() {
+            if Instant::now() >= deadline {
+                tracing::warn!("{from} was removed by somebody else before it could be renamed to {to}");
+                self.look_again(to);
+                break;
+            }
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(Duration::from_secs(1));
         }
         Ok(())
     }
@@ -245,9 +261,18 @@ impl Filesystem {
         }
     }
 
-    /// Something was not where Files.com should have had it, while steps were being taken: waits until one
-    /// of them has ended, which makes another look worthwhile. False when none is under way.
-    pub(super) async fn names_settle(&self, ended: u64) -> bool {
+    /// Something that steps bring to `path` was at none of its places, at which Files.com was asked when `ended` steps had
+    /// ended. Waits until one of them has, where one is under way or in doubt, which makes another look worthwhile. False
+    /// when there is none: then it is gone. Nothing is lost when the wait is given up.
+    ///
+    /// # Errors
+    /// ETIMEDOUT when nobody knows more at `deadline`.
+    pub(super) async fn doubt_ends(
+        &self,
+        path: &RemotePath,
+        ended: u64,
+        deadline: Instant,
+    ) -> Result<bool, Failure> {
         loop {
             let outcome = self.outcomes.notified();
             tokio::pin!(outcome);
@@ -255,19 +280,18 @@ impl Filesystem {
             {
                 let core = self.core();
                 if core.backlog.ended() != ended {
-                    return true;
+                    return Ok(true);
                 }
-                if core.backlog.under_way() == 0 {
-                    return false;
+                if core.backlog.under_way() == 0 && !core.backlog.is_in_doubt(path) {
+                    return Ok(false);
+                }
+                if Instant::now() >= deadline && core.backlog.under_way() == 0 {
+                    let why = format!("what an earlier change has made of {path} is not known yet");
+                    return Err(Failure::new(libc::ETIMEDOUT, why));
                 }
             }
-            outcome.await;
+            let _ = tokio::time::timeout(PATIENCE, outcome).await;
         }
-    }
-
-    /// Where Files.com has now what the tree has at `path`.
-    pub(super) fn origin(&self, core: &Core, path: &RemotePath) -> RemotePath {
-        core.backlog.origin(path).path().clone()
     }
 }
 

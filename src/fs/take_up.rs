@@ -9,7 +9,7 @@ use super::core::{Core, Errand};
 use super::leftovers::{Leftover, Why};
 use super::{Filesystem, Stale};
 use crate::local::failpoint;
-use crate::local::journal::{EntryDebt, Fact, Owed, OwedEntry};
+use crate::local::journal::{EntryDebt, Fact, Owed, OwedEntry, There};
 use crate::model::attributes::Shape;
 use crate::model::failure::Failure;
 use crate::model::ino::{ContentId, Ino};
@@ -140,8 +140,9 @@ impl Filesystem {
         Ok(())
     }
 
-    /// The folder that holds `path`, listed, and the name in it.
-    async fn way_to(&self, path: &RemotePath) -> Result<(Ino, String), Failure> {
+    /// The folder that holds `path`, listed, and the name in it. A folder on the way that is gone, or never came, is made
+    /// again by the upload of `bytes` that are owed in it; for anything else there is no way then.
+    async fn way_to(&self, path: &RemotePath, bytes: bool) -> Result<Option<(Ino, String)>, Failure> {
         let below = path.below(&self.rules.folder).unwrap_or_default();
         let Some((folders, name)) = below.rsplit_once('/').or((!below.is_empty()).then_some(("", below)))
         else {
@@ -150,15 +151,18 @@ impl Filesystem {
         let mut at = Ino::ROOT;
         for folder in folders.split('/').filter(|folder| !folder.is_empty()) {
             self.list(at).await?;
-            at = self.folder_for(at, folder)?;
+            at = match self.folder_for(at, folder, bytes)? {
+                Some(next) => next,
+                None => return Ok(None),
+            };
         }
         self.list(at).await?;
-        Ok((at, name.to_owned()))
+        Ok(Some((at, name.to_owned())))
     }
 
     /// Puts one owed file back into the tree, under the path that the journal knows.
     async fn take_up_bytes(&self, number: u64, owed: Owed) -> Result<(), Failure> {
-        let (at, name) = self.way_to(&owed.path).await?;
+        let Some((at, name)) = self.way_to(&owed.path, true).await? else { return Ok(()) };
         let mut core = self.core();
         let local = name::from_remote(&name).ok_or(Failure::plain(libc::EINVAL))?;
         if core.leftovers.get(number).is_none() {
@@ -174,7 +178,14 @@ impl Filesystem {
                 return Ok(());
             }
         };
-        let published = known.and_then(|ino| core.tree.file(ino).ok()?.published);
+        let listed = known.and_then(|ino| core.tree.file(ino).ok()?.published);
+        // A folder that nobody has looked into tells nothing: then the version counts that was known when this was owed.
+        let is_unseen = core.tree.folder(at)?.unseen;
+        let (published, perhaps) = match owed.there {
+            There::Version(version) if is_unseen => (listed.or(Some(version)), None),
+            There::Perhaps(sent) => (listed, Some(Box::new(sent))),
+            There::Version(_) | There::Nothing => (listed, None),
+        };
         let known_node = known.and_then(|ino| core.tree.node(ino).ok());
         let kept = known_node.map(|node| (node.foreign.clone(), node.attributes_owed));
         // The kernel may have looked it up, and somebody may have it open for reading.
@@ -188,7 +199,8 @@ impl Filesystem {
             core.cached.remove(old);
             core.tree.reap(old)?.file()?.local.id()
         });
-        let file = File::recovered(owed.id, owed.size, published);
+        let mut file = File::recovered(owed.id, owed.size, published);
+        file.perhaps = perhaps;
         let ino = core.tree.insert(at, local, name, owed.attributes, Body::File(file))?;
         let node = core.tree.node_mut(ino)?;
         node.touched = Some(Instant::now());
@@ -197,6 +209,7 @@ impl Filesystem {
         (node.foreign, node.attributes_owed) = kept.unwrap_or_default();
         node.link = owed.is_link.then_some(Link::InContent);
         core.leftovers.remove(number);
+        Self::take_up_attributes(&mut core, ino)?;
         drop(core);
         // Of the version that Files.com has: what was read of it.
         before
@@ -216,16 +229,21 @@ impl Filesystem {
             return Ok(());
         }
         let was_reachable = *self.reach.borrow();
-        let (at, name) = self.way_to(&entry.path).await?;
-        let is_seen = was_reachable && *self.reach.borrow();
+        let way = self.way_to(&entry.path, entry.what == EntryDebt::Folder).await?;
+        let mut is_seen = was_reachable && *self.reach.borrow();
         let mut core = self.core();
-        let local = name::from_remote(&name).ok_or(Failure::plain(libc::EINVAL))?;
         if core.leftovers.get(number).is_none() {
             return Ok(());
         }
-        match (core.tree.child(at, &local), entry.what) {
-            (Some(ino), _) => Self::owe_attributes(&mut core, ino, &entry)?,
-            (None, EntryDebt::Folder) => {
+        let mut found = None;
+        if let Some((at, name)) = way {
+            let local = name::from_remote(&name).ok_or(Failure::plain(libc::EINVAL))?;
+            is_seen &= !core.tree.folder(at)?.unseen;
+            found = Some((core.tree.child(at, &local), at, local, name));
+        }
+        match (found, entry.what) {
+            (Some((Some(ino), ..)), _) => Self::owe_attributes(&mut core, ino, &entry)?,
+            (Some((None, at, local, name)), EntryDebt::Folder) => {
                 let body = Folder { listed: Some(Instant::now()), ..Folder::default() }.into();
                 let ino = core.tree.insert(at, local, name, entry.attributes, body)?;
                 let node = core.tree.node_mut(ino)?;
@@ -234,11 +252,12 @@ impl Filesystem {
                 (node.xattrs, node.time_is_set) = (entry.xattrs, true);
                 core.queue.schedule(Errand::Publish(ino), Instant::now());
             }
-            // A mount that began offline knows no listing: what does not show is not gone.
-            (None, EntryDebt::Attributes) if !is_seen => {
-                return Err(Failure::new(libc::EAGAIN, "Files.com cannot be reached to look for it"));
+            // A mount that began offline knows no listing: what does not show is not gone. Nor is it while a step that
+            // brings it there may have been made, and nobody knows.
+            _ if !is_seen || core.backlog.is_in_doubt(&entry.path) => {
+                return Err(Failure::new(libc::EAGAIN, "Files.com could not be asked for it yet"));
             }
-            (None, EntryDebt::Attributes) => {
+            _ => {
                 tracing::warn!("{} is gone, so its attributes are not sent", entry.path);
                 self.journal.note(Fact::EntrySettled(entry.path));
             }
@@ -246,6 +265,15 @@ impl Filesystem {
         core.leftovers.remove(number);
         self.errands.notify_one();
         Ok(())
+    }
+
+    /// What an earlier mount owes of the attributes of `ino`, which is in the tree now, and may be changed here from now on.
+    pub(super) fn take_up_attributes(core: &mut Core, ino: Ino) -> Result<(), Failure> {
+        let path = core.tree.path(ino);
+        match path.and_then(|path| core.leftovers.take_entry(&path)) {
+            Some(entry) => Self::owe_attributes(core, ino, &entry),
+            None => Ok(()),
+        }
     }
 
     fn owe_attributes(core: &mut Core, ino: Ino, entry: &OwedEntry) -> Result<(), Failure> {
@@ -262,17 +290,25 @@ impl Filesystem {
         Ok(())
     }
 
-    fn folder_for(&self, parent: Ino, remote: &str) -> Result<Ino, Failure> {
+    /// The folder of that name; where there is none, one that is only here if it is to be `made`.
+    fn folder_for(&self, parent: Ino, remote: &str, made: bool) -> Result<Option<Ino>, Failure> {
         let name = name::from_remote(remote).ok_or(Failure::plain(libc::EINVAL))?;
         let mut core = self.core();
         if let Some(known) = core.tree.child(parent, &name) {
-            return Ok(known);
+            return Ok(Some(known));
         }
-        // It is gone there, or never came: the upload makes it again.
+        if !made {
+            return Ok(None);
+        }
+        // It is gone there, or never came; or nobody has looked.
+        let perhaps = core.tree.folder(parent)?.unseen;
         let attributes = core.tree.defaults.new_entry(Shape::Folder, super::now());
-        let body = Folder::default().into();
-        let ino = core.tree.insert(parent, name, remote.to_owned(), attributes, body)?;
+        let listed = if perhaps { Some(Instant::now()) } else { None };
+        let mut folder = Folder { perhaps, unseen: perhaps, listed, ..Folder::default() };
+        folder.grow_stale(Instant::now(), self.rules.dir_ttl);
+        let ino = core.tree.insert(parent, name, remote.to_owned(), attributes, folder.into())?;
         core.tree.node_mut(ino)?.touched = Some(Instant::now());
-        Ok(ino)
+        Self::take_up_attributes(&mut core, ino)?;
+        Ok(Some(ino))
     }
 }

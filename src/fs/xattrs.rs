@@ -54,6 +54,7 @@ impl Filesystem {
         change: impl FnOnce(&Xattrs, usize) -> Result<Xattrs, Failure>,
     ) -> Result<bool, Failure> {
         let mut core = self.core();
+        self.are_known(&mut core, ino)?;
         let node = core.tree.node(ino)?;
         let changed = change(&node.xattrs, node.foreign.len())?;
         let is_site_root = ino == Ino::ROOT && self.rules.folder.is_root();

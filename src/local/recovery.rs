@@ -104,7 +104,7 @@ pub fn quarantined(state_dir: &Path) -> io::Result<Vec<PathBuf>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::local::journal::Place;
+    use crate::local::journal::{Place, There};
     use crate::model::attributes::Attributes;
     use crate::model::moment::Moment;
     use crate::model::path::RemotePath;
@@ -117,7 +117,7 @@ mod tests {
         let attributes =
             Attributes { mode: 0o644, uid: 0, gid: 0, mtime: Moment::default(), ctime: Moment::default() };
         let (id, path) = (ContentId(id), RemotePath::parse("f").unwrap());
-        Owed { id, path, size, attributes, xattrs: Default::default(), is_link: false }
+        Owed { id, path, size, attributes, xattrs: Default::default(), is_link: false, there: There::Nothing }
     }
 
     #[test]

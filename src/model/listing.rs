@@ -13,7 +13,7 @@ use super::failure::Failure;
 use super::ino::{ContentId, Ino};
 use super::label::Label;
 use super::name;
-use super::node::{Body, Extras, File, Folder, Link, Local, Node};
+use super::node::{Body, Extras, File, Folder, Link, Local, Node, OnSite};
 use super::path::RemotePath;
 use super::tree::Tree;
 
@@ -34,6 +34,8 @@ pub struct Changes {
     pub renamed: Vec<(Ino, String)>,
     /// Where attributes were owed of what is not there any more.
     pub unowed: Vec<RemotePath>,
+    /// Folders that are there after all, and whose attributes here are owed.
+    pub unsent: Vec<Ino>,
     /// Files that are open, and stay with the version that they had.
     pub kept: Vec<Ino>,
     /// Files of which another digest is stated than was proven.
@@ -45,10 +47,11 @@ impl Tree {
     pub fn merge(&mut self, folder: Ino, listed: Vec<Entry>, asked: Instant) -> Result<Changes, Failure> {
         let mut changes = Changes::default();
         let mut seen = HashSet::new();
-        let removed: HashSet<OsString> = {
+        let hidden: HashSet<OsString> = {
             let folder = self.known_folder(folder)?;
             folder.removed.retain(|(_, when)| *when >= asked);
-            folder.removed.iter().map(|(name, _)| name.clone()).collect()
+            let removed = folder.removed.iter().map(|(name, _)| name);
+            removed.chain(&folder.making).cloned().collect()
         };
         let mut unknown: Vec<Box<str>> = Vec::new();
         for (name, entry) in self.choose(folder, listed, &mut changes.hidden) {
@@ -61,7 +64,7 @@ impl Tree {
             match self.child(folder, &name) {
                 Some(ino) if self.is_newer_here(ino, asked) => {}
                 Some(ino) => self.update(folder, ino, entry, &mut changes)?,
-                None if removed.contains(&name) => {}
+                None if hidden.contains(&name) => {}
                 // The kernel keeps no name that is not there, and is not told of one that is new: it may have
                 // looked by now, and whoever works in a folder would lose it.
                 None => self.add(folder, name, entry)?,
@@ -118,7 +121,7 @@ impl Tree {
     /// chosen, gets a text of its own.
     fn part_twins(&mut self, folder: Ino) -> Result<Vec<(Ino, String)>, Failure> {
         let mut renamed = Vec::new();
-        let only_here = |ino: &Ino| self.node(*ino).is_ok_and(|node| !node.is_published());
+        let only_here = |ino: &Ino| self.node(*ino).is_ok_and(|node| node.on_site() == OnSite::No);
         let entries: Vec<Ino> = self.folder(folder)?.entries.values().copied().filter(only_here).collect();
         for ino in entries {
             let (name, remote) = {
@@ -127,7 +130,7 @@ impl Tree {
             };
             let clash = self.clash(folder, &remote, Some(ino))?;
             let is_there =
-                clash.is_some_and(|other| self.node(other).is_ok_and(|other| other.is_published()));
+                clash.is_some_and(|other| self.node(other).is_ok_and(|other| other.on_site() != OnSite::No));
             let twin = name::to_remote_twin(&name).ok().filter(|twin| is_there && *twin != remote);
             if let Some(twin) = twin {
                 renamed.push((ino, self.restate(folder, ino, &twin)?));
@@ -207,6 +210,7 @@ impl Tree {
         match (&mut node.body, entry.kind) {
             (Body::File(file), Kind::File) if file.content.is_owed() && !is_other => {
                 file.published = Some(version);
+                node.foreign = take_apart(entry.metadata).1;
                 return Ok(());
             }
             (Body::File(file), Kind::File) if !is_other => {
@@ -230,7 +234,14 @@ impl Tree {
                     node.settle();
                 }
             }
-            (Body::Folder(known), Kind::Folder) if !is_other => known.published = true,
+            (Body::Folder(known), Kind::Folder) if !is_other => {
+                let was_only_here = !std::mem::replace(&mut known.published, true);
+                let is_known = !std::mem::take(&mut known.perhaps);
+                if was_only_here && (is_known || node.attributes_owed) {
+                    node.attributes_owed = true;
+                    changes.unsent.push(ino);
+                }
+            }
             _ => {
                 let name = node.name().clone();
                 self.lost(folder, ino, changes)?;
@@ -258,10 +269,11 @@ impl Tree {
         };
         if subtree.iter().any(|ino| self.node(*ino).is_ok_and(is_owed)) {
             for ino in subtree {
-                if let Some(file) = self.node_mut(ino)?.file_mut()
-                    && file.content.is_owed()
-                {
-                    file.published = None;
+                match &mut self.node_mut(ino)?.body {
+                    // What may be there still may: a completion can come late.
+                    Body::File(file) if file.content.is_owed() => file.published = None,
+                    Body::Folder(folder) => folder.perhaps = false,
+                    Body::File(_) => {}
                 }
             }
             return Ok(());

@@ -13,7 +13,7 @@ use super::entry::{Entry, Kind};
 use super::ino::{ContentId, Ino};
 use super::moment::Moment;
 use super::name::from_remote;
-use super::node::{Body, File, Folder};
+use super::node::{Body, File, Folder, OnSite};
 use super::path::RemotePath;
 use super::rename::{Move, There};
 use super::tree::Tree;
@@ -209,7 +209,7 @@ impl Stage {
             Step::Remove(n) => {
                 let Some(ino) = self.find(n) else { return };
                 let node = self.tree.node(ino).unwrap();
-                if node.is_published() {
+                if node.on_site() == OnSite::Yes {
                     let gone = self.site.holds.remove(node.remote());
                     assert_eq!(
                         gone.map(|(name, _)| name).as_deref(),
@@ -243,7 +243,7 @@ impl Stage {
         let names = |tree: &Tree, published: bool| -> BTreeMap<OsString, String> {
             let folder = tree.folder(Ino::ROOT).unwrap();
             let nodes = folder.entries.values().map(|ino| tree.node(*ino).unwrap());
-            let nodes = nodes.filter(|node| !published || node.is_published());
+            let nodes = nodes.filter(|node| !published || node.on_site() == OnSite::Yes);
             nodes.map(|node| (node.name().to_os_string(), node.remote().to_owned())).collect()
         };
         let (ours, theirs) = (names(&self.tree, true), names(&other, false));

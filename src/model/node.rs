@@ -20,6 +20,18 @@ use super::readahead::ReadAhead;
 use super::seldom::{Rest, Seldom};
 use super::xattrs::Xattrs;
 
+/// Has Files.com something under the path of an entry? Whoever decides by that has three answers to think of: what may be
+/// there has to go when the entry goes, and stands in the way of others, but cannot be relied upon.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnSite {
+    /// It has not.
+    No,
+    /// Nobody knows: a completion was asked for and its outcome never heard, or nobody has looked.
+    Perhaps,
+    /// It has.
+    Yes,
+}
+
 /// Where the bytes of a file are on this machine.
 #[derive(Debug, Clone)]
 pub enum Local {
@@ -262,10 +274,16 @@ pub struct Folder {
     pub removed: Vec<(OsString, Instant)>,
     /// It is shown as listed, and Files.com was never asked: names here may be names of others there.
     pub unseen: bool,
-    /// Files.com has it. A folder under a temporary name is only here until it is renamed.
+    /// Files.com has it, or will have it before anything in it. A folder under a temporary name is only here until it is
+    /// renamed.
     pub published: bool,
     /// What else Files.com has in it, by its text there: nobody here understands what it is, so nothing is done to it.
     pub unknown: Vec<Box<str>>,
+    /// Files.com may have had it before it was asked to make it, with attributes that are not known: an earlier mount owes
+    /// something in it, and nobody has looked since.
+    pub perhaps: bool,
+    /// Names for which a request is under way that makes them: what a listing shows of them belongs to it.
+    pub making: Vec<OsString>,
 }
 
 impl Folder {
@@ -493,10 +511,15 @@ impl Node {
     }
 
     /// Has Files.com a file or folder under this one's path?
-    pub fn is_published(&self) -> bool {
-        match &self.body {
-            Body::File(file) => file.published.is_some(),
-            Body::Folder(folder) => folder.published,
+    pub fn on_site(&self) -> OnSite {
+        let (is_there, may_be_there) = match &self.body {
+            Body::File(file) => (file.published.is_some(), file.perhaps.is_some()),
+            Body::Folder(folder) => (folder.published, folder.perhaps),
+        };
+        match (is_there, may_be_there) {
+            (true, _) => OnSite::Yes,
+            (false, true) => OnSite::Perhaps,
+            (false, false) => OnSite::No,
         }
     }
 }

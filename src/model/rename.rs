@@ -5,7 +5,7 @@ use std::ffi::OsStr;
 use super::backlog::Step;
 use super::failure::Failure;
 use super::ino::Ino;
-use super::node::Body;
+use super::node::{Body, Node, OnSite};
 use super::path::RemotePath;
 use super::tree::Tree;
 
@@ -100,10 +100,19 @@ impl Tree {
                 _ => {}
             }
         }
-        let there = match (self.node(source)?.is_published(), self.path(source), self.path(new_folder)) {
+        // A file that may be there has its bytes here too: its upload arrives under the new name. A folder may hold what
+        // is only there.
+        let node = self.node(source)?;
+        let moves = match node.on_site() {
+            OnSite::Yes => true,
+            OnSite::Perhaps => node.is_folder(),
+            OnSite::No => false,
+        };
+        let there = match (moves, self.path(source), self.path(new_folder)) {
             (true, Some(from), Some(to)) => {
-                let replaced =
-                    target.map(|ino| self.node(ino)).transpose()?.filter(|node| node.is_published());
+                // What may be there would be in the way.
+                let is_in_the_way = |node: &&Node| node.on_site() != OnSite::No;
+                let replaced = target.map(|ino| self.node(ino)).transpose()?.filter(is_in_the_way);
                 let over = replaced.map_or(Over::Nothing, |node| match node.is_folder() {
                     true => Over::Folder,
                     false => Over::File,

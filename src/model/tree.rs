@@ -20,7 +20,7 @@ use super::ino::{Ino, Numbers};
 use super::label::Label;
 use super::moment::Moment;
 use super::name::{self, NameRefused};
-use super::node::{Body, File, Folder, Node};
+use super::node::{Body, File, Folder, Node, OnSite};
 use super::path::RemotePath;
 use super::policy::Names;
 use super::siblings::Siblings;
@@ -195,7 +195,7 @@ impl Tree {
         let mut at = self.nodes.get(&ino).and_then(|node| node.parent);
         while let Some(ino) = at {
             let Some(node) = self.nodes.get(&ino) else { return false };
-            if !node.is_published() {
+            if node.on_site() != OnSite::Yes {
                 return false;
             }
             at = node.parent;
@@ -206,7 +206,7 @@ impl Tree {
     /// The folder nearest to the root, among `ino` and those above it, that Files.com has not.
     pub fn topmost_unpublished(&self, ino: Ino) -> Option<Ino> {
         let up = std::iter::successors(Some(ino), |at| self.nodes.get(at).and_then(|node| node.parent));
-        up.filter(|at| self.nodes.get(at).is_some_and(|node| !node.is_published())).last()
+        up.filter(|at| self.nodes.get(at).is_some_and(|node| node.on_site() != OnSite::Yes)).last()
     }
 
     /// `ino` and everything known below it, folders before what is in them.
@@ -285,12 +285,16 @@ impl Tree {
             self.keys.put(folder, siblings);
         }
         self.keys.promote(&folder);
-        let free = |ino: &Ino| Some(*ino) == moving && self.node(*ino).is_ok_and(|node| !node.is_published());
+        let only_here = |ino: &Ino| self.node(*ino).is_ok_and(|node| node.on_site() == OnSite::No);
+        let free = |ino: &Ino| Some(*ino) == moving && only_here(ino);
         let siblings = self.keys.peek(&folder).into_iter();
         Ok(siblings.flat_map(|siblings| siblings.clashes(remote)).find(|ino| !free(ino)))
     }
 
-    /// Adds an entry. The caller has made sure that the name is free.
+    /// Adds an entry.
+    ///
+    /// # Errors
+    /// EEXIST where the folder has one of that name: a name leads to one node.
     pub fn insert(
         &mut self,
         folder: Ino,
@@ -299,6 +303,9 @@ impl Tree {
         attributes: Attributes,
         body: Body,
     ) -> Result<Ino, Failure> {
+        if self.child(folder, &name).is_some() {
+            return Err(Failure::plain(libc::EEXIST));
+        }
         // What goes by a temporary name is numbered by the name that it will have, as far as that shows.
         let path = match &body {
             Body::File(File { temporary: true, .. }) => temporary::final_name(&name)

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use tokio::sync::mpsc::UnboundedReceiver;
+use tokio::task::JoinHandle;
 
 use super::error::MountError;
 use super::options::Options;
@@ -36,6 +37,8 @@ pub struct Assembled {
     pub key_expires: Option<Moment>,
     /// Nobody else uses the state folder, nor the cache folder.
     pub lock: StateLock,
+    /// What works in the background.
+    pub errands: JoinHandle<()>,
 }
 
 /// Opens the local rooms, asks Files.com who we are and whether the folder is there, and takes up what an
@@ -87,10 +90,12 @@ pub async fn assemble(options: &Options, shares: &Shares) -> Result<Assembled, M
         receipts.forget_all();
     }
     let (fs, stale) = Filesystem::new(rules(options), client.clone(), store, journal, receipts);
+    // What is taken up waits for steps that may have been taken before.
+    let errands = tokio::spawn(fs.clone().run_errands());
     let Some(SiteFacts { key_expires, root, listing }) = site else {
         fs.start_unseen()?;
         fs.recover(plan, place).await?;
-        return Ok(Assembled { fs, stale, client, key_expires: None, lock });
+        return Ok(Assembled { fs, stale, client, key_expires: None, lock, errands });
     };
     if let Some(entry) = root {
         fs.describe_root(entry)?;
@@ -106,7 +111,7 @@ pub async fn assemble(options: &Options, shares: &Shares) -> Result<Assembled, M
         let fs = fs.clone();
         tokio::spawn(async move { fs.list_root().await });
     }
-    Ok(Assembled { fs, stale, client, key_expires, lock })
+    Ok(Assembled { fs, stale, client, key_expires, lock, errands })
 }
 
 fn client_of(options: &Options) -> Result<Client, remote::Error> {

@@ -56,7 +56,7 @@ pub fn run(
         .build()
         .map_err(MountError::Start)?;
     let assembled = runtime.block_on(assemble(&options, &shares))?;
-    let Assembled { fs, stale, client, key_expires, lock } = assembled;
+    let Assembled { fs, stale, client, key_expires, lock, errands } = assembled;
 
     let listener = {
         let _context = runtime.enter();
@@ -80,7 +80,6 @@ pub fn run(
     read_ahead::widen(&options.mountpoint);
     utab::register(&options.source, &options.mountpoint);
 
-    let errands = runtime.spawn(fs.clone().run_errands());
     let touch = runtime.spawn(fs.clone().keep_in_touch());
     let streams = runtime.spawn(fs.clone().follow_streams());
     let ending: Ending = Arc::new(watch::Sender::new(None));

@@ -413,3 +413,19 @@ fn the_last_days_of_the_year_9999_come_back() {
     }
     mount.umount();
 }
+
+#[test]
+fn attributes_of_a_folder_arrive_by_themselves_although_names_come_and_go_meanwhile() {
+    let mut stage = Stage::new();
+    let mount = stage.mount(&["--close", "journaled"]);
+    stage.site.inject(Fault::on("patch", Effect::Hold { until: 0 }).after_effect());
+    fs::set_permissions(&mount.point, fs::Permissions::from_mode(0o751)).unwrap();
+    wait_until("they are on their way", || stage.site.held() == 1);
+    fs::write(mount.path("f"), "a new name").unwrap();
+    stage.site.clear_faults();
+    wait_until("nothing is owed", || mount.status()["owed"]["attributes"] == 0);
+    mount.umount();
+    let fresh = stage.mount(&[]);
+    assert_eq!(fs::metadata(&fresh.point).unwrap().mode() & 0o7777, 0o751);
+    fresh.umount();
+}

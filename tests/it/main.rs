@@ -24,6 +24,7 @@ mod hard_links;
 mod held;
 mod hostile;
 mod identity;
+mod in_doubt;
 mod journaled;
 mod lifecycle;
 mod limits;

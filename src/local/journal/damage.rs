@@ -11,6 +11,7 @@ use crate::model::backlog::Step;
 use crate::model::ino::ContentId;
 use crate::model::moment::Moment;
 use crate::model::path::RemotePath;
+use crate::model::proof::Fingerprint;
 
 /// Every so many bytes a bit is flipped, all eight in turn: enough to meet every kind of field.
 const STRIDE: usize = 11;
@@ -24,7 +25,9 @@ fn owed(id: u64) -> Fact {
     let attributes = Attributes { mode: 0o640, uid: 1000, gid: 100, mtime, ctime: mtime };
     let path = at(&format!("backups/folder/file {id}"));
     let (xattrs, is_link) = (Default::default(), id.is_multiple_of(5));
-    Fact::Owed(Owed { id: ContentId(id), path, size: 100 + id, attributes, xattrs, is_link })
+    let version = Fingerprint { size: id, created: Some(mtime), changed: None, md5: None, crc32: None };
+    let there = if id.is_multiple_of(3) { There::Version(version) } else { There::Nothing };
+    Fact::Owed(Owed { id: ContentId(id), path, size: 100 + id, attributes, xattrs, is_link, there })
 }
 
 /// What happens in a journal, transaction by transaction.

@@ -7,7 +7,7 @@ use crate::model::attributes::Attributes;
 use crate::model::backlog::Step;
 use crate::model::ino::ContentId;
 use crate::model::path::RemotePath;
-use crate::model::proof::PartEvidence;
+use crate::model::proof::{Fingerprint, PartEvidence};
 use crate::model::resume::Begun;
 use crate::model::xattrs::Xattrs;
 
@@ -26,6 +26,20 @@ pub struct Owed {
     pub xattrs: Xattrs,
     /// The bytes are the target of a symbolic link.
     pub is_link: bool,
+    /// What Files.com has where they belong.
+    pub there: There,
+}
+
+/// What Files.com has under the path of bytes that are owed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum There {
+    /// Nothing that a mount has seen.
+    #[default]
+    Nothing,
+    /// This version, which they replace.
+    Version(Fingerprint),
+    /// These bytes: their completion was asked for, and nobody knows whether it was carried out.
+    Perhaps(Fingerprint),
 }
 
 /// Something without bytes of its own that Files.com must be told of.

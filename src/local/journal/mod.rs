@@ -19,6 +19,7 @@ mod place;
 mod rows;
 mod steps;
 mod uploads;
+mod versions;
 mod writer;
 
 use std::path::Path;
@@ -30,7 +31,7 @@ use std::thread::JoinHandle;
 use rusqlite::Connection;
 use tokio::sync::oneshot;
 
-pub use self::fact::{EntryDebt, Fact, Facts, Owed, OwedEntry};
+pub use self::fact::{EntryDebt, Fact, Facts, Owed, OwedEntry, There};
 use self::latch::Latch;
 pub use self::open::{OpenError, kept_aside, set_aside};
 pub use self::place::Place;
@@ -39,7 +40,9 @@ use super::reserve::Reserve;
 use crate::model::failure::Failure;
 
 /// Version of the tables; kept in SQLite's `user_version`.
-const VERSION: i64 = 4;
+const VERSION: i64 = 5;
+/// The one before, which knows all but what Files.com has under the paths of what is owed (`versions.rs`).
+const VERSION_BEFORE: i64 = 4;
 
 /// The way to the one thread that writes.
 #[derive(Debug)]
@@ -157,7 +160,7 @@ impl Drop for Journal {
 
 fn create(connection: &Connection) -> rusqlite::Result<()> {
     connection.execute_batch("BEGIN;")?;
-    for table in [owed::TABLE, entries::TABLE, steps::TABLE, uploads::TABLE, place::TABLE] {
+    for table in [owed::TABLE, entries::TABLE, steps::TABLE, uploads::TABLE, place::TABLE, versions::TABLE] {
         connection.execute_batch(table)?;
     }
     connection.pragma_update(None, "user_version", VERSION)?;
@@ -195,7 +198,34 @@ mod tests {
             attributes,
             is_link: true,
             xattrs: xattrs(),
+            there: There::Version(version(5)),
         }
+    }
+
+    fn version(size: u64) -> Fingerprint {
+        let moment = |seconds| Some(Moment { seconds, nanos: 8 });
+        let (created, changed) = (moment(7), moment(9));
+        Fingerprint { size, created, changed, md5: Some(Md5::of(b"x")), crc32: None }
+    }
+
+    #[tokio::test]
+    async fn a_journal_of_before_is_read_and_tells_nothing_of_what_files_com_has() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("journal.sqlite");
+        let (journal, _) = Journal::open(&path).unwrap();
+        journal.commit(Fact::Owed(owed(1, "a"))).await.unwrap();
+        let doubtful = Owed { there: There::Perhaps(version(6)), ..owed(2, "b") };
+        journal.commit(Fact::Owed(doubtful.clone())).await.unwrap();
+        drop(journal);
+        assert_eq!(Journal::look(&path).unwrap().owed, [owed(1, "a"), doubtful]);
+        let before = format!("DROP TABLE versions; PRAGMA user_version = {VERSION_BEFORE};");
+        Connection::open(&path).unwrap().execute_batch(&before).unwrap();
+        let unknown = Owed { there: There::Nothing, ..owed(1, "a") };
+        assert_eq!(Journal::look(&path).unwrap().owed[0], unknown);
+        let (journal, facts) = Journal::open(&path).unwrap();
+        assert_eq!(facts.owed[0], unknown);
+        journal.commit(Fact::Owed(owed(1, "a"))).await.unwrap();
+        assert_eq!(Journal::look(&path).unwrap().owed[0], owed(1, "a"));
     }
 
     #[tokio::test]

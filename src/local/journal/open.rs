@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
-use super::{Facts, VERSION, create, entries, owed, place, steps, uploads};
+use super::{Facts, VERSION, VERSION_BEFORE, create, entries, owed, place, steps, uploads, versions};
 use crate::local::durable;
 use crate::local::trouble::Trouble;
 
@@ -76,7 +76,7 @@ pub(super) fn open(path: &Path) -> Result<(Connection, Facts), OpenError> {
     // What turns out to be damaged stays as it is: SQLite would tidy up behind us.
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
     let version: i64 = connection.query_row("PRAGMA user_version", [], |row| row.get(0))?;
-    if version != 0 && version != VERSION {
+    if ![0, VERSION_BEFORE, VERSION].contains(&version) {
         return Err(OpenError::Version(version));
     }
     let verdict: String = connection.query_row("PRAGMA integrity_check(1)", [], |row| row.get(0))?;
@@ -89,6 +89,9 @@ pub(super) fn open(path: &Path) -> Result<(Connection, Facts), OpenError> {
         create(&connection)?;
     }
     let facts = read(&connection)?;
+    if version == VERSION_BEFORE {
+        upgrade(&connection)?;
+    }
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, false)?;
     connection.pragma_update(None, "wal_autocheckpoint", 0)?;
     // An earlier mount may have ended because the log could not be synced. What can be read of it now may be in the
@@ -110,7 +113,7 @@ pub(super) fn look(path: &Path) -> Result<Facts, OpenError> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags)?;
     let version: i64 = connection.query_row("PRAGMA user_version", [], |row| row.get(0))?;
-    if version != VERSION {
+    if ![VERSION_BEFORE, VERSION].contains(&version) {
         return Err(OpenError::Version(version));
     }
     let verdict: String = connection.query_row("PRAGMA integrity_check(1)", [], |row| row.get(0))?;
@@ -118,6 +121,14 @@ pub(super) fn look(path: &Path) -> Result<Facts, OpenError> {
         return Err(OpenError::Damaged(verdict));
     }
     Ok(read(&connection)?)
+}
+
+/// From the version before, all at once.
+fn upgrade(connection: &Connection) -> rusqlite::Result<()> {
+    connection.execute_batch("BEGIN;")?;
+    connection.execute_batch(versions::TABLE)?;
+    connection.pragma_update(None, "user_version", VERSION)?;
+    connection.execute_batch("COMMIT;")
 }
 
 fn read(connection: &Connection) -> rusqlite::Result<Facts> {

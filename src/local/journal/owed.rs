@@ -4,7 +4,7 @@ use rusqlite::types::Value;
 use rusqlite::{Connection, Row, Transaction};
 
 use super::fact::Owed;
-use super::rows;
+use super::{rows, versions};
 use crate::model::attributes::Attributes;
 use crate::model::ino::ContentId;
 use crate::model::moment::Moment;
@@ -20,6 +20,7 @@ pub(super) const TABLE: &str = "CREATE TABLE owed (
 ) STRICT;";
 
 pub(super) fn insert(to: &Transaction<'_>, owed: &Owed) -> rusqlite::Result<()> {
+    versions::insert(to, owed.id, &owed.there)?;
     let Attributes { mode, uid, gid, mtime, .. } = owed.attributes;
     let values = vec![
         Value::Integer(owed.id.0 as i64),
@@ -37,16 +38,20 @@ pub(super) fn insert(to: &Transaction<'_>, owed: &Owed) -> rusqlite::Result<()> 
 }
 
 pub(super) fn remove(from: &Transaction<'_>, id: ContentId) -> rusqlite::Result<()> {
+    versions::remove(from, id)?;
     from.prepare_cached("DELETE FROM owed WHERE id = ?1")?.execute([id.0 as i64])?;
     Ok(())
 }
 
 pub(super) fn read(connection: &Connection) -> rusqlite::Result<Vec<Owed>> {
+    let versions = versions::read(connection)?;
     let mut query = connection.prepare("SELECT * FROM owed ORDER BY id")?;
     let rows = query.query_map([], |row| {
         rows::check("owed", row)?;
+        let id = ContentId(row.get::<_, i64>(0)? as u64);
         Ok(Owed {
-            id: ContentId(row.get::<_, i64>(0)? as u64),
+            id,
+            there: versions.get(&id).copied().unwrap_or_default(),
             path: path(row, 1)?,
             size: row.get::<_, i64>(2)? as u64,
             attributes: attributes(row, 3)?,

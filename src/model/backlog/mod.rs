@@ -24,6 +24,7 @@ pub use self::replay::{Origin, Seen};
 pub use self::step::{Pending, Standing, Step};
 use super::failure::Failure;
 use super::path::RemotePath;
+use super::proof::Fingerprint;
 
 /// All steps that were not taken yet, by number.
 #[derive(Debug, Default)]
@@ -267,6 +268,32 @@ impl Backlog {
         }
     }
 
+    /// The copy that step `number` makes at `to` is there, as version `made`: copies of it that are planned, and copies of
+    /// those, were decided on what it was a copy of. They are of `made` from here on. Answers with them as they are now.
+    pub fn copy_is_made(&mut self, number: u64, to: &RemotePath, made: Fingerprint) -> Vec<(u64, Step)> {
+        let (mut copies, mut changed) = (vec![to.clone()], Vec::new());
+        for (number, pending) in self.pending.range_mut(number + 1..) {
+            match &mut pending.step {
+                Step::Move { from, to, .. } => {
+                    copies.retain(|copy| copy != to);
+                    for copy in &mut copies {
+                        if let Some(rest) = copy.below(from) {
+                            *copy = to.descend(rest);
+                        }
+                    }
+                }
+                Step::Delete { path, .. } => copies.retain(|copy| copy != path),
+                Step::Copy { from, to, version } if copies.contains(from) => {
+                    copies.push(to.clone());
+                    *version = Fingerprint { md5: made.md5.or(version.md5), ..made };
+                    changed.push((*number, pending.step.clone()));
+                }
+                Step::Copy { .. } | Step::Make(_) | Step::RemoveFolder(_) => {}
+            }
+        }
+        changed
+    }
+
     /// The step was taken, or is given up. Returns those that may be begun now.
     pub fn remove(&mut self, number: u64) -> Vec<u64> {
         let Some(Pending { step, followers, .. }) = self.pending.remove(&number) else { return Vec::new() };
@@ -293,7 +320,7 @@ impl Backlog {
             places.iter().filter_map(|place| self.at.get(place)).flatten().copied().collect();
         let number = *numbers.first().filter(|_| numbers.len() == 1)?;
         let pending = self.pending.get(&number)?;
-        let untouched = pending.standing == Standing::Waiting && !pending.doubtful;
+        let untouched = pending.is_untouched();
         let makes = matches!(&pending.step, Step::Make(path) if path == folder);
         let empty = places.iter().all(|place| !self.below.contains_key(place));
         (makes && untouched && empty).then_some(number)

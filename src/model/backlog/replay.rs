@@ -1,6 +1,6 @@
 //! From what Files.com has at the beginning of the backlog to what the tree has at its end, and back.
 
-use super::{Backlog, Step};
+use super::{Backlog, Pending, Step};
 use crate::model::entry::Entry;
 use crate::model::path::RemotePath;
 
@@ -31,8 +31,9 @@ pub enum Seen {
     Made(String),
     /// Comes here from another folder.
     Elsewhere {
-        /// Files.com has it here now, unless it was moved already.
-        from: RemotePath,
+        /// Files.com has it at one of these places: where it is before any of the moves on its way, and wherever a move
+        /// brings it that may have been made already, the first before the last.
+        places: Vec<RemotePath>,
         /// What it will be called.
         name: String,
         /// What is listed under that name: the thing itself, if it was moved already.
@@ -59,28 +60,59 @@ impl Seen {
 }
 
 impl Backlog {
-    /// Where Files.com has now what the tree has at `path`.
+    /// Where Files.com has now what the tree has at `path`, as far as the steps tell that are noted as taken.
     pub fn origin(&self, path: &RemotePath) -> Origin {
-        self.origin_before(u64::MAX, path)
+        let mut origin = Origin::There(path.clone());
+        self.lead_back(u64::MAX, path, |_, at| origin = at);
+        origin
     }
 
-    /// The same for a path as it was when step `number` was about to be taken.
-    fn origin_before(&self, number: u64, path: &RemotePath) -> Origin {
+    /// Leads a path as it was when step `number` was about to be taken back through all steps before it, the last one
+    /// first. `visit` hears of each place on the way to which a step may have brought it, and of the first step that is
+    /// still to be taken from there. A step behind another that is not noted as taken was never asked for.
+    fn lead_back(&self, number: u64, path: &RemotePath, mut visit: impl FnMut(u64, Origin)) {
         let mut path = path.clone();
         for (number, pending) in self.pending.range(..number).rev() {
-            match &pending.step {
-                Step::Move { from, to, .. } => {
-                    if let Some(rest) = path.below(to) {
-                        path = from.descend(rest);
-                    }
+            let before = match &pending.step {
+                Step::Move { from, to, .. } => path.below(to).map(|rest| from.descend(rest)),
+                Step::Make(made) if path.below(made).is_some() => {
+                    visit(number + 1, Origin::MadeBy(*number, path));
+                    return;
                 }
-                Step::Make(made) if path.below(made).is_some() => return Origin::MadeBy(*number, path),
                 // Until the copy is made, its source has the bytes.
-                Step::Copy { from, to, .. } if path == *to => path = from.clone(),
-                Step::Make(_) | Step::Delete { .. } | Step::RemoveFolder(_) | Step::Copy { .. } => {}
+                Step::Copy { from, to, .. } => (path == *to).then(|| from.clone()),
+                Step::Make(_) | Step::Delete { .. } | Step::RemoveFolder(_) => None,
+            };
+            if let Some(before) = before {
+                let after = std::mem::replace(&mut path, before);
+                if pending.may_be_begun() {
+                    visit(number + 1, Origin::There(after));
+                }
             }
         }
-        Origin::There(path)
+        visit(0, Origin::There(path));
+    }
+
+    /// Every place at which Files.com may have what the tree has at `path`: its [`Self::origin`], and wherever a move
+    /// has brought it that nobody has noted yet; the first before the last, so that whoever looks in this order does
+    /// not miss what moves meanwhile. With each, the first step that is still to be taken from there.
+    pub fn places(&self, path: &RemotePath) -> Vec<(u64, Origin)> {
+        self.places_before(u64::MAX, path)
+    }
+
+    fn places_before(&self, number: u64, path: &RemotePath) -> Vec<(u64, Origin)> {
+        let mut places = Vec::new();
+        self.lead_back(number, path, |from, at| places.push((from, at)));
+        places.reverse();
+        places
+    }
+
+    /// May a step on the way of what the tree has at `path` have been made, and nobody knows? It is under way, or it was,
+    /// and its answer was not heard. Then a look that finds nothing does not tell that it is gone. What Files.com refused
+    /// was not made.
+    pub fn is_in_doubt(&self, path: &RemotePath) -> bool {
+        let ahead = || self.ahead_of(path).into_iter().filter_map(|number| self.pending.get(&number));
+        !self.is_empty() && ahead().any(Pending::may_be_made)
     }
 
     /// Is what the tree has at `path` a copy that is still to be made? What is known of its version is that of its
@@ -114,41 +146,10 @@ impl Backlog {
         path
     }
 
-    /// Where else Files.com may have what the tree has at `path`, when its [`Self::origin`] is not there: a
-    /// move that nobody has noted yet may have been made. With each place, the first step that is still to
-    /// be taken from there.
-    pub fn later_places(&self, path: &RemotePath) -> Vec<(u64, RemotePath)> {
-        let mut path = path.clone();
-        let mut places = Vec::new();
-        for (number, pending) in self.pending.iter().rev() {
-            match &pending.step {
-                Step::Move { from, to, .. } => {
-                    if let Some(rest) = path.below(to) {
-                        let before = from.descend(rest);
-                        places.push((*number + 1, std::mem::replace(&mut path, before)));
-                    }
-                }
-                Step::Make(made) if path.below(made).is_some() => break,
-                Step::Copy { from, to, .. } if path == *to => path = from.clone(),
-                Step::Make(_) | Step::Delete { .. } | Step::RemoveFolder(_) | Step::Copy { .. } => {}
-            }
-        }
-        places.reverse();
-        places
-    }
-
-    /// What a folder of the tree holds, given what Files.com lists at its [`Self::origin`]: the listing
-    /// of the beginning, led through all steps to the end.
-    pub fn replay(&self, origin: Origin, listed: Vec<Entry>) -> Vec<Seen> {
-        let (at, from) = match origin {
-            Origin::There(path) => (path, 0),
-            Origin::MadeBy(number, path) => (path, number + 1),
-        };
-        self.replay_from(from, at, listed)
-    }
-
-    /// The same for what Files.com lists at `at`, where the steps before `from` were taken already.
-    pub fn replay_from(&self, from: u64, mut at: RemotePath, listed: Vec<Entry>) -> Vec<Seen> {
+    /// What a folder of the tree holds, given what Files.com lists at one of its [`Self::places`]: the listing led through
+    /// all steps that are still to be taken from there, `from` the first of them.
+    pub fn replay(&self, from: u64, origin: &Origin, listed: Vec<Entry>) -> Vec<Seen> {
+        let mut at = origin.path().clone();
         let mut seen: Vec<Seen> = listed.into_iter().map(Seen::Listed).collect();
         let is_here = |path: &RemotePath, at: &RemotePath| path.parent().as_ref() == Some(at);
         let leave = |seen: &mut Vec<Seen>, path: &RemotePath| {
@@ -172,14 +173,15 @@ impl Backlog {
                     if let Some(rest) = at.below(from) {
                         at = to.descend(rest);
                     }
-                    // From here and not listed: it was moved already, to where the listing shows it.
-                    if !is_here(to, &at) || (was_here && moved.is_none()) {
+                    if !is_here(to, &at) {
                         continue;
                     }
                     let replaced = leave(&mut seen, to);
-                    seen.push(match moved {
-                        Some(entry) => entry.renamed(to.name()),
-                        None => self.comes_from(*number, from, to.name(), replaced),
+                    seen.push(match (moved, replaced) {
+                        (Some(entry), _) => entry.renamed(to.name()),
+                        // From here and not listed: it was moved already, to where the listing shows it.
+                        (None, Some(there)) if was_here => there,
+                        (None, replaced) => self.comes_from(*number, from, to, replaced),
                     });
                 }
                 Step::Copy { from, to, .. } if is_here(to, &at) => {
@@ -190,7 +192,7 @@ impl Backlog {
                     let source = seen.iter().find(|entry| is_here(from, &at) && entry.name() == from.name());
                     seen.push(match source.cloned() {
                         Some(entry) => entry.renamed(to.name()),
-                        None => self.comes_from(*number, from, to.name(), None),
+                        None => self.comes_from(*number, from, to, None),
                     });
                 }
                 Step::Make(_) | Step::Delete { .. } | Step::RemoveFolder(_) | Step::Copy { .. } => {}
@@ -199,18 +201,24 @@ impl Backlog {
         seen
     }
 
-    /// What step `number` brings from another folder.
-    fn comes_from(&self, number: u64, from: &RemotePath, name: &str, replaced: Option<Seen>) -> Seen {
-        let name = name.to_owned();
-        match self.origin_before(number, from) {
-            Origin::MadeBy(..) => Seen::Made(name),
-            Origin::There(from) => {
-                let listed = match replaced {
-                    Some(Seen::Listed(entry)) => Some(entry),
-                    _ => None,
-                };
-                Seen::Elsewhere { from, name, listed }
+    /// What step `number` brings to `to` from where the listing does not show it.
+    fn comes_from(&self, number: u64, from: &RemotePath, to: &RemotePath, replaced: Option<Seen>) -> Seen {
+        let name = to.name().to_owned();
+        let mut places = Vec::new();
+        for (_, place) in self.places_before(number, from) {
+            match place {
+                Origin::MadeBy(_, made) if made == *from => return Seen::Made(name),
+                Origin::MadeBy(_, place) | Origin::There(place) => places.push(place),
             }
         }
+        if self.pending.get(&number).is_some_and(Pending::may_be_begun) {
+            // It may arrive between one question and the next.
+            places.push(to.clone());
+        }
+        let listed = match replaced {
+            Some(Seen::Listed(entry)) => Some(entry),
+            _ => None,
+        };
+        Seen::Elsewhere { places, name, listed }
     }
 }

@@ -97,3 +97,24 @@ pub struct Pending {
     /// Later steps that wait for this one.
     pub(super) followers: Vec<u64>,
 }
+
+impl Pending {
+    /// Is no earlier step in its way?
+    pub(super) fn may_be_begun(&self) -> bool {
+        self.blockers == 0
+    }
+
+    /// Is it sure that Files.com was never asked for it?
+    pub fn is_untouched(&self) -> bool {
+        self.standing == Standing::Waiting && !self.doubtful
+    }
+
+    /// May it have been made, without anybody here knowing? What was refused was not.
+    pub(super) fn may_be_made(&self) -> bool {
+        match self.standing {
+            Standing::Running => true,
+            Standing::Waiting | Standing::Failed(_) => self.doubtful,
+            Standing::Held(_) => false,
+        }
+    }
+}

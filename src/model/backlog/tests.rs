@@ -62,12 +62,13 @@ fn a_folder_is_looked_for_wherever_a_move_may_have_brought_it() {
     let first = backlog.push(rename("a", "b"));
     let second = backlog.push(rename("b", "c"));
     assert_eq!(backlog.origin(&at("c/x")), Origin::There(at("a/x")));
-    let places = [(first + 1, at("b/x")), (second + 1, at("c/x"))];
-    assert_eq!(backlog.later_places(&at("c/x")), places);
-    assert_eq!(backlog.later_places(&at("d")), []);
+    let there = |path| Origin::There(at(path));
+    let places = [(0, there("a/x")), (first + 1, there("b/x"))];
+    assert_eq!(backlog.places(&at("c/x")), places, "the second move was never asked for");
+    assert_eq!(backlog.places(&at("d")), [(0, there("d"))]);
     let listed = vec![Entry::folder("kept".into()), Entry::folder("moved".into())];
     backlog.push(rename("c/x/moved", "elsewhere"));
-    let seen = backlog.replay_from(second + 1, at("c/x"), listed);
+    let seen = backlog.replay(second + 1, &there("c/x"), listed);
     assert_eq!(seen.iter().map(Seen::name).collect::<Vec<_>>(), ["kept"]);
 }
 
@@ -105,17 +106,24 @@ fn a_listing_is_led_through_the_steps() {
     let origin = backlog.origin(&at("d"));
     assert_eq!(origin, Origin::There(at("old")));
     let listed = ["gone", "a", "stays", "away"].map(entry).to_vec();
-    let seen = backlog.replay(origin.clone(), listed);
+    let seen = backlog.replay(0, &origin, listed);
     let listing = ["c", "stays"].map(|name| Seen::Listed(entry(name)));
-    let elsewhere = |from, name: &str| Seen::Elsewhere { from: at(from), name: name.into(), listed: None };
-    let others = [Seen::Made("new".into()), elsewhere("other/x", "x")];
+    let elsewhere = |places: &[&str], name: &str, listed| {
+        let places = places.iter().map(|place| at(place)).collect();
+        Seen::Elsewhere { places, name: name.into(), listed }
+    };
+    let others = [Seen::Made("new".into()), elsewhere(&["other/x"], "x", None)];
     assert!(seen.len() == 4 && listing.iter().chain(&others).all(|entry| seen.contains(entry)), "{seen:?}");
     // The first two were taken while the question was under way.
-    let seen = backlog.replay(origin, ["b", "x"].map(entry).to_vec());
-    let moved = Seen::Elsewhere { from: at("other/x"), name: "x".into(), listed: Some(entry("x")) };
+    let seen = backlog.replay(0, &origin, ["b", "x"].map(entry).to_vec());
+    let moved = elsewhere(&["other/x"], "x", Some(entry("x")));
     assert!(seen.len() == 3 && seen.contains(&Seen::Listed(entry("c"))) && seen.contains(&moved), "{seen:?}");
-    let made = backlog.replay(backlog.origin(&at("made")), Vec::new());
-    assert_eq!(made, [elsewhere("old/away", "away")]);
+    let made = &backlog.places(&at("made"))[0];
+    let made = backlog.replay(made.0, &made.1, Vec::new());
+    assert_eq!(made, [elsewhere(&["old/away"], "away", None)]);
+    let gone = backlog.replay(0, &backlog.origin(&at("d")), Vec::new());
+    let renamed = elsewhere(&["old/a", "old/b"], "c", None);
+    assert!(gone.contains(&renamed), "neither name is listed, as in the middle of a move: {gone:?}");
 }
 
 #[test]
@@ -198,16 +206,55 @@ fn until_a_copy_is_made_its_bytes_are_at_the_source() {
 }
 
 #[test]
+fn copies_of_a_copy_are_of_its_version_once_it_is_made() {
+    let mut backlog = Backlog::default();
+    let first = backlog.push(copy("a", "b"));
+    let unrelated = backlog.push(copy("a", "z"));
+    let second = backlog.push(copy("b", "c"));
+    backlog.push(rename("c", "d/c"));
+    let third = backlog.push(copy("d/c", "e"));
+    let made = Fingerprint { size: 2, created: None, changed: None, md5: None, crc32: None };
+    let of = |from, to| Step::Copy { from: at(from), to: at(to), version: made };
+    let changed = backlog.copy_is_made(first, &at("b"), made);
+    assert_eq!(changed, [(second, of("b", "c")), (third, of("d/c", "e"))]);
+    let step = |number| backlog.get(number).unwrap().step.clone();
+    assert_eq!([step(second), step(unrelated)], [of("b", "c"), copy("a", "z")]);
+}
+
+#[test]
+fn what_may_have_been_made_is_in_doubt_until_it_ends_or_is_refused() {
+    let mut backlog = Backlog::default();
+    backlog.restore(1, rename("d/b", "d/q"));
+    let after = backlog.push(rename("d/q/f", "d/x"));
+    let other = backlog.push(delete("other"));
+    let doubts = |backlog: &Backlog| ["d/x", "d/q/f", "other"].map(|path| backlog.is_in_doubt(&at(path)));
+    assert_eq!(doubts(&backlog), [true, true, false]);
+    backlog.begin(other);
+    assert_eq!(doubts(&backlog), [true, true, true]);
+    backlog.begin(1);
+    backlog.hold(1, Failure::plain(libc::EACCES));
+    assert_eq!(doubts(&backlog), [false, false, true]);
+    backlog.release(1);
+    backlog.remove(1);
+    assert_eq!(doubts(&backlog), [false, false, true]);
+    assert_eq!(
+        backlog.places(&at("d/x")),
+        [(0, Origin::There(at("d/q/f"))), (after + 1, Origin::There(at("d/x")))]
+    );
+}
+
+#[test]
 fn a_copy_is_seen_in_its_folder_before_and_after_it_is_made() {
     let mut backlog = Backlog::default();
     backlog.push(copy("d/f", "d/g"));
     backlog.push(copy("x/f", "d/h"));
     let file = |name: &str| Entry { kind: Kind::File, ..Entry::folder(name.to_owned()) };
-    let seen = backlog.replay(Origin::There(at("d")), vec![file("f")]);
-    let elsewhere = Seen::Elsewhere { from: at("x/f"), name: "h".into(), listed: None };
+    let there = Origin::There(at("d"));
+    let seen = backlog.replay(0, &there, vec![file("f")]);
+    let elsewhere = Seen::Elsewhere { places: vec![at("x/f"), at("d/h")], name: "h".into(), listed: None };
     assert_eq!(seen, [Seen::Listed(file("f")), Seen::Listed(file("g")), elsewhere]);
     let listed = vec![file("f"), file("g"), file("h")];
-    let after = backlog.replay(Origin::There(at("d")), listed.clone());
+    let after = backlog.replay(0, &there, listed.clone());
     assert_eq!(after, listed.into_iter().map(Seen::Listed).collect::<Vec<_>>());
 }
 

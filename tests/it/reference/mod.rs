@@ -1,9 +1,10 @@
 //! The mount against a folder that is obviously right: random steps are made in both, and after each
 //! one that answers for Files.com, what Files.com holds is compared with the folder.
 //!
-//! `FILESCOMFS_SEED` repeats a run, `FILESCOMFS_STEPS` makes it longer. Each step is printed before it
-//! is made. Where the two may answer differently, [`Pair::is_deliberate`] says so and why.
+//! `FILESCOMFS_SEED` repeats a run, `FILESCOMFS_STEPS` makes it longer; `histories.rs` makes many short ones. Each step is
+//! printed before it is made. Where the two may answer differently, [`Pair::is_deliberate`] says so and why.
 
+mod histories;
 mod pair;
 
 use std::collections::BTreeSet;
@@ -14,7 +15,7 @@ use std::time::UNIX_EPOCH;
 use filescomfs::emulator::{Effect, Fault};
 
 use self::pair::{Pair, close, truncate, walk};
-use crate::stage::{FOLDER, Mount, Stage, noise};
+use crate::stage::{FOLDER, Mount, Stage, noise, told};
 
 const FILES: [&str; 7] = ["a", "b", "c", "data.bin", "w.tmp", "pack-tmp-1", "z.partial"];
 const FOLDERS: [&str; 5] = ["d", "e", "d/s", "lock.tmp", "e/x.tmp"];
@@ -26,8 +27,7 @@ pub struct Dice(u64);
 
 impl Dice {
     fn new() -> Self {
-        let given = std::env::var("FILESCOMFS_SEED").ok().and_then(|text| text.parse().ok());
-        let seed: u64 = given.unwrap_or_else(|| UNIX_EPOCH.elapsed().unwrap().as_nanos() as u64);
+        let seed = seed();
         eprintln!("FILESCOMFS_SEED={seed}");
         Self::of(seed)
     }
@@ -67,6 +67,12 @@ impl Dice {
     }
 }
 
+/// The one that was given, or another each time.
+fn seed() -> u64 {
+    let given = std::env::var("FILESCOMFS_SEED").ok().and_then(|text| text.parse().ok());
+    given.unwrap_or_else(|| UNIX_EPOCH.elapsed().unwrap().as_nanos() as u64)
+}
+
 fn steps(usual: u64) -> u64 {
     std::env::var("FILESCOMFS_STEPS").ok().and_then(|text| text.parse().ok()).unwrap_or(usual)
 }
@@ -98,6 +104,10 @@ fn misfortune(stage: &Stage, dice: &mut Dice) {
 fn finish(mut pair: Pair<'_>, mount: Mount) {
     eprintln!("the end");
     pair.close_all();
+    if std::mem::take(&mut pair.journaled) {
+        let synced = pair.stage.filescomfs(["sync", "--timeout", "2m"]).arg(&mount.point).output().unwrap();
+        assert!(synced.status.success(), "{}", told(&synced));
+    }
     pair.compare_with_the_site();
     pair.date_everything();
     pair.compare_trees(&mount.point);
@@ -186,7 +196,7 @@ fn steps_between_crashes(options: &[&str]) {
         pair.compare_files();
         assert_eq!(walk(&pair.mount), walk(&pair.folder), "after crash {round}");
     }
-    pair.journaled = false;
+    pair.journaled = options.contains(&"journaled");
     finish(pair, mount);
 }
 

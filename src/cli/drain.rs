@@ -71,7 +71,8 @@ pub(super) fn drain(
 /// What to do about what is left.
 pub(super) fn what_helps(remainder: &Remainder, mountpoint: &Path) -> String {
     if remainder.held.is_empty() {
-        return "wait longer with --timeout".to_owned();
+        let only_open = remainder.is_nothing_but_open() && remainder.open.files > 0;
+        return if only_open { "close what is open" } else { "wait longer with --timeout" }.to_owned();
     }
     let shown = mountpoint.display();
     format!("what is held does not go by waiting: see `filescomfs held {shown} list`")

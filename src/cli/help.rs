@@ -118,6 +118,10 @@ Where /sbin/umount.filescomfs is a link to the program, plain umount of what roo
 
 /// Below the options of `test`.
 pub const TEST: &str = "\
+What is tested is what `mount` would do: with the options of the storage, too. Exit code 0: this is good for
+a backup, as far as was looked; 6: the key may not write there, or not overwrite (--read-only asks for less).
+This machine is looked at as well: FUSE, MOUNTPOINT, the local disk, descriptors.
+
 Examples:
   filescomfs test mysite --api-key-file key
   filescomfs test vault:/backups --write";

@@ -72,7 +72,7 @@ fn answer(arguments: Vec<OsString>) -> Result<u8, Failure> {
         Command::Mount(arguments) => mount::run(arguments, &words),
         Command::Sync(arguments) => sync::run(&arguments),
         Command::Umount(arguments) => umount::run(&arguments),
-        Command::Test(arguments) => test::run(&arguments),
+        Command::Test(arguments) => test::run(&arguments, &words),
         Command::Status(arguments) => status::run(&arguments),
         Command::Held(arguments) => held::run(&arguments),
         Command::Recover(arguments) => recover::run(&arguments),

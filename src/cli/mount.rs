@@ -14,6 +14,7 @@ use url::Url;
 use super::arguments::{AccessArguments, MountArguments};
 use super::drain::named;
 use super::exit_codes::{ExitCode, Failure};
+use super::resolve::Effective;
 use super::{log, resolve};
 use crate::config::Environment;
 use crate::local::private;
@@ -77,13 +78,9 @@ struct Prepared {
     notes: Vec<String>,
 }
 
-fn prepare(mut arguments: Box<MountArguments>, words: &[OsString]) -> Result<Prepared, Failure> {
+fn prepare(arguments: Box<MountArguments>, words: &[OsString]) -> Result<Prepared, Failure> {
     let environment = Environment::of_this_process();
-    arguments.access = resolve::anchored(&arguments.access)?;
-    let config = resolve::load_config(&arguments.access, &environment)?;
-    let mut arguments = resolve::with_storage_options(arguments, words, &config)?;
-    // The storage may have named files too.
-    arguments.access = resolve::anchored(&arguments.access)?;
+    let Effective { arguments, config } = resolve::effective(arguments, words, &environment)?;
     let access = resolve::access(&arguments.source, &arguments.access, &config, &environment)?;
     let mut notes = vec![format!("credentials from {}", access.found.origin)];
     notes.extend(access.found.note.clone());

@@ -81,11 +81,37 @@ pub fn credential_sources(
     }
 }
 
+/// What a mount goes by, and a test of it: the options of the storage, and behind them what was typed.
+#[derive(Debug)]
+pub struct Effective {
+    /// With absolute paths.
+    pub arguments: Box<MountArguments>,
+    /// What they were completed from.
+    pub config: Config,
+}
+
+/// Completes what was typed (`words` is the whole command line of `mount`) from the configuration.
+///
+/// # Errors
+/// Of the configuration.
+pub fn effective(
+    mut typed: Box<MountArguments>,
+    words: &[OsString],
+    environment: &Environment,
+) -> Result<Effective, Failure> {
+    typed.access = anchored(&typed.access)?;
+    let config = load_config(&typed.access, environment)?;
+    let mut arguments = with_storage_options(typed, words, &config)?;
+    // The storage may have named files too.
+    arguments.access = anchored(&arguments.access)?;
+    Ok(Effective { arguments, config })
+}
+
 /// Reads a storage's own options in front of what was typed, so that what was typed wins.
 ///
 /// # Errors
 /// Options of the storage that cannot be taken, naming the file.
-pub fn with_storage_options(
+fn with_storage_options(
     typed: Box<MountArguments>,
     words: &[OsString],
     config: &Config,

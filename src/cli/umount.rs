@@ -39,7 +39,8 @@ pub fn run(arguments: &UmountArguments) -> Result<ExitCode, Failure> {
         // A process of somebody else's knows nothing of this mount.
         Ok(Met { astray: Some(Astray::OtherUser { .. } | Astray::NotMounted), .. })
         | Err(ControlError::NotServed(_)) => without_its_process(&mountpoint, arguments),
-        Ok(met) => Err(met.proven().map(|_| ControlError::Garbled).unwrap_or_else(|error| error).into()),
+        // Covered, or elsewhere: what is there stays.
+        Ok(met) => met.proven().map(|_| ExitCode::Done).map_err(Failure::from),
         Err(error) => cannot_be_asked(&mountpoint, error, arguments),
     };
     utab::forget_unmounted(&mountpoint);

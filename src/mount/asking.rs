@@ -135,22 +135,19 @@ impl Talk {
 pub fn meet(mountpoint: &Path) -> Result<Met, ControlError> {
     let mut found = Err(ControlError::NotServed(mountpoint.to_owned()));
     for socket in candidates(mountpoint) {
-        let met = meet_at(&socket, mountpoint);
-        match &met {
-            Ok(met) if met.astray.is_none() => {}
-            // Somebody else who answers for it keeps nobody from the one who is it.
-            Ok(_) => {
-                found = met;
-                continue;
-            }
+        let met = match meet_at(&socket, mountpoint) {
+            Ok(met) if met.astray.is_none() => return Ok(met),
             Err(ControlError::NotServed(_)) => continue,
-            Err(ControlError::TimedOut(_)) => return Err(ControlError::TimedOut(mountpoint.to_owned())),
+            Err(ControlError::TimedOut(_)) => Err(ControlError::TimedOut(mountpoint.to_owned())),
             Err(ControlError::Stopped(_, process)) => {
-                return Err(ControlError::Stopped(mountpoint.to_owned(), *process));
+                Err(ControlError::Stopped(mountpoint.to_owned(), process))
             }
-            Err(_) => {}
+            met => met,
+        };
+        // Somebody else who listens for it keeps nobody from the one who is it; of several, the first is told.
+        if matches!(found, Err(ControlError::NotServed(_))) {
+            found = met;
         }
-        return met;
     }
     found
 }

@@ -3,6 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 
+use super::fuse_fault::FuseFault;
 use crate::local::journal::OpenError;
 use crate::local::lock::LockError;
 use crate::local::private::NotPrivate;
@@ -95,16 +96,14 @@ pub enum MountError {
     #[error("what an earlier mount owed cannot be taken up: {0}")]
     Recovery(#[from] crate::model::failure::Failure),
     /// The kernel refused the mount.
-    #[error(
-        "cannot mount on {}: {error}. Is it a folder, is /dev/fuse there, is fuse3 installed? \
-         allow_other as an ordinary user needs user_allow_other in /etc/fuse.conf",
-        mountpoint.display()
-    )]
+    #[error("cannot mount on {}: {error}; {}", mountpoint.display(), remedy(*fault))]
     Fuse {
         /// Where.
         mountpoint: PathBuf,
         /// What the kernel or fusermount3 said.
         error: io::Error,
+        /// What keeps FUSE from mounting on this machine, if that is why.
+        fault: Option<FuseFault>,
     },
     /// The socket for `status` and `umount` cannot be had.
     #[error(transparent)]
@@ -112,4 +111,11 @@ pub enum MountError {
     /// The machine gives us no threads or signals.
     #[error("cannot start: {0}")]
     Start(io::Error),
+}
+
+fn remedy(fault: Option<FuseFault>) -> String {
+    fault.map_or_else(
+        || "allow_other as an ordinary user needs user_allow_other in /etc/fuse.conf".to_owned(),
+        |fault| fault.to_string(),
+    )
 }

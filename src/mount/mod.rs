@@ -7,6 +7,7 @@ pub mod beneath;
 pub mod control;
 mod desk;
 mod error;
+pub mod fuse_fault;
 pub mod identity;
 pub mod life;
 pub mod mountinfo;

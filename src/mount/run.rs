@@ -11,6 +11,7 @@ use super::beneath::Beneath;
 use super::control::{self, Listener};
 use super::desk::{Desk, Ending, FAREWELL, Facts};
 use super::error::MountError;
+use super::fuse_fault;
 use super::options::Options;
 use super::presence::Presence;
 use super::read_ahead;
@@ -71,7 +72,10 @@ pub fn run(
     }
     let kernel = Arc::new(Kernel::default());
     let door = Door::new(fs.clone(), runtime.handle().clone(), kernel.clone());
-    let failed = |error| MountError::Fuse { mountpoint: options.mountpoint.clone(), error };
+    let failed = |error| {
+        let (mountpoint, fault) = (options.mountpoint.clone(), fuse_fault::look());
+        MountError::Fuse { mountpoint, error, fault }
+    };
     let session = fuse::enter(door, &entrance(&options)).map_err(failed)?;
     let presence = Arc::new(Presence::entered(&options.mountpoint));
     let session = session.spawn().map_err(failed)?;

@@ -133,9 +133,50 @@ fn test_connection_tells_the_common_failures_apart() {
     assert_said(&test(&format!("{}:/nowhere", stage.site.base_url()), KEY, &[]), 5, &["nowhere"]);
     stage.site.change(|site| site.keys[0].permissions = "lr".into());
     assert_said(&test(&stage.source(), KEY, &["--write"]), 6, &["permission"]);
+    assert_said(&test(&stage.source(), KEY, &[]), 6, &["missing: write", "--read-only"]);
+    assert_said(&test(&stage.source(), KEY, &["--read-only"]), 0, &["list, read"]);
+    stage.site.change(|site| site.keys[0].permissions = "lrwd".into());
+    assert_said(&test(&stage.source(), KEY, &["--write"]), 6, &["overwrite"]);
     stage.site.change(|site| {
         site.keys[0].permissions = "lrwod".into();
         (site.md5, site.crc32) = (false, false);
     });
     assert_said(&test(&stage.source(), KEY, &["--write"]), 0, &["File Integrity"]);
+}
+
+#[test]
+fn what_is_tested_is_what_would_be_mounted() {
+    let stage = locked_site();
+    let (config, key) = (stage.path("config.toml"), stage.path("key"));
+    let private = |path: &std::path::Path, text: &str| {
+        fs::write(path, text).unwrap();
+        fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+    };
+    private(&key, KEY);
+    let test = |options: &str, more: &[&str]| {
+        let site = stage.site.base_url();
+        private(
+            &config,
+            &format!("[storage.vault]\nsite = \"{site}\"\nfolder = \"/{FOLDER}\"\noptions = \"{options}\"\n"),
+        );
+        let mut command = stage.filescomfs(["test", "vault", "--config"]);
+        command.arg(&config).args(more).env_remove("FILES_API_KEY").output().unwrap()
+    };
+    let by_file = format!("api-key-file={}", key.display());
+    assert_said(&test(&by_file, &[]), 0, &["list, read, write, delete"]);
+    for (options, word) in
+        [("colour=red", "colour"), ("cache-size=much", "cache-size"), ("close=never", "close")]
+    {
+        assert_said(&test(&format!("{by_file},{options}"), &[]), 2, &[word, "config.toml"]);
+    }
+    stage.site.change(|site| site.keys[0].permissions = "lr".into());
+    assert_said(&test(&by_file, &[]), 6, &["missing: write"]);
+    assert_said(&test(&format!("{by_file},ro"), &[]), 0, &["list, read"]);
+    let missing = stage.path("missing");
+    assert_said(&test(&format!("{by_file},ro"), &[missing.to_str().unwrap()]), 2, &["mkdir"]);
+    let point = stage.path("point");
+    fs::create_dir(&point).unwrap();
+    fs::write(point.join("leaked"), "x").unwrap();
+    let warned = test(&format!("{by_file},ro"), &[point.to_str().unwrap()]);
+    assert_said(&warned, 0, &["FUSE", "leaked", "descriptors", "free"]);
 }

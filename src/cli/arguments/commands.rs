@@ -45,9 +45,14 @@ pub struct UmountArguments {
 pub struct TestArguments {
     /// NAME[:/FOLDER], as for mount
     pub source: String,
+    /// Where it is to be mounted: looked at, too
+    pub mountpoint: Option<PathBuf>,
     /// Prove it with a small file: upload, compare, overwrite, rename, read back, delete
-    #[arg(long)]
+    #[arg(long, conflicts_with = "read_only")]
     pub write: bool,
+    /// Ask for less: a mount that is only read from
+    #[arg(long)]
+    pub read_only: bool,
     /// Who we are, and how the site is reached.
     #[command(flatten)]
     pub access: AccessArguments,

@@ -36,7 +36,7 @@ pub async fn check<S: Service>(
     reached(service, plan, session.as_ref().err(), checks)?;
     match session {
         Ok(session) => {
-            tell_session(&session, checks);
+            tell_session(&session, plan.read_only, checks);
             Some(Some(session.checksums))
         }
         Err(refusal) => refused(refusal, checks),
@@ -133,10 +133,10 @@ fn tell_key(key: &ApiKey, now: Moment, checks: &mut Checklist<'_>) {
     }
 }
 
-fn tell_session(session: &Session, checks: &mut Checklist<'_>) {
+fn tell_session(session: &Session, read_only: bool, checks: &mut Checklist<'_>) {
     checks.good("credentials", "user name and password");
-    if session.read_only {
-        let remedy = "Mount with --read-only, or use an account that may change files.";
-        checks.warn("session", "read only", remedy);
+    if session.read_only && !read_only {
+        let remedy = "Test and mount with --read-only, or use an account that may change files.";
+        checks.bad("session", ExitCode::Permission, "permission denied: it may only read", remedy);
     }
 }

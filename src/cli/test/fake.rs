@@ -122,7 +122,8 @@ async fn tested(fake: &Fake) -> (Vec<Check>, ExitCode) {
 async fn tested_until(fake: &Fake, stop: impl Future<Output = ()>) -> (Vec<Check>, ExitCode) {
     let mut checks = Checklist::new(|_| {});
     let folder = RemotePath::parse("backups").unwrap();
-    let plan = Plan { folder, has_key: true, encrypted: true, write: true, pauses: NO_PAUSE };
+    let plan =
+        Plan { folder, has_key: true, encrypted: true, write: true, read_only: false, pauses: NO_PAUSE };
     super::stages(fake, &plan, stop, &mut checks).await;
     (checks.checks().to_vec(), checks.code())
 }
@@ -200,12 +201,20 @@ async fn checksums_that_are_off_and_times_that_are_lost_are_warnings_with_a_reme
 }
 
 #[tokio::test]
-async fn a_site_without_overwrite_rename_and_delete_still_takes_backups() {
-    for call in ["overwrite", "rename", "delete"] {
+async fn a_site_without_rename_and_delete_still_takes_backups() {
+    for call in ["rename", "delete"] {
         let (checks, code) = tested(&Fake::refusing(call, ErrorKind::Permission)).await;
         assert_eq!((code, line(&checks, call).verdict), (ExitCode::Done, Verdict::Warning), "{call}");
         assert_eq!(line(&checks, "read").verdict, Verdict::Good, "{call}");
     }
+}
+
+#[tokio::test]
+async fn a_site_that_lets_nothing_be_overwritten_takes_no_second_backup() {
+    let (checks, code) = tested(&Fake::refusing("overwrite", ErrorKind::Permission)).await;
+    assert_eq!(code, ExitCode::Permission);
+    assert_eq!(line(&checks, "overwrite").verdict, Verdict::Bad(ExitCode::Permission));
+    assert_eq!(line(&checks, "read").verdict, Verdict::Good, "the rest is looked at all the same");
 }
 
 #[tokio::test]

@@ -1,14 +1,15 @@
 //! Is the folder there, can it be listed, and what may we do in it?
 
+use super::Plan;
 use super::check::Checklist;
 use super::service::Service;
 use crate::cli::exit_codes::ExitCode;
 use crate::model::entry::{Kind, Permissions};
-use crate::model::path::RemotePath;
 use crate::remote::ErrorKind;
 
 /// Lists the folder. Says whether a probe file makes sense.
-pub async fn check<S: Service>(service: &S, folder: &RemotePath, checks: &mut Checklist<'_>) -> bool {
+pub(super) async fn check<S: Service>(service: &S, plan: &Plan, checks: &mut Checklist<'_>) -> bool {
+    let folder = &plan.folder;
     // An empty answer may also be that of a folder which is not there, so the entry is asked for too.
     let entry = match service.stat(folder).await {
         Ok(entry) => entry,
@@ -37,8 +38,13 @@ pub async fn check<S: Service>(service: &S, folder: &RemotePath, checks: &mut Ch
         return false;
     }
     checks.good("folder", format!("{folder} is there and can be listed"));
-    if let Some(entry) = entry {
-        tell_permissions(entry.permissions, checks);
+    match entry {
+        Some(entry) => tell_permissions(entry.permissions, plan.read_only, checks),
+        None if plan.write || plan.read_only => {}
+        None => {
+            let remedy = "Add --write: a small file shows whether this key may write there.";
+            checks.warn("permissions", "Files.com tells none of the site's root", remedy);
+        }
     }
     true
 }
@@ -51,13 +57,11 @@ fn denied(kind: ErrorKind, detail: &str) -> String {
     }
 }
 
-fn tell_permissions(allowed: Permissions, checks: &mut Checklist<'_>) {
-    let all = [
-        ("list", allowed.list),
-        ("read", allowed.read),
-        ("write", allowed.write),
-        ("delete", allowed.delete),
-    ];
+fn tell_permissions(allowed: Permissions, read_only: bool, checks: &mut Checklist<'_>) {
+    let reading = [("list", allowed.list), ("read", allowed.read)];
+    let writing = [("write", allowed.write), ("delete", allowed.delete)];
+    let all: Vec<(&str, bool)> =
+        reading.into_iter().chain(writing.into_iter().filter(|_| !read_only)).collect();
     let names = |wanted: bool| {
         let names: Vec<&str> = all.iter().filter(|(_, has)| *has == wanted).map(|(name, _)| *name).collect();
         names.join(", ")
@@ -66,6 +70,14 @@ fn tell_permissions(allowed: Permissions, checks: &mut Checklist<'_>) {
         checks.good("permissions", names(true));
         return;
     }
-    let remedy = "Ask the site's administrator for them, unless the mount is meant to do without.";
-    checks.warn("permissions", format!("missing: {} (allowed: {})", names(false), names(true)), remedy);
+    let detail = format!("missing: {} (allowed: {})", names(false), names(true));
+    let is_enough = if read_only { allowed.read } else { allowed.write };
+    if is_enough {
+        let remedy = "Ask the site's administrator for them, unless the mount is meant to do without.";
+        checks.warn("permissions", detail, remedy);
+    } else {
+        let remedy = "Ask the site's administrator for them. Without the permission to write this is no target \
+                      for a backup; to read from it alone, test and mount with --read-only.";
+        checks.bad("permissions", ExitCode::Permission, format!("permission denied: {detail}"), remedy);
+    }
 }

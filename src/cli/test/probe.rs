@@ -150,7 +150,11 @@ impl Probe {
                 true
             }
             Err(refusal) => {
-                without("overwrite", refusal, "Programs that rewrite files fail.", checks);
+                let remedy = format!(
+                    "Programs that rewrite files fail, and a file that changed is not backed up again. {}",
+                    refusal.remedy
+                );
+                checks.bad("overwrite", refusal.kind.into(), refusal.detail, remedy);
                 false
             }
         }

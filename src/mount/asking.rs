@@ -258,6 +258,11 @@ pub(super) fn ask_socket(
     if is_stopped(process) {
         return Err(ControlError::Stopped(socket.into(), process));
     }
+    // It may have been stopped only then.
+    let failed = |error: io::Error| match failed(error) {
+        ControlError::TimedOut(socket) if is_stopped(process) => ControlError::Stopped(socket, process),
+        error => error,
+    };
     stream.set_write_timeout(Some(PATIENCE)).map_err(failed)?;
     stream.set_read_timeout(Some(timeout.max(Duration::from_millis(1)))).map_err(failed)?;
     let mut line = serde_json::to_vec(request).map_err(|_| ControlError::Garbled)?;

@@ -8,7 +8,7 @@ use std::os::unix::fs::{PermissionsExt, chown};
 use std::path::Path;
 use std::process::Command;
 
-use crate::stage::{FOLDER, KEY, Stage, built, kill, run, told};
+use crate::stage::{FOLDER, KEY, Stage, built, kill, run, told, wait_until};
 
 fn c(path: &Path) -> CString {
     CString::new(path.as_os_str().as_bytes()).unwrap()
@@ -114,6 +114,9 @@ fn a_daemon_that_is_stopped_is_told_of_and_not_waited_for() {
     let mut stage = Stage::new();
     let mount = stage.mount(&[]);
     kill(mount.pid, libc::SIGSTOP);
+    wait_until("it is stopped", || {
+        fs::read_to_string(format!("/proc/{}/stat", mount.pid)).unwrap().contains(") T ")
+    });
     let status = stage.filescomfs(["status"]).arg(&mount.point).output().unwrap();
     kill(mount.pid, libc::SIGCONT);
     assert!(told(&status).contains(&format!("kill -CONT {}", mount.pid)), "{}", told(&status));

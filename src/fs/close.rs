@@ -10,7 +10,7 @@ use crate::local::journal::Fact;
 use crate::local::trouble::Trouble;
 use crate::model::failure::Failure;
 use crate::model::ino::{ContentId, Ino};
-use crate::model::node::OnSite;
+use crate::model::node::{Noted, OnSite};
 
 impl Filesystem {
     /// close(2): answers when Files.com holds the bytes, proven, or why it does not. A temporary name
@@ -149,7 +149,10 @@ impl Filesystem {
                         if file.content.owed() == Some(sealed) {
                             file.content.synced(sealed);
                         }
-                        let older = file.noted.replace(id).filter(|older| *older != id);
+                        let known = file.noted.filter(|known| known.id == id);
+                        let revision = known.map_or(sealed, |known| known.revision.max(sealed));
+                        let older = file.noted.replace(Noted { id, revision });
+                        let older = older.map(|older| older.id).filter(|older| *older != id);
                         let settled = older.map(Fact::Settled);
                         // What was said of its attributes before is not the newest any more.
                         let entry = self.entry_fact(&core, ino).map(Fact::Entry);

@@ -17,7 +17,7 @@ impl Filesystem {
     /// What the journal knows of the bytes of a file already, as it should know it now. Bytes that are
     /// written, or not synced yet, are no fact; those of the last answer stay one until then.
     fn noted_fact(&self, core: &Core, ino: Ino) -> Option<Owed> {
-        self.bytes_fact(core, ino, core.tree.file(ino).ok()?.noted?)
+        self.bytes_fact(core, ino, core.tree.file(ino).ok()?.noted?.id)
     }
 
     fn bytes_fact(&self, core: &Core, ino: Ino, id: ContentId) -> Option<Owed> {

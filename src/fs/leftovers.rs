@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use crate::local::journal::{Owed, OwedEntry};
 use crate::model::failure::Failure;
+use crate::model::ino::ContentId;
 use crate::model::path::RemotePath;
 
 /// A fact of the journal that belongs into the tree.
@@ -81,10 +82,12 @@ impl std::fmt::Display for Why {
 pub(crate) struct Leftovers {
     facts: BTreeMap<u64, (Leftover, Why)>,
     at: HashMap<RemotePath, Vec<u64>>,
+    /// Bytes that are back in the tree, by the fact that told of them.
+    taken: HashMap<ContentId, u64>,
 }
 
 impl Leftovers {
-    /// Adds what a journal told.
+    /// Adds what a journal told, in the order in which it was told.
     pub fn put(&mut self, facts: impl Iterator<Item = Leftover>) {
         let next = self.facts.keys().next_back().map_or(0, |last| last + 1);
         for (number, fact) in (next..).zip(facts) {
@@ -142,6 +145,17 @@ impl Leftovers {
             }
         }
         Some(fact)
+    }
+
+    /// Those bytes are back in the tree.
+    pub fn took_up(&mut self, id: ContentId, number: u64) {
+        self.taken.insert(id, number);
+    }
+
+    /// The number of the fact that told of bytes which are back in the tree: the journal was told of the one with the
+    /// larger number later.
+    pub fn taken(&self, id: ContentId) -> Option<u64> {
+        self.taken.get(&id).copied()
     }
 
     /// Those at `path` are wanted no more.

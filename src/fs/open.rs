@@ -124,7 +124,7 @@ impl Filesystem {
             file.failure = None;
         }
         // What was acknowledged stays until something newer is durable: a crash must not leave nothing.
-        let old = old.filter(|old| file.noted != Some(*old));
+        let old = old.filter(|old| file.noted.is_none_or(|noted| noted.id != *old));
         node.attributes.mtime = super::now();
         node.attributes.ctime = node.attributes.mtime;
         core.cached.remove(ino);

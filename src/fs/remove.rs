@@ -94,7 +94,7 @@ impl Filesystem {
 
     /// What the journal must forget when `ino` loses its name.
     pub(super) fn end_of(&self, core: &Core, ino: Ino) -> Vec<Fact> {
-        let bytes = core.tree.file(ino).ok().and_then(|file| file.noted).map(Fact::Settled);
+        let bytes = core.tree.file(ino).ok().and_then(|file| file.noted).map(|noted| Fact::Settled(noted.id));
         bytes.into_iter().chain(self.end_of_entry(core, ino)).collect()
     }
 
@@ -133,7 +133,8 @@ impl Filesystem {
         let (id, older) = file.map_or((None, None), |file| (file.local.id(), file.noted.take()));
         let gone = core.tree.reap(ino).is_some();
         drop(core);
-        older.filter(|older| id != Some(*older)).into_iter().for_each(|older| self.drop_content(older));
+        let older = older.map(|older| older.id).filter(|older| id != Some(*older));
+        older.into_iter().for_each(|older| self.drop_content(older));
         let Some(id) = id else { return };
         if gone {
             self.drop_content(id);

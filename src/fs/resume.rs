@@ -3,7 +3,7 @@
 //! How far an upload came is known here, by the number of its bytes, and in the journal. Small files are
 //! one part and have nothing to go on from: for them nothing is noted, and no sync is waited for.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
 use std::os::unix::fs::MetadataExt;
 use std::sync::{MutexGuard, PoisonError};
@@ -22,7 +22,7 @@ use crate::model::proof::PartEvidence;
 use crate::model::resume::Begun;
 use crate::remote::{PartSlot, UploadRef};
 
-type Uploads = std::collections::HashMap<ContentId, Begun>;
+type Uploads = HashMap<ContentId, Begun>;
 
 /// An upload that parts are sent to.
 #[derive(Debug)]
@@ -51,7 +51,7 @@ impl Filesystem {
     }
 
     /// What an earlier mount began.
-    pub(super) fn take_up_uploads(&self, begun: BTreeMap<ContentId, Begun>) {
+    pub(super) fn take_up_uploads(&self, begun: HashMap<ContentId, Begun>) {
         self.uploads().extend(begun);
     }
 
@@ -145,7 +145,12 @@ impl Filesystem {
     /// Is a file worth a note while it travels, so that the next mount can go on with it? A small one is sent
     /// before that would be done.
     pub(super) fn is_worth_a_note(&self, job: &Job, parts: &Parts) -> bool {
-        parts.count() > 1 && self.core().tree.file(job.ino).is_ok_and(|file| file.noted != Some(job.id))
+        parts.count() > 1
+            && self
+                .core()
+                .tree
+                .file(job.ino)
+                .is_ok_and(|file| file.noted.is_none_or(|noted| noted.id != job.id))
     }
 
     /// Its bytes are on the local disk. Dropped, the disk still does it, and nobody is told.

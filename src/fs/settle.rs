@@ -12,7 +12,7 @@ use crate::model::attributes::{Attributes, is_ours};
 use crate::model::entry::Entry;
 use crate::model::failure::Failure;
 use crate::model::ino::{ContentId, Ino};
-use crate::model::node::{Body, Local};
+use crate::model::node::{Body, Local, Noted};
 use crate::model::proof::Verified;
 use crate::model::readahead::ReadAhead;
 use crate::model::receipt::Receipt;
@@ -115,7 +115,7 @@ impl Filesystem {
 
     /// The journal forgets what it was told of a file that is proven; of most small files that a close waited for, that
     /// is nothing. Answers with older bytes that it knew instead.
-    fn forget_noted(&self, job: &Job, noted: Option<ContentId>) -> Option<ContentId> {
+    fn forget_noted(&self, job: &Job, noted: Option<Noted>) -> Option<ContentId> {
         let was_begun = self.settled(job.id);
         let mut core = self.core();
         let told = match core.tree.file_mut(job.ino) {
@@ -124,19 +124,22 @@ impl Filesystem {
             Ok(file) => file.noted.take(),
             Err(_) => noted,
         };
+        let told = told.map(|noted| noted.id);
         if was_begun || told == Some(job.id) {
             self.journal.note(Fact::Settled(job.id));
         }
         told.filter(|older| *older != job.id)
     }
 
-    /// The same where others have written meanwhile: what they write is not noted yet, and what was noted before the bytes
-    /// that are proven is older than those.
+    /// The same where others have written meanwhile: what was noted is owed no more where it is no newer than what is
+    /// proven. What others write into the same bytes is noted with them, and stays.
     fn forget_older(&self, job: &Job) -> Option<ContentId> {
         let mut core = self.core();
         let file = core.tree.file_mut(job.ino).ok()?;
-        file.noted.filter(|noted| *noted < job.id)?;
-        file.noted.take()
+        let here = file.local.id();
+        file.noted
+            .take_if(|noted| noted.revision <= job.revision && here != Some(noted.id))
+            .map(|noted| noted.id)
     }
 
     /// What the completed entity shows of the site's habits. True where attributes must still be sent: whoever closed

@@ -28,8 +28,9 @@ enum Newest {
     Here,
 }
 
-/// Compares the file that is at the place of a fact with the bytes that it tells of: later ones have larger numbers.
-fn newest(core: &Core, known: Ino, told: ContentId) -> Result<Newest, Failure> {
+/// Compares the file that is at the place of a fact with the bytes that it tells of. Whatever was written in this mount
+/// is newer; of two facts, it is the one that the journal was told of later.
+fn newest(core: &Core, known: Ino, number: u64) -> Result<Newest, Failure> {
     if core.has_writer(known) {
         return Err(Failure::new(libc::EBUSY, "it is open for writing"));
     }
@@ -39,9 +40,12 @@ fn newest(core: &Core, known: Ino, told: ContentId) -> Result<Newest, Failure> {
     if file.content.is_at_rest() {
         return Ok(Newest::Fact(None));
     }
-    Ok(match file.local.id() {
-        Some(here) if file.content.is_owed() && here < told => Newest::Fact(Some(here)),
-        _ => Newest::Here,
+    let is_of_earlier_fact = |here: &ContentId| {
+        file.content.is_as_recovered() && core.leftovers.taken(*here).is_some_and(|taken| taken < number)
+    };
+    Ok(match file.local.id().filter(is_of_earlier_fact) {
+        Some(here) => Newest::Fact(Some(here)),
+        None => Newest::Here,
     })
 }
 
@@ -169,7 +173,7 @@ impl Filesystem {
             return Ok(());
         }
         let known = core.tree.child(at, &local);
-        let older = match known.map_or(Ok(Newest::Fact(None)), |known| newest(&core, known, owed.id))? {
+        let older = match known.map_or(Ok(Newest::Fact(None)), |known| newest(&core, known, number))? {
             Newest::Fact(older) => older,
             Newest::Here => {
                 drop(core);
@@ -209,6 +213,7 @@ impl Filesystem {
         (node.foreign, node.attributes_owed) = kept.unwrap_or_default();
         node.link = owed.is_link.then_some(Link::InContent);
         core.leftovers.remove(number);
+        core.leftovers.took_up(owed.id, number);
         Self::take_up_attributes(&mut core, ino)?;
         drop(core);
         // Of the version that Files.com has: what was read of it.

@@ -2,7 +2,7 @@
 //!
 //! The mount and `filescomfs recover` make the same plan; the mount carries all of it out.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{HashMap, HashSet};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -24,7 +24,7 @@ pub struct Recovery {
     /// Whole and owed: published again.
     pub owed: Vec<Owed>,
     /// Uploads of what is owed that go on where they were.
-    pub uploads: BTreeMap<ContentId, Begun>,
+    pub uploads: HashMap<ContentId, Begun>,
     /// Uploads of what is owed no more: forgotten.
     pub abandoned: Vec<ContentId>,
     /// In the spool, but no fact says what they are: set aside.
@@ -36,7 +36,7 @@ pub struct Recovery {
     /// Facts of bytes that were proven when the mount ended, and had left the spool: forgotten.
     pub proven: Vec<ContentId>,
     /// In the cache of the mount that ended: let go, once no fact speaks of them any more.
-    pub cached: BTreeSet<ContentId>,
+    pub cached: HashSet<ContentId>,
 }
 
 impl Recovery {
@@ -56,8 +56,9 @@ impl Recovery {
         let owed: HashSet<ContentId> = plan.owed.iter().map(|owed| owed.id).collect();
         let (going, abandoned) = uploads.into_iter().partition(|(id, _)| owed.contains(id));
         plan.uploads = going;
-        plan.abandoned = BTreeMap::into_keys(abandoned).collect();
-        for (id, size) in left.spooled {
+        plan.abandoned = in_order(HashMap::into_keys(abandoned));
+        for id in in_order(left.spooled.keys().copied()) {
+            let size = left.spooled[&id];
             // A journal that was begun anew tells nothing of what was owed before, and that may be empty.
             let is_unused = size == 0 && place.is_some();
             if is_unused { &mut plan.unused } else { &mut plan.unknown }.push(id);
@@ -65,6 +66,13 @@ impl Recovery {
         plan.cached = left.cached;
         plan
     }
+}
+
+/// By number, for those who read of them; it says nothing of their age.
+fn in_order(ids: impl Iterator<Item = ContentId>) -> Vec<ContentId> {
+    let mut ids: Vec<ContentId> = ids.collect();
+    ids.sort_by_key(|id| id.0);
+    ids
 }
 
 /// What is in the spool of `state_dir`, and in the cache where it is known.
@@ -123,8 +131,8 @@ mod tests {
     #[test]
     fn everything_in_the_spool_is_owed_or_set_aside() {
         let spooled =
-            BTreeMap::from([(ContentId(1), 10), (ContentId(2), 3), (ContentId(8), 0), (ContentId(9), 7)]);
-        let left = Left { spooled, cached: BTreeSet::from([ContentId(4), ContentId(5)]) };
+            HashMap::from([(ContentId(1), 10), (ContentId(2), 3), (ContentId(8), 0), (ContentId(9), 7)]);
+        let left = Left { spooled, cached: HashSet::from([ContentId(4), ContentId(5)]) };
         let owed = vec![fact(1, 10), fact(2, 20), fact(3, 5), fact(4, 5)];
         let begun = |reference: &str| Begun {
             reference: reference.into(),
@@ -132,28 +140,28 @@ mod tests {
             part_size: 5,
             parallel: true,
             written: Moment::default(),
-            parts: BTreeMap::new(),
+            parts: std::collections::BTreeMap::new(),
             completing: None,
         };
-        let uploads = BTreeMap::from([
+        let uploads = HashMap::from([
             (ContentId(1), begun("a")),
             (ContentId(4), begun("b")),
             (ContentId(9), begun("c")),
         ]);
         let plan = Recovery::plan(Facts { owed, uploads, place: Some(place()), ..Facts::default() }, left);
-        assert_eq!(plan.uploads, BTreeMap::from([(ContentId(1), begun("a"))]));
+        assert_eq!(plan.uploads, HashMap::from([(ContentId(1), begun("a"))]));
         assert_eq!(plan.abandoned, [ContentId(4), ContentId(9)]);
         assert_eq!(plan.owed, [fact(1, 10), fact(2, 3)], "with the sizes that the disk has");
         assert_eq!((plan.unknown, plan.unused), (vec![ContentId(9)], vec![ContentId(8)]));
         assert_eq!(plan.broken, [fact(3, 5)]);
         assert_eq!(plan.proven, [ContentId(4)]);
-        assert_eq!(plan.cached, BTreeSet::from([ContentId(4), ContentId(5)]));
+        assert_eq!(plan.cached, HashSet::from([ContentId(4), ContentId(5)]));
     }
 
     #[test]
     fn beside_a_journal_that_was_begun_anew_nothing_is_unused() {
-        let spooled = BTreeMap::from([(ContentId(1), 10), (ContentId(2), 0)]);
-        let left = Left { spooled, cached: BTreeSet::new() };
+        let spooled = HashMap::from([(ContentId(1), 10), (ContentId(2), 0)]);
+        let left = Left { spooled, cached: HashSet::new() };
         let plan = Recovery::plan(Facts::default(), left);
         assert_eq!((plan.unknown, plan.unused), (vec![ContentId(1), ContentId(2)], vec![]));
     }
@@ -169,8 +177,8 @@ mod tests {
             fs::write(folder.join(name), "12345").unwrap();
         }
         let left = survey(&state, Some(&cache)).unwrap();
-        assert_eq!(left.spooled, BTreeMap::from([(ContentId(1), 5)]));
-        assert_eq!(left.cached, BTreeSet::from([ContentId(10)]));
+        assert_eq!(left.spooled, HashMap::from([(ContentId(1), 5)]));
+        assert_eq!(left.cached, HashSet::from([ContentId(10)]));
         assert!(survey(&state, None).unwrap().cached.is_empty());
         assert_eq!(survey(&state, Some(&cache)).unwrap(), left, "all is still there");
         assert!(quarantined(&state).unwrap().is_empty());

@@ -156,6 +156,11 @@ impl Content {
         }
     }
 
+    /// Are these the very bytes that an earlier mount sealed? For contents that were [`Self::recovered`].
+    pub fn is_as_recovered(&self) -> bool {
+        self.last == 1 && self.is_owed()
+    }
+
     /// The local disk has these bytes.
     pub fn synced(&mut self, revision: Revision) {
         self.synced = revision.0;

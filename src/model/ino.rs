@@ -31,8 +31,10 @@ impl Ino {
     }
 }
 
-/// Names the local bytes of one file, in the spool and in the cache alike.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+/// Names the local bytes of one file, in the spool and in the cache alike. Deliberately without an order: numbers are
+/// made in advance, so that a smaller one may be of newer bytes. What is newer, a
+/// [`Revision`](super::content::Revision) tells.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct ContentId(pub u64);
 
 /// How many numbers are remembered that were given back: for as long as something that was under way then

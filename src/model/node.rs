@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use super::attributes::{Attributes, Defaults, Shape, Time, to_metadata};
 use super::blocks::Blocks;
 use super::comparison::Keys;
-use super::content::Content;
+use super::content::{Content, Revision};
 use super::digest::{Crc32, Md5};
 use super::entry::Permissions;
 use super::failure::Failure;
@@ -53,6 +53,16 @@ impl Local {
     }
 }
 
+/// Bytes that the journal knows as owed, and of which revision they are: it alone tells whether they are newer than
+/// others. Numbers of contents are made in advance and say nothing of age.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Noted {
+    /// The bytes.
+    pub id: ContentId,
+    /// The newest revision that was durable when the journal was told.
+    pub revision: Revision,
+}
+
 /// What only files have. The fields of [`Work`] read as if they were its own.
 #[derive(Debug, Clone)]
 pub struct File {
@@ -79,7 +89,7 @@ pub struct Work {
     /// Where the bytes are.
     pub local: Local,
     /// The bytes that the journal knows as owed: those of before, while newer ones are not durable yet.
-    pub noted: Option<ContentId>,
+    pub noted: Option<Noted>,
     /// What Files.com may have under this file's path: a completion was asked for, and neither its answer
     /// nor a look told whether it was carried out.
     pub perhaps: Option<Box<Fingerprint>>,
@@ -214,7 +224,8 @@ impl File {
     /// A file that an earlier mount promised to send: `size` bytes, whole in the spool.
     pub fn recovered(id: ContentId, size: u64, published: Option<Fingerprint>) -> Self {
         let (content, local) = (Content::recovered(), Local::Spooled(id));
-        let work = Work { content, local, noted: Some(id), ..Work::rest().clone() };
+        let noted = content.owed().map(|revision| Noted { id, revision });
+        let work = Work { content, local, noted, ..Work::rest().clone() };
         Self { size, published, ..Self::with(work) }
     }
 
@@ -226,7 +237,7 @@ impl File {
     /// Does the journal know the newest bytes of this file, all of them durable here?
     pub fn is_noted(&self) -> bool {
         let is_synced = self.content.owed().is_some_and(|revision| self.content.is_synced(revision));
-        is_synced && self.noted.is_some() && self.noted == self.local.id()
+        is_synced && self.noted.is_some_and(|noted| self.local.id() == Some(noted.id))
     }
 
     fn with(work: Work) -> Self {

@@ -78,9 +78,7 @@ pub async fn assemble(options: &Options, shares: &Shares) -> Result<Assembled, M
     let (store, left) = Store::open(&options.state_dir, &options.cache_dir)
         .map_err(|error| local(&options.state_dir, error))?;
     store.share(shares);
-    if let Some(last) = facts.owed.iter().map(|owed| owed.id).max() {
-        store.start_after(last);
-    }
+    store.keep_from(facts.owed.iter().map(|owed| owed.id));
     failpoint::reach("recover.journal-open");
     let plan = Recovery::plan(facts, left);
     let path = options.state_dir.join("receipts.sqlite");

@@ -32,6 +32,7 @@ mod line;
 mod misfortune;
 mod mountpoints;
 mod names;
+mod newest;
 mod offline;
 mod open_files;
 mod options;

@@ -1,6 +1,6 @@
 //! What the journal can say.
 
-use std::collections::BTreeMap;
+use std::collections::HashMap;
 
 use super::place::Place;
 use crate::model::attributes::Attributes;
@@ -111,14 +111,14 @@ impl Fact {
 /// All that an earlier mount left true.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub struct Facts {
-    /// Bytes.
+    /// Bytes, those that the journal was told of last at the end.
     pub owed: Vec<Owed>,
     /// Folders and attributes.
     pub entries: Vec<OwedEntry>,
     /// Steps by their numbers.
     pub steps: Vec<(u64, Step)>,
     /// Uploads that were begun, by their bytes.
-    pub uploads: BTreeMap<ContentId, Begun>,
+    pub uploads: HashMap<ContentId, Begun>,
     /// Where all this belongs; `None` before the first mount.
     pub place: Option<Place>,
 }

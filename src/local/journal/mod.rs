@@ -18,6 +18,7 @@ mod owed;
 mod place;
 mod rows;
 mod steps;
+mod told;
 mod uploads;
 mod versions;
 mod writer;
@@ -160,7 +161,8 @@ impl Drop for Journal {
 
 fn create(connection: &Connection) -> rusqlite::Result<()> {
     connection.execute_batch("BEGIN;")?;
-    for table in [owed::TABLE, entries::TABLE, steps::TABLE, uploads::TABLE, place::TABLE, versions::TABLE] {
+    let tables = [owed::TABLE, entries::TABLE, steps::TABLE, uploads::TABLE, place::TABLE, versions::TABLE];
+    for table in tables.into_iter().chain([told::TABLE]) {
         connection.execute_batch(table)?;
     }
     connection.pragma_update(None, "user_version", VERSION)?;
@@ -169,7 +171,7 @@ fn create(connection: &Connection) -> rusqlite::Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
+    use std::collections::{BTreeMap, HashMap};
     use std::ffi::OsStr;
 
     use super::*;
@@ -242,6 +244,20 @@ mod tests {
         drop(journal);
         let (_journal, after) = Journal::open(&path).unwrap();
         assert_eq!(after.owed, [owed(1, "a/f")]);
+    }
+
+    #[tokio::test]
+    async fn facts_come_back_in_the_order_in_which_they_were_told() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("journal.sqlite");
+        let (journal, _) = Journal::open(&path).unwrap();
+        // Numbers are made in advance: a smaller one may be of newer bytes.
+        for (id, at) in [(9, "f"), (3, "f"), (7, "g"), (9, "h")] {
+            journal.note(Fact::Owed(owed(id, at)));
+        }
+        drop(journal);
+        let (_journal, facts) = Journal::open(&path).unwrap();
+        assert_eq!(facts.owed, [owed(3, "f"), owed(7, "g"), owed(9, "h")]);
     }
 
     #[tokio::test]
@@ -330,11 +346,11 @@ mod tests {
         drop(journal);
         let (journal, facts) = Journal::open(&path).unwrap();
         let known = Begun { parts: BTreeMap::from(parts), completing: Some(to), ..begun.clone() };
-        assert_eq!(facts.uploads, BTreeMap::from([(ContentId(2), known)]));
+        assert_eq!(facts.uploads, HashMap::from([(ContentId(2), known)]));
         journal.commit(Fact::Begun(ContentId(2), begun.clone())).await.unwrap();
         drop(journal);
         let (_, facts) = Journal::open(&path).unwrap();
-        assert_eq!(facts.uploads, BTreeMap::from([(ContentId(2), begun)]), "parts of another upload");
+        assert_eq!(facts.uploads, HashMap::from([(ContentId(2), begun)]), "parts of another upload");
     }
 
     #[test]

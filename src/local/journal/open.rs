@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
-use super::{Facts, VERSION, VERSION_BEFORE, create, entries, owed, place, steps, uploads, versions};
+use super::{Facts, VERSION, VERSION_BEFORE, create, entries, owed, place, steps, told, uploads, versions};
 use crate::local::durable;
 use crate::local::trouble::Trouble;
 
@@ -127,6 +127,7 @@ pub(super) fn look(path: &Path) -> Result<Facts, OpenError> {
 fn upgrade(connection: &Connection) -> rusqlite::Result<()> {
     connection.execute_batch("BEGIN;")?;
     connection.execute_batch(versions::TABLE)?;
+    connection.execute_batch(told::TABLE)?;
     connection.pragma_update(None, "user_version", VERSION)?;
     connection.execute_batch("COMMIT;")
 }

@@ -4,7 +4,7 @@ use rusqlite::types::Value;
 use rusqlite::{Connection, Row, Transaction};
 
 use super::fact::Owed;
-use super::{rows, versions};
+use super::{rows, told, versions};
 use crate::model::attributes::Attributes;
 use crate::model::ino::ContentId;
 use crate::model::moment::Moment;
@@ -21,6 +21,7 @@ pub(super) const TABLE: &str = "CREATE TABLE owed (
 
 pub(super) fn insert(to: &Transaction<'_>, owed: &Owed) -> rusqlite::Result<()> {
     versions::insert(to, owed.id, &owed.there)?;
+    told::insert(to, owed.id)?;
     let Attributes { mode, uid, gid, mtime, .. } = owed.attributes;
     let values = vec![
         Value::Integer(owed.id.0 as i64),
@@ -39,12 +40,14 @@ pub(super) fn insert(to: &Transaction<'_>, owed: &Owed) -> rusqlite::Result<()> 
 
 pub(super) fn remove(from: &Transaction<'_>, id: ContentId) -> rusqlite::Result<()> {
     versions::remove(from, id)?;
+    told::remove(from, id)?;
     from.prepare_cached("DELETE FROM owed WHERE id = ?1")?.execute([id.0 as i64])?;
     Ok(())
 }
 
+/// All of them, in the order in which the journal was told of them.
 pub(super) fn read(connection: &Connection) -> rusqlite::Result<Vec<Owed>> {
-    let versions = versions::read(connection)?;
+    let (versions, told) = (versions::read(connection)?, told::read(connection)?);
     let mut query = connection.prepare("SELECT * FROM owed ORDER BY id")?;
     let rows = query.query_map([], |row| {
         rows::check("owed", row)?;
@@ -59,7 +62,9 @@ pub(super) fn read(connection: &Connection) -> rusqlite::Result<Vec<Owed>> {
             xattrs: xattrs(row, 9)?,
         })
     })?;
-    rows.collect()
+    let mut owed = rows.collect::<rusqlite::Result<Vec<Owed>>>()?;
+    owed.sort_by_key(|owed| told.get(&owed.id).copied());
+    Ok(owed)
 }
 
 /// A path, or an error: a fact whose path is none must not be skipped in silence.

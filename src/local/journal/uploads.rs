@@ -1,6 +1,6 @@
 //! The tables of uploads of several parts that were begun, and of their parts that were accepted.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use rusqlite::types::Value;
 use rusqlite::{Connection, Row, Transaction};
@@ -71,7 +71,7 @@ pub(super) fn remove(from: &Transaction<'_>, id: ContentId) -> rusqlite::Result<
     Ok(())
 }
 
-pub(super) fn read(connection: &Connection) -> rusqlite::Result<BTreeMap<ContentId, Begun>> {
+pub(super) fn read(connection: &Connection) -> rusqlite::Result<HashMap<ContentId, Begun>> {
     let id = |row: &Row<'_>| row.get::<_, i64>(0).map(|id| ContentId(id as u64));
     let mut query = connection.prepare("SELECT * FROM uploads")?;
     let rows = query.query_map([], |row| {
@@ -87,7 +87,7 @@ pub(super) fn read(connection: &Connection) -> rusqlite::Result<BTreeMap<Content
         };
         Ok((id(row)?, begun))
     })?;
-    let mut uploads: BTreeMap<ContentId, Begun> = rows.collect::<Result<_, _>>()?;
+    let mut uploads: HashMap<ContentId, Begun> = rows.collect::<Result<_, _>>()?;
     let mut query = connection.prepare("SELECT * FROM parts")?;
     let rows = query.query_map([], |row| {
         rows::check("parts", row)?;

@@ -7,7 +7,7 @@ mod places;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{HashMap, HashSet};
 use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::num::NonZeroUsize;
@@ -43,7 +43,7 @@ pub struct Store {
     /// Files of the spool whose names a power loss may take.
     unnamed: Unnamed,
     /// Files that the disk could not sync, with its answer.
-    refusals: Mutex<BTreeMap<ContentId, i32>>,
+    refusals: Mutex<HashMap<ContentId, i32>>,
     open: Mutex<LruCache<ContentId, Arc<File>>>,
     /// Counts the files that left the cache for the spool; changes under the lock of `open`.
     moves: AtomicU64,
@@ -69,9 +69,9 @@ impl Drop for Promise<'_> {
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub struct Left {
     /// In the spool, with its size.
-    pub spooled: BTreeMap<ContentId, u64>,
+    pub spooled: HashMap<ContentId, u64>,
     /// In the cache: it came from Files.com, or was proven to be there.
-    pub cached: BTreeSet<ContentId>,
+    pub cached: HashSet<ContentId>,
 }
 
 impl Store {
@@ -184,9 +184,11 @@ impl Store {
         }
     }
 
-    /// Numbers from now on are larger than `id`: a journal may know numbers whose files are gone.
-    pub fn start_after(&self, id: ContentId) {
-        self.next.fetch_max(id.0 + 1, Ordering::Relaxed);
+    /// None of these numbers is given to new bytes: a journal may know numbers whose files are gone.
+    pub fn keep_from(&self, ids: impl Iterator<Item = ContentId>) {
+        for id in ids {
+            self.next.fetch_max(id.0 + 1, Ordering::Relaxed);
+        }
     }
 
     /// A new, empty file in the spool.
@@ -240,7 +242,7 @@ impl Store {
         self.refusals().get(&id).copied().map(io::Error::from_raw_os_error)
     }
 
-    fn refusals(&self) -> MutexGuard<'_, BTreeMap<ContentId, i32>> {
+    fn refusals(&self) -> MutexGuard<'_, HashMap<ContentId, i32>> {
         self.refusals.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -325,8 +327,8 @@ pub(super) fn place(folder: &Path, id: ContentId) -> PathBuf {
 }
 
 /// The files in `folder` whose names are numbers of ours.
-pub(super) fn numbered(folder: &Path) -> io::Result<BTreeMap<ContentId, fs::Metadata>> {
-    let mut found = BTreeMap::new();
+pub(super) fn numbered(folder: &Path) -> io::Result<HashMap<ContentId, fs::Metadata>> {
+    let mut found = HashMap::new();
     for entry in fs::read_dir(folder)? {
         let entry = entry?;
         let name = entry.file_name();

@@ -33,7 +33,7 @@ fn what_is_owed_survives_a_restart_and_what_is_cached_does_not() {
     assert!(store.to_cache(proven).unwrap());
     drop(store);
     let (store, left) = Store::open(&state, &cache).unwrap();
-    assert_eq!((left.spooled, left.cached), (BTreeMap::from([(owed, 5)]), BTreeSet::from([proven])));
+    assert_eq!((left.spooled, left.cached), (HashMap::from([(owed, 5)]), HashSet::from([proven])));
     store.remove_cached(proven).unwrap();
     assert!(store.file(proven).is_err());
     let aside = store.set_aside(owed).unwrap();

@@ -179,6 +179,11 @@ impl Emulator {
         self.shared.log_book().counts()
     }
 
+    /// Bytes of uploads that came in so far, of those that were broken off, too.
+    pub fn line_in(&self) -> u64 {
+        self.shared.up.passed()
+    }
+
     /// Orders a fault.
     ///
     /// # Panics

@@ -1,66 +1,98 @@
 //! Close and fsync: where a caller learns whether its bytes are safe.
 
+use std::fs::DirEntry;
+use std::os::unix::fs::PermissionsExt;
 use std::time::{Duration, Instant};
 
-use super::core::Errand;
+use super::core::{Errand, Handle};
 use super::publish::Asked;
-use super::{Close, Filesystem};
+use super::{By, Close, Filesystem};
 use crate::local::failpoint;
 use crate::local::journal::Fact;
 use crate::local::trouble::Trouble;
 use crate::model::failure::Failure;
 use crate::model::ino::{ContentId, Ino};
-use crate::model::node::{Noted, OnSite};
+use crate::model::node::Noted;
 
 impl Filesystem {
     /// close(2): answers when Files.com holds the bytes, proven, or why it does not. A temporary name
     /// is kept durably here; its rename publishes.
     ///
     /// `pid` is the process that closes. One that merely inherited the descriptor does not wait: its
-    /// close is not the one that a backup tool looks at.
+    /// close is not the one that a backup tool looks at. An empty file is the one of before until its real close: what
+    /// was just made or emptied, and is about to be written by a duplicate of this descriptor, or by others, is not
+    /// told to anybody yet.
     pub async fn close(&self, ino: Ino, handle: u64, pid: u32) -> Result<(), Failure> {
-        let (held_back, opener, untouched) = {
-            let mut core = self.core();
-            let Some(handle) = core.handles.get(&handle).copied().filter(|handle| handle.writable) else {
+        let (opener, is_empty) = {
+            let core = self.core();
+            let Some(closing) = core.handles.get(&handle).copied().filter(|handle| handle.writable) else {
                 return Ok(());
             };
-            let node = core.tree.node_mut(ino)?;
-            let (attached, on_site) = (node.parent.is_some(), node.on_site());
-            let Some(file) = node.file_mut() else { return Ok(()) };
-            if !attached || !file.content.is_owed() {
+            let node = core.tree.node(ino)?;
+            let Some(file) = node.file() else { return Ok(()) };
+            if node.parent.is_none() || !file.content.is_owed() {
                 return Ok(());
             }
-            let untouched = file.size == 0 && on_site == OnSite::No;
-            file.content.seal();
-            file.owed_since.get_or_insert_with(Instant::now);
-            (!core.may_publish(ino), handle.process, untouched)
+            let is_of_others = |other: (&u64, &Handle)| other.1.ino == ino && other.1.is_to_publish();
+            if !closing.wrote && file.content.is_unfinished() && core.handles.iter().any(is_of_others) {
+                // Nothing is owed to who wrote nothing: the close of who did publishes.
+                return file.failure.clone().map_or(Ok(()), Err);
+            }
+            (closing.process, file.size == 0)
         };
-        if !is_of_process(pid, opener) {
+        let is_openers = is_of_process(pid, opener);
+        if is_empty && (!is_openers || self.has_a_duplicate(ino, handle, pid)) {
+            return Ok(());
+        }
+        let held_back = {
+            let mut core = self.core();
+            let file = core.tree.file_mut(ino)?;
+            let sealed = if is_openers { file.content.close() } else { file.content.seal() };
+            if sealed.is_some() {
+                file.owed_since.get_or_insert_with(Instant::now);
+            }
+            if let Some(handle) = core.handles.get_mut(&handle) {
+                handle.done |= is_openers;
+            }
+            core.look_again_at(ino);
+            !core.may_publish(ino)
+        };
+        if !is_openers {
             // The last close of all, or the opener's own, publishes.
             return self.make_durable(ino).await;
         }
-        if !held_back && untouched && self.has_a_duplicate(ino, pid) {
-            return Ok(());
-        }
-        self.core().tree.file_mut(ino)?.content.close();
         if held_back { self.hold_back(ino).await } else { self.answer(ino).await }
     }
 
     /// A shell opens the target of `>`, makes it standard output, and closes the first descriptor before
     /// anything was written. An empty file would be published, and a moment later replaced; where a key
     /// may not overwrite, the replacement would even be refused.
-    fn has_a_duplicate(&self, ino: Ino, pid: u32) -> bool {
-        let (path, opened) = {
+    fn has_a_duplicate(&self, ino: Ino, handle: u64, pid: u32) -> bool {
+        let (path, process) = {
             let core = self.core();
             let Some(path) = core.tree.local_path(ino) else { return false };
-            (path, core.tree.file(ino).map_or(0, |file| file.handles as usize))
+            (path, core.handles.get(&handle).and_then(|handle| handle.process))
         };
         let path = self.rules.mountpoint.join(path);
         let descriptors = std::fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten();
-        // The one that is being closed is not in the table any more. As many as were opened besides it are
-        // descriptors of their own; what is left over are duplicates.
-        let links = descriptors.filter_map(|entry| std::fs::read_link(entry.path()).ok());
-        links.filter(|open| *open == path).count() > opened.saturating_sub(1)
+        // Those that only read have a link that cannot be written by.
+        let may_write = |link: &DirEntry| {
+            let metadata = std::fs::symlink_metadata(link.path());
+            metadata.is_ok_and(|metadata| metadata.permissions().mode() & 0o200 != 0)
+        };
+        let links = descriptors.filter(may_write).filter_map(|entry| std::fs::read_link(entry.path()).ok());
+        let open = links.filter(|open| *open == path).count();
+        // The one that is being closed is not in the table any more. As many as this process opened besides it
+        // are descriptors of their own; what is left over are duplicates.
+        let others = {
+            let core = self.core();
+            let is_other = |(number, other): &(&u64, &Handle)| {
+                let is_open = other.ino == ino && other.writable && !other.done;
+                **number != handle && is_open && other.process == process
+            };
+            core.handles.iter().filter(is_other).count()
+        };
+        open > others
     }
 
     /// What a caller waits for when a file is whole: the proof, or in journaled mode the local disk. The
@@ -68,31 +100,44 @@ impl Filesystem {
     pub(super) async fn answer(&self, ino: Ino) -> Result<(), Failure> {
         let _counted = self.space.answering();
         if self.rules.close == Close::Verified {
-            return self.publish(ino, Asked::ByClose).await;
+            let newest = self.core().tree.file(ino)?.content.newest();
+            return self.publish(ino, Asked::ByClose(newest)).await;
         }
         let durable = self.fsync(ino).await;
         self.schedule(Errand::Publish(ino), Duration::ZERO);
         durable
     }
 
-    /// A descriptor is being closed. True: [`Self::close`] has something to do.
-    pub fn begin_close(&self, handle: u64) -> bool {
-        let mut core = self.core();
-        let Some(handle) = core.handles.get_mut(&handle) else { return false };
-        handle.closed = true;
-        let (ino, writable) = (handle.ino, handle.writable);
-        writable && core.tree.file(ino).is_ok_and(|file| file.content.is_owed())
+    /// A descriptor is being closed by `pid`. True: [`Self::close`] has something to do.
+    pub fn begin_close(&self, handle: u64, pid: u32) -> bool {
+        let (process, is_owed) = {
+            let mut core = self.core();
+            let Some(handle) = core.handles.get_mut(&handle) else { return false };
+            handle.closed = true;
+            let (ino, writable, process) = (handle.ino, handle.writable, handle.process);
+            if !writable {
+                return false;
+            }
+            (process, core.tree.file(ino).is_ok_and(|file| file.content.is_owed()))
+        };
+        if !is_owed
+            && is_of_process(pid, process)
+            && let Some(handle) = self.core().handles.get_mut(&handle)
+        {
+            handle.done = true;
+        }
+        is_owed
     }
 
     /// ftruncate(2), or truncate(2) where there is no handle: then nobody will close the file, and this call
     /// answers like a close.
-    pub async fn truncate(&self, ino: Ino, size: u64, has_handle: bool) -> Result<(), Failure> {
-        if has_handle {
-            return self.resize(ino, size).await;
+    pub async fn truncate(&self, ino: Ino, size: u64, handle: Option<u64>) -> Result<(), Failure> {
+        if let Some(handle) = handle {
+            return self.resize(ino, By::Handle(handle), size).await;
         }
         // Open for as long as it takes: what is not open may leave the cache while the rest is fetched.
         let handle = self.open(ino, true, false, 0)?;
-        let outcome = match self.resize(ino, size).await {
+        let outcome = match self.resize(ino, By::Handle(handle), size).await {
             // Another writer's close publishes.
             Ok(()) if self.core().tree.file(ino).is_ok_and(|file| file.writers <= 1) => {
                 self.close(ino, handle, 0).await
@@ -117,6 +162,16 @@ impl Filesystem {
         self.make_durable(ino).await?;
         self.schedule(Errand::Publish(ino), self.rules.temporary_hold);
         Ok(())
+    }
+
+    /// [`Self::make_durable`], for who did not write the newest bytes: a file that was just emptied is the one of before
+    /// until its writer closes it, after a crash, too.
+    pub(super) async fn keep_what_is_owed(&self, ino: Ino) -> Result<(), Failure> {
+        let is_emptied = {
+            let core = self.core();
+            core.tree.file(ino).is_ok_and(|file| file.size == 0 && file.is_being_written())
+        };
+        if is_emptied { Ok(()) } else { self.make_durable(ino).await }
     }
 
     /// What was written before this call survives a power loss from here on. Others may write meanwhile: then the next

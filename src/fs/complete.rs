@@ -23,7 +23,7 @@ impl Filesystem {
     ) -> Result<(Entry, RemotePath, Attributes), Trouble> {
         let _naming = self.naming.take(job.ino).await;
         let _shape = self.shape.read().await;
-        if !self.is_current(job) {
+        if !self.is_wanted(job) {
             return Err(Trouble::Overtaken);
         }
         let (path, attributes, completion) = {

@@ -5,12 +5,15 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::num::NonZeroUsize;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use lru::LruCache;
+use tokio::sync::Notify;
 
 use super::cached::Cached;
 use super::leftovers::Leftovers;
+use super::still::Still;
 use crate::model::attributes::Attributes;
 use crate::model::backlog::Backlog;
 use crate::model::content::State;
@@ -65,12 +68,44 @@ pub(crate) struct Handle {
     pub closed: bool,
     /// [`FetchFailures::damages`](crate::model::node::FetchFailures::damages) of the file when it was opened.
     pub damages: u64,
+    /// Bytes were written by it, or may have been.
+    pub wrote: bool,
+    /// The process that opened it has closed it, as far as that is known, and nothing was written by it since.
+    pub done: bool,
 }
 
 impl Handle {
     /// A descriptor that is about to be opened.
     pub fn new(ino: Ino, writable: bool, process: Option<u32>) -> Self {
-        Self { ino, writable, process, closed: false, damages: 0 }
+        Self { ino, writable, process, closed: false, damages: 0, wrote: false, done: false }
+    }
+
+    /// Was something written by it that its close is still to publish?
+    pub fn is_to_publish(&self) -> bool {
+        self.writable && self.wrote && !self.done
+    }
+}
+
+/// Whose write it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum By {
+    /// That descriptor's.
+    Handle(u64),
+    /// It cannot be told: the kernel writes back pages of a memory map, with any descriptor of the file, here this one.
+    Anybody(u64),
+}
+
+impl From<u64> for By {
+    fn from(handle: u64) -> Self {
+        Self::Handle(handle)
+    }
+}
+
+impl By {
+    /// The descriptor that the kernel names.
+    pub fn handle(self) -> u64 {
+        let (Self::Handle(handle) | Self::Anybody(handle)) = self;
+        handle
     }
 }
 
@@ -106,10 +141,14 @@ pub(crate) struct Counts {
 }
 
 /// An upload under way.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Progress {
     pub sent: u64,
     pub size: u64,
+    /// What is sent may be wanted no more: the uploader looks.
+    pub news: Arc<Notify>,
+    /// Bytes that a close waits for: they stay until it is answered, whatever takes their place.
+    pub awaited: Option<ContentId>,
 }
 
 /// Everything that is known.
@@ -127,6 +166,8 @@ pub(crate) struct Core {
     pub habits: Habits,
     pub counts: Counts,
     pub uploading: HashMap<Ino, Progress>,
+    /// Files that are kept still while a close reads them.
+    pub still: HashMap<Ino, Still>,
     pub meter: Meter,
     pub cached: Cached,
     /// Files of which another digest is stated than was proven, or was.
@@ -159,6 +200,7 @@ impl Core {
             },
             counts: Counts::default(),
             uploading: HashMap::new(),
+            still: HashMap::new(),
             meter: Meter::default(),
             cached: Cached::default(),
             contradicted: BTreeSet::new(),
@@ -219,6 +261,28 @@ impl Core {
         self.next_handle += 1;
         self.handles.insert(number, handle);
         Ok(number)
+    }
+
+    /// The bytes of `ino` are changed.
+    pub fn is_written(&mut self, ino: Ino, by: By) {
+        match by {
+            By::Handle(number) => {
+                if let Some(handle) = self.handles.get_mut(&number) {
+                    (handle.wrote, handle.done) = (true, false);
+                }
+            }
+            By::Anybody(_) => {
+                let of_file = self.handles.values_mut().filter(|handle| handle.ino == ino && handle.writable);
+                of_file.for_each(|handle| handle.wrote = true);
+            }
+        }
+    }
+
+    /// What is being sent of `ino` may be wanted no more.
+    pub fn look_again_at(&self, ino: Ino) {
+        if let Some(progress) = self.uploading.get(&ino) {
+            progress.news.notify_waiters();
+        }
     }
 
     /// Lets a descriptor go, and tells what it was.

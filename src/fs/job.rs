@@ -18,6 +18,19 @@ pub(super) struct Job {
     pub size: u64,
     /// The version that it will replace.
     pub replaces: Option<Fingerprint>,
+    /// For how long it is sent.
+    pub wanted: Wanted,
+}
+
+/// For how long bytes are sent that others may overtake.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Wanted {
+    /// Nobody waits for them.
+    WhileNewest,
+    /// A close waits for them, or for newer ones that are whole.
+    UntilNewerIsWhole,
+    /// A close waits for them, and was sent after newer ones often enough.
+    AnyCase,
 }
 
 /// Why an attempt ended without a proof.

@@ -75,7 +75,7 @@ impl Filesystem {
         let attributes = maker.attributes().made_in(&core.tree.node(parent)?.attributes, Shape::File);
         let ino = core.tree.insert(parent, name.to_owned(), remote, attributes, Body::File(file))?;
         touch(&mut core, parent, ino)?;
-        let handle = core.open(Handle::new(ino, true, process))?;
+        let handle = core.open(Handle { wrote: true, ..Handle::new(ino, true, process) })?;
         // The kernel counts the answer as a look-up.
         core.tree.node_mut(ino)?.lookups += 1;
         Ok((self.attr_of(&core, ino)?, handle))

@@ -50,6 +50,7 @@ mod space;
 mod standing;
 mod status;
 mod steps;
+mod still;
 mod stream;
 mod take_up;
 mod turns;
@@ -66,6 +67,7 @@ use std::time::{Duration, Instant, SystemTime};
 use tokio::sync::{Notify, RwLock, Semaphore, mpsc, oneshot, watch};
 
 pub use self::attributes::{Attr, Change};
+pub use self::core::By;
 pub use self::held::{Decided, HeldThing, Kind, Verdict};
 pub use self::listing::DirEntry;
 pub use self::make::Maker;
@@ -143,6 +145,8 @@ pub struct Filesystem {
     outcomes: Notify,
     /// A descriptor was let go.
     releases: Notify,
+    /// A write ended beside a close that waits for that, or a file that was kept still may be written to.
+    writes: Notify,
     buffers: Buffers,
     /// Uploads that are being begun.
     begins: Begins,
@@ -192,6 +196,7 @@ impl Filesystem {
             errands: Notify::new(),
             outcomes: Notify::new(),
             releases: Notify::new(),
+            writes: Notify::new(),
             buffers: Buffers::default(),
             begins: Begins::default(),
             streams: Streams::default(),

@@ -32,6 +32,14 @@ impl Pages {
     }
 }
 
+/// What becomes of bytes that others took the place of.
+enum Kept {
+    /// The journal promises them, or a close waits for them.
+    Needed,
+    /// Nobody needs them any more.
+    No,
+}
+
 impl Filesystem {
     /// [`Self::open`], and what becomes of the pages that the kernel has of the file: what a listing changed reaches
     /// the kernel a moment later, and an open may be faster.
@@ -65,7 +73,7 @@ impl Filesystem {
         let process = if writable { super::close::process_of(pid) } else { None };
         let mut core = self.core();
         core.tree.file(ino)?;
-        core.open(Handle::new(ino, writable, process))
+        core.open(Handle { wrote: truncate, ..Handle::new(ino, writable, process) })
     }
 
     /// Is it a program that runs? Whoever opens a file for writing is refused by the kernel before we hear of it;
@@ -98,7 +106,8 @@ impl Filesystem {
         let id = self.store.create()?;
         match self.replace_bytes(ino, id) {
             Ok(None) => {}
-            Ok(Some(old)) => self.drop_content(old),
+            Ok(Some((old, Kept::Needed))) => self.forget_stream(old),
+            Ok(Some((old, Kept::No))) => self.drop_content(old),
             Err(failure) => {
                 self.store.remove(id);
                 return Err(failure);
@@ -107,9 +116,10 @@ impl Filesystem {
         Ok(())
     }
 
-    /// The empty bytes `id` are the file's from here on. Answers with those that nobody needs any more.
-    fn replace_bytes(&self, ino: Ino, id: ContentId) -> Result<Option<ContentId>, Failure> {
+    /// The empty bytes `id` are the file's from here on. Answers with those that were before.
+    fn replace_bytes(&self, ino: Ino, id: ContentId) -> Result<Option<(ContentId, Kept)>, Failure> {
         let mut core = self.core();
+        let awaited = core.uploading.get(&ino).and_then(|progress| progress.awaited);
         let node = core.tree.node_mut(ino)?;
         let file = node.file_mut().ok_or(Failure::plain(libc::EISDIR))?;
         still_there(file)?;
@@ -124,23 +134,30 @@ impl Filesystem {
             file.failure = None;
         }
         // What was acknowledged stays until something newer is durable: a crash must not leave nothing.
-        let old = old.filter(|old| file.noted.is_none_or(|noted| noted.id != *old));
+        let is_noted = |old| file.noted.is_some_and(|noted| noted.id == old);
+        let is_needed = |old| is_noted(old) || awaited == Some(old);
+        let old = old.map(|old| (old, if is_needed(old) { Kept::Needed } else { Kept::No }));
         node.attributes.mtime = super::now();
         node.attributes.ctime = node.attributes.mtime;
         core.cached.remove(ino);
+        core.look_again_at(ino);
         Ok(old)
     }
 
     /// The kernel lets a descriptor go, after its last close. What came after the opener's close (from a
     /// memory map, or by a process that inherited it) and is not planned yet is published in the
-    /// background.
+    /// background, whoever still reads the file.
     pub fn release(&self, handle: u64) {
         let mut core = self.core();
         let Some(Handle { ino, .. }) = core.release(handle) else { return };
         self.releases.notify_waiters();
         let Ok(file) = core.tree.file(ino) else { return };
-        let owed = file.handles == 0 && matches!(file.content.state(), State::Dirty(_) | State::Sealed(_));
-        let late = owed && !core.queue.is_planned(Errand::Publish(ino));
+        let owed = file.writers == 0 && matches!(file.content.state(), State::Dirty(_) | State::Sealed(_));
+        // Brought into the spool to be written to, which came to nothing: it goes back.
+        let is_idle = file.writers == 0
+            && *file.content.state() == State::Clean
+            && matches!(file.local, Local::Spooled(_));
+        let late = (owed || is_idle) && !core.queue.is_planned(Errand::Publish(ino));
         let gone = core.tree.reap(ino).and_then(|node| node.file().and_then(|file| file.local.id()));
         drop(core);
         if let Some(id) = gone {
@@ -155,11 +172,11 @@ impl Filesystem {
     pub(super) async fn wait_for_release(&self, files: &[Ino]) -> bool {
         let closed: Vec<Ino> = {
             let core = self.core();
-            let in_use = core.handles.values().filter(|handle| !handle.closed).map(|handle| handle.ino);
-            let in_use: HashSet<Ino> = in_use.collect();
+            let in_use = core.handles.values().filter(|handle| handle.writable && !handle.closed);
+            let in_use: HashSet<Ino> = in_use.map(|handle| handle.ino).collect();
             files.iter().copied().filter(|ino| !in_use.contains(ino)).collect()
         };
-        let is_open = |ino: &Ino| self.core().tree.file(*ino).is_ok_and(|file| file.handles > 0);
+        let is_open = |ino: &Ino| self.core().has_writer(*ino);
         let are_gone = async {
             loop {
                 let release = self.releases.notified();

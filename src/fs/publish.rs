@@ -3,21 +3,23 @@
 use std::time::{Duration, Instant};
 
 use super::core::{Core, Errand, Progress};
+use super::still::Still;
 use super::{Close, Filesystem};
 use crate::local::failpoint;
+use crate::model::content::Revision;
 use crate::model::failure::Failure;
 use crate::model::fair::Urgency;
 use crate::model::ino::Ino;
 use crate::model::node::Local;
 use crate::remote::no_more_urgent_than;
 
-use super::job::{Ending, Job, Trouble};
+use super::job::{Ending, Job, Trouble, Wanted};
 
 /// How often bytes are sent again that did not arrive as they left.
 const MISMATCHES: u32 = 3;
 /// How often an upload is begun afresh that the service lost.
 const RESTARTS: u32 = 3;
-/// How often a close goes after bytes that others keep changing.
+/// How often bytes are gone after that others keep changing.
 const CHASES: u32 = 16;
 /// How long bytes are left alone after that, where nobody waits for them.
 const COMES_TO_REST: Duration = Duration::from_secs(1);
@@ -25,8 +27,8 @@ const COMES_TO_REST: Duration = Duration::from_secs(1);
 /// Who wants a file published.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Asked {
-    /// A caller waits for the proof of what it wrote, whoever else is writing.
-    ByClose,
+    /// A caller waits for the proof of what it wrote, whoever else is writing: of this revision, or a newer one.
+    ByClose(Revision),
     /// It is owed.
     ByNobody,
 }
@@ -39,7 +41,14 @@ impl Filesystem {
         self.owe_again(ino).await?;
         let (mut mismatches, mut restarts, mut chases) = (0, 0, 0);
         let ending = loop {
-            let Some(job) = self.begin(ino, asked) else { return self.stays_here(ino).await };
+            let still = match asked {
+                // The upload that was waited for had these bytes, or newer ones.
+                Asked::ByClose(revision) if self.has_proven(ino, revision) => return Ok(()),
+                Asked::ByClose(_) => Some(self.keep_still(ino).await),
+                Asked::ByNobody => None,
+            };
+            let is_last = chases >= CHASES;
+            let Some(job) = self.begin(ino, asked, is_last) else { return self.stays_here(ino).await };
             if let Some(failure) = self.dropped(job.id) {
                 self.core().uploading.remove(&ino);
                 break Ending::Refused(failure);
@@ -48,7 +57,8 @@ impl Filesystem {
                 Ok(()) => no_more_urgent_than(Urgency::Close, self.attempt(&job)).await,
                 Err(trouble) => Err(trouble),
             };
-            self.core().uploading.remove(&ino);
+            self.is_sent_no_more(&job);
+            drop(still);
             if matches!(outcome, Err(Trouble::Lost(_) | Trouble::PartSize(_) | Trouble::Mismatch(_))) {
                 self.abandon_upload(job.id);
             }
@@ -69,16 +79,13 @@ impl Filesystem {
                         return Ok(());
                     }
                 }
-                Err(Trouble::Overtaken) if chases < CHASES => chases += 1,
-                Err(Trouble::Overtaken) if asked == Asked::ByNobody => {
+                Err(Trouble::Overtaken) if asked == Asked::ByNobody && is_last => {
                     // Nobody waits, and nothing failed: it is sent when it has come to rest.
                     self.schedule(Errand::Publish(ino), COMES_TO_REST);
                     return Ok(());
                 }
-                Err(Trouble::Overtaken) => {
-                    let why = "it changes faster than it can be sent";
-                    break Ending::Later(Failure::new(libc::EBUSY, why));
-                }
+                // A close keeps the bytes still that it sends; what overtakes it is another name, or another file.
+                Err(Trouble::Overtaken) => chases += 1,
                 Err(Trouble::Mismatch(failure)) => {
                     mismatches += 1;
                     tracing::warn!(
@@ -130,8 +137,28 @@ impl Filesystem {
         }
     }
 
-    /// The newest bytes, sealed; `None` when nothing is owed or nothing may be published.
-    fn begin(&self, ino: Ino, asked: Asked) -> Option<Job> {
+    /// An attempt has ended: bytes that stayed for it alone go.
+    fn is_sent_no_more(&self, job: &Job) {
+        let is_replaced = {
+            let mut core = self.core();
+            core.uploading.remove(&job.ino);
+            core.tree.file(job.ino).is_ok_and(|file| {
+                let is_noted = file.noted.is_some_and(|noted| noted.id == job.id);
+                file.local.id() != Some(job.id) && !is_noted
+            })
+        };
+        if is_replaced {
+            self.drop_content(job.id);
+        }
+    }
+
+    fn has_proven(&self, ino: Ino, revision: Revision) -> bool {
+        self.core().tree.file(ino).is_ok_and(|file| file.content.is_proven(revision))
+    }
+
+    /// The newest bytes, sealed; `None` when nothing is owed or nothing may be published. `is_last`: they are sent
+    /// though newer ones should come to be whole meanwhile.
+    fn begin(&self, ino: Ino, asked: Asked, is_last: bool) -> Option<Job> {
         let mut core = self.core();
         if !core.may_publish(ino) {
             return None;
@@ -146,8 +173,18 @@ impl Filesystem {
         let revision = file.content.owed()?;
         file.owed_since.get_or_insert_with(Instant::now);
         let Local::Spooled(id) = file.local else { return None };
-        let job = Job { ino, revision, id, path, size: file.size, replaces: file.published };
-        core.uploading.insert(ino, Progress { sent: 0, size: job.size });
+        let wanted = match asked {
+            Asked::ByNobody => Wanted::WhileNewest,
+            Asked::ByClose(_) if is_last => Wanted::AnyCase,
+            Asked::ByClose(_) => Wanted::UntilNewerIsWhole,
+        };
+        let job = Job { ino, revision, id, path, size: file.size, replaces: file.published, wanted };
+        if let Some(still) = core.still.get_mut(&ino) {
+            *still = Still::Below(job.size);
+            self.writes.notify_waiters();
+        }
+        let awaited = (asked != Asked::ByNobody).then_some(id);
+        core.uploading.insert(ino, Progress { size: job.size, awaited, ..Progress::default() });
         Some(job)
     }
 
@@ -160,25 +197,61 @@ impl Filesystem {
             let is_owed = core.tree.file(ino).is_ok_and(|file| file.content.is_owed());
             is_attached && is_owed && !core.may_publish(ino)
         };
+        self.put_back(ino).await;
         if is_held_back { self.make_durable(ino).await } else { Ok(()) }
     }
 
-    /// Are the bytes of `job` still the newest, and wanted?
-    pub(super) fn is_current(&self, job: &Job) -> bool {
+    /// Are the bytes of `job` still to be sent, completed and called the file?
+    pub(super) fn is_wanted(&self, job: &Job) -> bool {
         let core = self.core();
-        core.may_publish(job.ino)
-            && self.dropped(job.id).is_none()
-            && core
-                .tree
-                .file(job.ino)
-                .is_ok_and(|file| file.content.is_current(job.revision) && file.local.id() == Some(job.id))
+        let Ok(file) = core.tree.file(job.ino) else { return false };
+        if !core.may_publish(job.ino) || self.dropped(job.id).is_some() {
+            return false;
+        }
+        let is_here = file.local.id() == Some(job.id);
+        match job.wanted {
+            Wanted::WhileNewest => is_here && file.content.is_current(job.revision),
+            // They were kept still while they were read, and others appended, or began another file.
+            Wanted::UntilNewerIsWhole => is_here || !file.content.is_whole(),
+            Wanted::AnyCase => true,
+        }
+    }
+
+    /// Comes back when nobody wants `job` any more.
+    async fn until_unwanted(&self, job: &Job) {
+        self.until(job, || !self.is_wanted(job)).await;
+    }
+
+    /// Comes back when the file of `job` has no name any more.
+    async fn until_removed(&self, job: &Job) {
+        self.until(job, || self.core().tree.node(job.ino).is_ok_and(|node| node.parent.is_none())).await;
+    }
+
+    async fn until(&self, job: &Job, is_so: impl Fn() -> bool) {
+        let Some(news) = self.core().uploading.get(&job.ino).map(|progress| progress.news.clone()) else {
+            return;
+        };
+        loop {
+            let told = news.notified();
+            tokio::pin!(told);
+            told.as_mut().enable();
+            if is_so() {
+                return;
+            }
+            told.await;
+        }
     }
 
     async fn attempt(&self, job: &Job) -> Result<(), Trouble> {
         if self.core().backlog.last_at(&job.path).is_some() {
             return Err(Trouble::Behind);
         }
-        let parcel = self.send(job).await?;
+        let parcel = tokio::select! {
+            biased;
+            parcel = self.send(job) => parcel?,
+            // Parts that are under way are broken off: what they take of line, disk and memory is free.
+            () = self.until_unwanted(job) => return Err(Trouble::Overtaken),
+        };
         failpoint::reach("publish.sent");
         let (entry, path, attributes) = self.complete(job, &parcel).await?;
         failpoint::reach("publish.completed");
@@ -191,7 +264,12 @@ impl Filesystem {
                 ),
             )));
         }
-        let proof = match self.prove(&path, &parcel.sent, &entry).await {
+        let proven = tokio::select! {
+            biased;
+            proven = self.prove(&path, &parcel.sent, &entry) => proven,
+            () = self.until_removed(job) => return Err(Trouble::Overtaken),
+        };
+        let proof = match proven {
             // Renamed or replaced here while its proof was awaited: nobody else took it away.
             Err(Trouble::Lost(_)) if self.core().tree.path(job.ino).as_ref() != Some(&path) => {
                 return Err(Trouble::Overtaken);

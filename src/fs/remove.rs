@@ -129,6 +129,7 @@ impl Filesystem {
         core.queue.forget(Errand::Publish(ino));
         core.queue.forget(Errand::Attributes(ino));
         core.cached.remove(ino);
+        core.look_again_at(ino);
         let file = core.tree.file_mut(ino).ok();
         let (id, older) = file.map_or((None, None), |file| (file.local.id(), file.noted.take()));
         let gone = core.tree.reap(ino).is_some();
@@ -140,6 +141,7 @@ impl Filesystem {
             self.drop_content(id);
         } else {
             // Still open, but owed to nobody.
+            self.forget_stream(id);
             self.journal.note(Fact::Settled(id));
         }
     }

@@ -75,7 +75,7 @@ impl Filesystem {
             }
             self.abandon_upload(job.id);
         }
-        let begin = self.may_begin(job.ino, &job.path, || self.is_current(job)).await?;
+        let begin = self.may_begin(job.ino, &job.path, || self.is_wanted(job)).await?;
         let upload = self.remote.begin_upload(&job.path, Some(job.size)).await?;
         drop(begin);
         failpoint::reach("publish.begun");
@@ -162,7 +162,7 @@ impl Filesystem {
 
     /// It is noted. Quick, after the bytes were synced.
     pub(super) async fn journal_while_sent(&self, job: &Job) {
-        if let Err(failure) = self.make_durable(job.ino).await {
+        if let Err(failure) = self.keep_what_is_owed(job.ino).await {
             tracing::warn!("{} is being sent, and could not be journaled: {failure}", job.path);
         }
     }

@@ -9,6 +9,7 @@ use super::{Close, Filesystem, Stale, on_disk};
 use crate::local::failpoint;
 use crate::local::journal::Fact;
 use crate::model::attributes::{Attributes, is_ours};
+use crate::model::content::State;
 use crate::model::entry::Entry;
 use crate::model::failure::Failure;
 use crate::model::ino::{ContentId, Ino};
@@ -47,8 +48,10 @@ impl Filesystem {
             let settled = file.content.verified(job.revision);
             // Stays until the journal is told: whoever renames or deletes the file meanwhile tells it, too.
             let noted = file.noted;
-            if settled {
+            if !matches!(file.content.state(), State::Held(_)) {
                 file.failure = None;
+            }
+            if settled {
                 file.owed_since = None;
                 file.local = Local::Cached(job.id, ReadAhead::whole(job.size));
                 core.queue.forget(Errand::Publish(job.ino));
@@ -58,10 +61,12 @@ impl Filesystem {
         };
         tracing::debug!("{} is verified by {}", job.path, proof.basis().name());
         let older = if settled {
-            self.move_to_cache(job).await;
+            self.move_to_cache(job.ino, job.id).await;
             failpoint::reach("publish.cached");
             self.forget_noted(job, noted)
         } else {
+            // What was begun is done; what others have written since is another upload.
+            self.abandon_upload(job.id);
             self.forget_older(job)
         };
         failpoint::reach("publish.settled");
@@ -88,29 +93,47 @@ impl Filesystem {
     }
 
     /// What is proven is kept for readers.
-    async fn move_to_cache(&self, job: &Job) {
-        let (store, id, taken) = (self.store.clone(), job.id, self.store.taken(job.id));
-        if matches!(on_disk(move || store.to_cache(id)).await, Ok(true)) {
+    async fn move_to_cache(&self, ino: Ino, id: ContentId) {
+        let (store, taken) = (self.store.clone(), self.store.taken(id));
+        let moved = matches!(on_disk(move || store.to_cache(id)).await, Ok(true));
+        let mut core = self.core();
+        let is_here = core.tree.file(ino).is_ok_and(|file| file.local.id() == Some(id));
+        if is_here && moved {
             // Counted once it is there: until then it takes room in the spool.
-            let mut core = self.core();
-            if core.tree.file(job.ino).is_ok_and(|file| file.local.id() == Some(job.id)) {
-                core.cached.note(job.ino, taken);
-            }
-        } else {
+            core.cached.note(ino, taken);
+            return;
+        }
+        if is_here {
             // Another disk: it is cheaper to fetch it again when somebody wants it.
-            let mut core = self.core();
-            core.cached.remove(job.ino);
-            if let Ok(file) = core.tree.file_mut(job.ino)
-                && file.local.id() == Some(job.id)
-            {
+            core.cached.remove(ino);
+            if let Ok(file) = core.tree.file_mut(ino) {
                 file.local = Local::Nowhere;
                 // What comes next time can only be compared as a whole: the kernel must not have a part of it.
                 file.stale_pages = true;
-                drop(core);
-                let _ = self.stale.send(Stale::Inode(job.ino));
-                self.drop_content(job.id);
+                let _ = self.stale.send(Stale::Inode(ino));
             }
         }
+        drop(core);
+        // It was emptied or deleted while it moved, and nobody else knows where it is now.
+        self.drop_content(id);
+    }
+
+    /// What came into the spool to be written to, and was not, goes back to the cache: there it is counted, and may be
+    /// let go. For whoever has the `publishing` turn of the file.
+    pub(super) async fn put_back(&self, ino: Ino) {
+        let id = {
+            let mut core = self.core();
+            let Ok(file) = core.tree.file_mut(ino) else { return };
+            let is_idle = *file.content.state() == State::Clean && file.writers == 0;
+            let Local::Spooled(id) = file.local else { return };
+            if !is_idle {
+                return;
+            }
+            file.local = Local::Cached(id, ReadAhead::whole(file.size));
+            id
+        };
+        self.move_to_cache(ino, id).await;
+        self.make_room();
     }
 
     /// The journal forgets what it was told of a file that is proven; of most small files that a close waited for, that
@@ -213,7 +236,7 @@ impl Filesystem {
         if let Some(path) = path {
             tracing::error!("{path} is not on Files.com: {failure}; {next}");
         }
-        self.make_durable(ino).await?;
+        self.keep_what_is_owed(ino).await?;
         Err(failure)
     }
 }

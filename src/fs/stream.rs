@@ -143,7 +143,8 @@ impl Filesystem {
         }
     }
 
-    /// Sends parts of a file until it is closed, or is no stream any more.
+    /// Sends parts of a file until it is closed, or is no stream any more. Where it is given up, the parts that are
+    /// under way are broken off with it; nothing that was promised rests on them.
     async fn follow(self: Arc<Self>, ino: Ino, id: ContentId) -> Option<Early> {
         let begun = tokio::select! {
             begun = self.begin_early(ino, id) => begun,
@@ -254,10 +255,13 @@ impl Filesystem {
         }
     }
 
-    /// Nothing of these bytes is wanted any more.
+    /// Nothing of these bytes is wanted any more: parts that are under way are broken off.
     pub(super) fn forget_stream(&self, id: ContentId) {
         if self.core().growing.remove(&id).is_some() {
             self.streams.look_again();
+        }
+        if let Some(task) = self.streams.tasks().remove(&id) {
+            task.abort();
         }
     }
 

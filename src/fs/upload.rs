@@ -76,7 +76,7 @@ impl Filesystem {
 
     /// The bytes of `job`, open for a moment: many jobs wait for their turn, and each descriptor is wanted elsewhere.
     pub(super) fn bytes_of(&self, job: &Job) -> Result<Arc<std::fs::File>, Trouble> {
-        self.store.file(job.id).map_err(|error| match self.is_current(job) {
+        self.store.file(job.id).map_err(|error| match self.is_wanted(job) {
             true => Failure::from(error).into(),
             // Nobody wants these bytes any more, and they are gone.
             false => Trouble::Overtaken,
@@ -128,7 +128,7 @@ impl Filesystem {
             };
             let read = read_part(self.bytes_of(job)?, range.start, room, hasher).await?;
             hasher = read.hasher;
-            if !self.is_current(job) {
+            if !self.is_wanted(job) {
                 return Err(Trouble::Overtaken);
             }
             if let Some(before) = &before
@@ -167,6 +167,7 @@ impl Filesystem {
                 self.landed(job, &mut evidence, Some(done))?;
             }
         }
+        self.let_move(job.ino);
         while let Some(done) = flights.join_next().await {
             self.landed(job, &mut evidence, Some(done))?;
         }

@@ -3,9 +3,9 @@
 
 use std::os::unix::fs::FileExt;
 
-use super::{Filesystem, on_disk};
+use super::{By, Filesystem, on_disk};
 use crate::local::store::Promise;
-use crate::model::content::Writing;
+use crate::model::content::{State, Writing};
 use crate::model::failure::Failure;
 use crate::model::ino::{ContentId, Ino};
 use crate::model::node::{File, Local};
@@ -20,6 +20,8 @@ enum Changed {
     Elsewhere,
     /// The local disk may not take that many bytes more just now.
     Full(u64),
+    /// A close reads the bytes that are to change.
+    KeptStill,
 }
 
 /// A change of bytes: where, how many, and the size of the file after it.
@@ -37,27 +39,35 @@ impl Extent {
 
 impl Filesystem {
     /// Writes, if that needs no waiting; `None` when the bytes of the file must be brought into the
-    /// spool first, or when there is no room ([`Self::write`]).
-    pub fn write_now(&self, ino: Ino, handle: u64, offset: u64, data: &[u8]) -> Option<Result<u32, Failure>> {
-        if let Err(failure) = self.core().is_sound(handle) {
+    /// spool first, when there is no room, or while a close reads the bytes ([`Self::write`]).
+    pub fn write_now(
+        &self,
+        ino: Ino,
+        by: impl Into<By>,
+        offset: u64,
+        data: &[u8],
+    ) -> Option<Result<u32, Failure>> {
+        let by = by.into();
+        if let Err(failure) = self.core().is_sound(by.handle()) {
             return Some(Err(failure));
         }
-        match self.write_once(ino, offset, data, None) {
+        match self.write_once(ino, by, offset, data, None) {
             Changed::Done(Err(failure)) if failure.errno == libc::ENOSPC => None,
             Changed::Done(outcome) => Some(outcome.map(|()| data.len() as u32)),
-            Changed::Elsewhere | Changed::Full(_) => None,
+            Changed::Elsewhere | Changed::Full(_) | Changed::KeptStill => None,
         }
     }
 
-    /// Writes by the descriptor `handle`, after fetching the rest of the file and waiting for room if need be.
+    /// Writes by a descriptor, after fetching the rest of the file and waiting for room if need be.
     ///
     /// # Errors
     /// EIO for a descriptor that was open when bytes of the file turned out to be bad: what is written may rest on them.
-    pub async fn write(&self, ino: Ino, handle: u64, offset: u64, data: &[u8]) -> Result<u32, Failure> {
+    pub async fn write(&self, ino: Ino, by: impl Into<By>, offset: u64, data: &[u8]) -> Result<u32, Failure> {
+        let by = by.into();
         let (mut promise, mut evicted) = (None, false);
         loop {
-            self.core().is_sound(handle)?;
-            match self.write_once(ino, offset, data, promise.take()) {
+            self.core().is_sound(by.handle())?;
+            match self.write_once(ino, by, offset, data, promise.take()) {
                 Changed::Done(Err(failure)) if failure.errno == libc::ENOSPC => {
                     // The disk is fuller than the limit says: cached bytes are worth less than these.
                     let again = !evicted && self.evict_for_disk(data.len() as u64).await;
@@ -70,33 +80,43 @@ impl Filesystem {
                 Changed::Done(outcome) => return outcome.map(|()| data.len() as u32),
                 Changed::Elsewhere => self.take_in(ino).await?,
                 Changed::Full(bytes) => promise = Some(self.room_for(ino, bytes).await?),
+                Changed::KeptStill => self.may_move(ino, offset).await,
             }
         }
     }
 
-    fn write_once(&self, ino: Ino, offset: u64, data: &[u8], promise: Option<Promise<'_>>) -> Changed {
+    fn write_once(
+        &self,
+        ino: Ino,
+        by: By,
+        offset: u64,
+        data: &[u8],
+        promise: Option<Promise<'_>>,
+    ) -> Changed {
         let extent = Extent { offset, count: data.len() as u64, cuts: false };
         if offset.saturating_add(extent.count) > LARGEST_FILE {
             let failure = Failure::new(libc::EFBIG, "Files.com stores files of up to 5 TiB");
             return Changed::Done(Err(failure));
         }
-        self.change_bytes(ino, &extent, promise, |file| file.write_all_at(data, offset))
+        self.change_bytes(ino, by, &extent, promise, |file| file.write_all_at(data, offset))
     }
 
     /// Cuts a file off, or lengthens it by zeros.
-    pub async fn resize(&self, ino: Ino, size: u64) -> Result<(), Failure> {
+    pub async fn resize(&self, ino: Ino, by: By, size: u64) -> Result<(), Failure> {
         if size > LARGEST_FILE {
             return Err(Failure::new(libc::EFBIG, "Files.com stores files of up to 5 TiB"));
         }
         if size == 0 {
+            self.core().is_written(ino, by);
             return self.empty(ino);
         }
         loop {
             // Lengthened by a gap, which takes nothing.
             let extent = Extent { offset: size, count: 0, cuts: true };
-            match self.change_bytes(ino, &extent, None, |file| file.set_len(size)) {
+            match self.change_bytes(ino, by, &extent, None, |file| file.set_len(size)) {
                 Changed::Done(outcome) => return outcome,
                 Changed::Elsewhere | Changed::Full(_) => self.take_in(ino).await?,
+                Changed::KeptStill => self.may_move(ino, size).await,
             }
         }
     }
@@ -105,11 +125,12 @@ impl Filesystem {
     fn change_bytes(
         &self,
         ino: Ino,
+        by: By,
         extent: &Extent,
         promise: Option<Promise<'_>>,
         change: impl FnOnce(&std::fs::File) -> std::io::Result<()>,
     ) -> Changed {
-        let (id, writing, promise) = match self.begin_write(ino, extent, promise) {
+        let (id, writing, promise) = match self.begin_write(ino, by, extent, promise) {
             Ok(begun) => begun,
             Err(changed) => return changed,
         };
@@ -120,6 +141,7 @@ impl Filesystem {
         });
         drop(promise);
         let mut core = self.core();
+        let is_awaited = core.still.contains_key(&ino);
         let Ok(node) = core.tree.node_mut(ino) else {
             return Changed::Done(Err(Failure::plain(libc::ESTALE)));
         };
@@ -129,6 +151,9 @@ impl Filesystem {
         }
         if let Some(file) = node.file_mut() {
             file.content.end_write(writing);
+            if !file.content.is_being_changed() && is_awaited {
+                self.writes.notify_waiters();
+            }
             // What a failed write left beyond the end would show in a gap that a later write makes. Where
             // another write is under way, the end is not known.
             if outcome.is_err()
@@ -156,12 +181,17 @@ impl Filesystem {
     fn begin_write<'a>(
         &'a self,
         ino: Ino,
+        by: By,
         extent: &Extent,
         promise: Option<Promise<'a>>,
     ) -> Result<(ContentId, Writing, Promise<'a>), Changed> {
         self.may_change().map_err(|failure| Changed::Done(Err(failure)))?;
         let has_reserve = self.journal.reserve().is_kept();
         let mut core = self.core();
+        if core.still.get(&ino).is_some_and(|still| !still.allows(extent.offset)) {
+            return Err(Changed::KeptStill);
+        }
+        core.is_written(ino, by);
         let cached = core.cached.used();
         let file = core.tree.file_mut(ino).map_err(|failure| Changed::Done(Err(failure)))?;
         still_there(file).map_err(|failure| Changed::Done(Err(failure)))?;
@@ -179,7 +209,11 @@ impl Filesystem {
             Some(promise) => promise,
             None => self.store.ask(Some(id), bytes, cached).map_err(|_| Changed::Full(bytes))?,
         };
-        let (size, writing) = (file.size, file.content.begin_write());
+        let (size, is_new) = (file.size, !matches!(file.content.state(), State::Dirty(_)));
+        let writing = file.content.begin_write();
+        if is_new {
+            core.look_again_at(ino);
+        }
         if let Some(growth) = core.growing.get_mut(&id) {
             growth.before_write(size, extent.offset, extent.count, extent.cuts);
         }
@@ -209,20 +243,28 @@ impl Filesystem {
         on_disk(move || store.to_spool(id)).await?;
         let mut core = self.core();
         core.cached.remove(ino);
-        let file = core.tree.file_mut(ino)?;
-        if file.local.id() == Some(id) {
-            file.local = Local::Spooled(id);
-            file.blocks = Default::default();
+        match core.tree.file_mut(ino) {
+            Ok(file) if file.local.id() == Some(id) => {
+                file.local = Local::Spooled(id);
+                file.blocks = Default::default();
+                Ok(())
+            }
+            // It was emptied or deleted while it moved, and nobody else knows where it is now.
+            other => {
+                let outcome = other.map(drop);
+                drop(core);
+                self.drop_content(id);
+                outcome
+            }
         }
-        Ok(())
     }
 
     /// Bytes after which everything is zero: fallocate(2) without FALLOC_FL_KEEP_SIZE.
-    pub async fn extend(&self, ino: Ino, to: u64) -> Result<(), Failure> {
+    pub async fn extend(&self, ino: Ino, by: By, to: u64) -> Result<(), Failure> {
         if self.core().tree.file(ino)?.size >= to {
             return Ok(());
         }
-        self.resize(ino, to).await
+        self.resize(ino, by, to).await
     }
 }
 

@@ -21,7 +21,7 @@ use super::convert::{attr, errno, ino, kind, moment};
 use super::folders::Folders;
 use super::forget::Kernel;
 use super::reply::{GENERATION, attributes, data, empty, entry, written, xattr};
-use crate::fs::{Change, Filesystem, Maker, Pages};
+use crate::fs::{By, Change, Filesystem, Maker, Pages};
 use crate::model::failure::Failure;
 use crate::model::ino::Ino;
 use crate::model::name::LONGEST_NAME;
@@ -170,7 +170,7 @@ impl fuser::Filesystem for Door {
         self.soon(move |fs| async move {
             let outcome = async {
                 if let Some(size) = size {
-                    fs.truncate(node, size, handle.is_some()).await?;
+                    fs.truncate(node, size, handle.map(|handle| handle.0)).await?;
                     if !fs.change(node, change)?.1 {
                         return fs.attr(node);
                     }
@@ -339,16 +339,19 @@ impl fuser::Filesystem for Door {
         if flags.contains(WriteFlags::FUSE_WRITE_KILL_SUIDGID) {
             self.drop_privilege(node);
         }
-        if let Some(outcome) = self.fs.write_now(node, handle.0, offset, bytes) {
+        // Pages of a memory map are written back with any descriptor of the file.
+        let is_guessed = flags.contains(WriteFlags::FUSE_WRITE_CACHE);
+        let by = if is_guessed { By::Anybody(handle.0) } else { By::Handle(handle.0) };
+        if let Some(outcome) = self.fs.write_now(node, by, offset, bytes) {
             return written(reply, outcome);
         }
         let bytes = bytes.to_vec();
-        self.soon(move |fs| async move { written(reply, fs.write(node, handle.0, offset, &bytes).await) });
+        self.soon(move |fs| async move { written(reply, fs.write(node, by, offset, &bytes).await) });
     }
 
     fn flush(&self, request: &Request, node: INodeNo, handle: FileHandle, _: LockOwner, reply: ReplyEmpty) {
         let (node, pid) = (ino(node), request.pid());
-        if !self.fs.begin_close(handle.0) {
+        if !self.fs.begin_close(handle.0, pid) {
             return reply.ok();
         }
         self.soon(move |fs| async move { empty(reply, fs.close(node, handle.0, pid).await) });
@@ -495,7 +498,7 @@ impl fuser::Filesystem for Door {
         &self,
         request: &Request,
         node: INodeNo,
-        _: FileHandle,
+        handle: FileHandle,
         offset: u64,
         length: u64,
         mode: i32,
@@ -511,7 +514,8 @@ impl fuser::Filesystem for Door {
         if !keeps_privilege(request) {
             self.drop_privilege(node);
         }
-        self.soon(move |fs| async move { empty(reply, fs.extend(node, end).await) });
+        let by = By::Handle(handle.0);
+        self.soon(move |fs| async move { empty(reply, fs.extend(node, by, end).await) });
     }
 
     fn ioctl(

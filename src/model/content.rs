@@ -45,34 +45,31 @@ pub struct Content {
     /// Whoever wrote the newest bytes has closed the file. An fsync, or the close of a child that inherited
     /// the descriptor, seals bytes that are not the whole yet.
     closed: bool,
-    /// Something that its writer closed is not on Files.com yet, whatever was written since.
-    owes_a_close: bool,
+    /// The newest revision that its writer closed; 0 before the first.
+    whole: u64,
     /// The newest revision that was synced to the local disk; 0 before the first.
     synced: u64,
+    /// The newest revision that Files.com was proven to hold; 0 before the first.
+    proven: u64,
 }
 
 impl Content {
+    const AT_REST: Self =
+        Self { state: State::Clean, writing: 0, last: 0, closed: true, whole: 0, synced: 0, proven: 0 };
+
     /// A file that Files.com holds.
     pub fn clean() -> Self {
-        Self { state: State::Clean, writing: 0, last: 0, closed: true, owes_a_close: false, synced: 0 }
+        Self::AT_REST
     }
 
     /// A file that was just created here: even when empty, it is owed.
     pub fn created() -> Self {
-        Self {
-            state: State::Dirty(Revision(1)),
-            writing: 0,
-            last: 1,
-            closed: false,
-            owes_a_close: false,
-            synced: 0,
-        }
+        Self { state: State::Dirty(Revision(1)), last: 1, closed: false, ..Self::AT_REST }
     }
 
     /// A file that an earlier mount sealed and never saw verified.
     pub fn recovered() -> Self {
-        let state = State::Sealed(Revision(1));
-        Self { state, writing: 0, last: 1, closed: true, owes_a_close: true, synced: 0 }
+        Self { state: State::Sealed(Revision(1)), last: 1, whole: 1, ..Self::AT_REST }
     }
 
     /// Where the newest bytes stand.
@@ -133,14 +130,16 @@ impl Content {
     /// The same where the writer itself closes: these bytes are the whole.
     pub fn close(&mut self) -> Option<Revision> {
         self.closed = true;
-        self.owes_a_close |= self.is_owed();
+        if self.is_owed() {
+            self.whole = self.last;
+        }
         self.seal()
     }
 
     /// Is something owed that its writer closed, and that may have been written to since? Else what is owed is what
     /// somebody is still writing.
     pub fn owes_a_close(&self) -> bool {
-        self.owes_a_close
+        self.is_owed() && self.whole > self.proven
     }
 
     /// Is it owed, and not whole yet as far as its writer is concerned?
@@ -177,12 +176,27 @@ impl Content {
         self.writing == 0 && self.owed() == Some(revision)
     }
 
-    /// Files.com holds this revision, proven. False when it was overtaken: the debt stays.
+    /// The revision of the newest bytes, whole or not.
+    pub fn newest(&self) -> Revision {
+        Revision(self.last)
+    }
+
+    /// Was Files.com proven to hold this revision, or a newer one?
+    pub fn is_proven(&self, revision: Revision) -> bool {
+        self.proven >= revision.0
+    }
+
+    /// Are the newest bytes sealed, and whole as far as who wrote them is concerned?
+    pub fn is_whole(&self) -> bool {
+        self.writing == 0 && self.owed().is_some() && !self.is_unfinished()
+    }
+
+    /// Files.com holds this revision, proven. False when it was overtaken: the debt of the newer one stays.
     pub fn verified(&mut self, revision: Revision) -> bool {
+        self.proven = self.proven.max(revision.0);
         let current = self.is_current(revision);
         if current {
             self.state = State::Clean;
-            self.owes_a_close = false;
         }
         current
     }
@@ -309,6 +323,20 @@ mod tests {
         content.reconsider();
         assert_eq!(content.state(), &State::Sealed(revision));
         assert!(content.verified(revision));
+    }
+
+    #[test]
+    fn a_proof_of_a_revision_that_was_overtaken_answers_for_it_and_not_for_the_newer_one() {
+        let mut content = Content::created();
+        let first = content.close().unwrap();
+        assert!(content.is_whole() && !content.is_proven(first));
+        let writing = content.begin_write();
+        assert!(!content.verified(first));
+        content.end_write(writing);
+        assert!(content.is_proven(first) && !content.is_proven(content.newest()) && !content.is_whole());
+        let second = content.close().unwrap();
+        assert!(content.verified(second) && content.is_proven(second));
+        assert!(!content.verified(first) && content.is_proven(second), "an older proof takes nothing back");
     }
 
     #[test]

@@ -267,9 +267,10 @@ impl File {
         is_news
     }
 
-    /// Is more to come? Nobody who wrote the newest bytes has closed the file, and somebody has it open.
+    /// Is more to come? Nobody who wrote the newest bytes has closed the file, and somebody has it open for writing.
+    /// Who reads it holds up nothing.
     pub fn is_being_written(&self) -> bool {
-        self.handles > 0 && self.content.is_unfinished()
+        self.writers > 0 && self.content.is_unfinished()
     }
 }
 

@@ -19,6 +19,9 @@ use crate::model::ino::Ino;
 use crate::model::node::OnSite;
 use crate::model::path::RemotePath;
 
+/// Of what somebody tried again while it was about to be given up.
+const MEANWHILE: &str = "it is tried again meanwhile, and stays";
+
 /// What kind of thing is held.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -266,10 +269,18 @@ impl Filesystem {
                 Key::Step(number) => self.discard_step(number).await?,
                 Key::Leftover(number) => {
                     let fact = self.core().leftovers.remove(number);
-                    tracing::warn!("{} of an earlier mount is given up, as somebody asked", thing.path);
-                    fact.into_iter().for_each(|fact| self.let_leftover_go(fact));
-                    self.journal.flush().await?;
-                    (Verdict::Discarded, None)
+                    match fact {
+                        Some(fact) => {
+                            tracing::warn!(
+                                "{} of an earlier mount is given up, as somebody asked",
+                                thing.path
+                            );
+                            self.let_leftover_go(fact);
+                            self.journal.flush().await?;
+                            (Verdict::Discarded, None)
+                        }
+                        None => (Verdict::Owed, Some(MEANWHILE.to_owned())),
+                    }
                 }
             };
             decided.push(Decided { path: thing.path, outcome, message });
@@ -284,6 +295,11 @@ impl Filesystem {
     async fn discard_step(&self, number: u64) -> Result<(Verdict, Option<String>), Failure> {
         let (folders, others) = {
             let mut core = self.core();
+            match core.backlog.get(number).map(|pending| &pending.standing) {
+                Some(Standing::Held(_)) => {}
+                Some(_) => return Ok((Verdict::Owed, Some(MEANWHILE.to_owned()))),
+                None => return Ok((Verdict::Done, None)),
+            }
             let steps = core.backlog.built_upon(number);
             let (mut folders, mut facts) = (BTreeSet::new(), Vec::new());
             for number in &steps {

@@ -60,8 +60,6 @@ impl Filesystem {
                 true => self.list(target).await?,
                 false => self.keep_for_readers(target).await?,
             }
-            let source = self.core().tree.child(folder, name);
-            self.be_as_durable(source, target).await?;
         }
         let (plan, alone) = self.plan((folder, name), (new_folder, new_name), no_replace).await?;
         if plan.there == There::Same {
@@ -100,16 +98,11 @@ impl Filesystem {
     }
 
     /// What was promised under the new name is given up for bytes that are promised, too, though their writer may not
-    /// have closed them yet.
-    async fn be_as_durable(&self, source: Option<Ino>, target: Ino) -> Result<(), Failure> {
-        let Some(source) = source.filter(|source| *source != target) else { return Ok(()) };
-        let is_due = {
-            let core = self.core();
-            let is_unpromised = |file: &File| file.content.is_owed() && !file.is_noted();
-            core.tree.file(target).is_ok_and(|file| file.noted.is_some())
-                && core.tree.file(source).is_ok_and(is_unpromised)
-        };
-        if is_due { self.make_durable(source).await } else { Ok(()) }
+    /// have closed them yet. The target may be promised while the rename waits, so it is looked at again when it goes.
+    fn is_less_durable(core: &Core, plan: &RenamePlan) -> bool {
+        let is_unpromised = |file: &File| file.content.is_owed() && !file.is_noted();
+        let is_promised = |target| core.tree.file(target).is_ok_and(|file| file.noted.is_some());
+        plan.target.is_some_and(is_promised) && core.tree.file(plan.source).is_ok_and(is_unpromised)
     }
 
     /// A plan, and the turns of all that it names. Decided again once we are alone with them, and with
@@ -170,7 +163,9 @@ impl Filesystem {
             }
         }
         // What is owed belongs under the new path, whatever happens next.
-        self.change_name_here(plan, folder, name, (steps, taken))?;
+        while !self.change_name_here(plan, folder, name, (&mut steps, &mut taken))? {
+            self.make_durable(plan.source).await?;
+        }
         drop(passing);
         failpoint::reach("rename.here");
         self.journal.flush().await
@@ -272,15 +267,20 @@ impl Filesystem {
         core.tree.subtree(source).into_iter().flat_map(|ino| self.facts_of(core, ino)).collect()
     }
 
-    /// The part of a rename that this mount sees, and that the journal must know of: all of it, or nothing.
+    /// The part of a rename that this mount sees, and that the journal must know of: all of it, or nothing. False where
+    /// it is nothing, because the source has to be made durable first.
     fn change_name_here(
         &self,
         plan: &RenamePlan,
         folder: Ino,
         name: &OsStr,
-        (steps, taken): (Vec<Step>, Vec<Fact>),
-    ) -> Result<(), Failure> {
+        (steps, taken): (&mut Vec<Step>, &mut Vec<Fact>),
+    ) -> Result<bool, Failure> {
         let mut core = self.core();
+        if Self::is_less_durable(&core, plan) {
+            return Ok(false);
+        }
+        let (steps, taken) = (std::mem::take(steps), std::mem::take(taken));
         if let There::Move(Move { from, .. }) = &plan.there {
             core.moving.retain(|(moving, _)| moving != from);
         }
@@ -323,7 +323,7 @@ impl Filesystem {
             Some(replaced) => self.orphan(core, replaced),
             None => drop(core),
         }
-        Ok(())
+        Ok(true)
     }
 
     /// What was only here has a name now under which Files.com has, or may have, what was `replaced`.

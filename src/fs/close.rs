@@ -14,6 +14,9 @@ use crate::model::failure::Failure;
 use crate::model::ino::{ContentId, Ino};
 use crate::model::node::Noted;
 
+/// With `close=journaled`, how long a file that was created exclusively and for its owner alone waits for its rename.
+const A_MOMENT: Duration = Duration::from_secs(2);
+
 impl Filesystem {
     /// close(2): answers when Files.com holds the bytes, proven, or why it does not. A temporary name
     /// is kept durably here; its rename publishes.
@@ -104,7 +107,9 @@ impl Filesystem {
             return self.publish(ino, Asked::ByClose(newest)).await;
         }
         let durable = self.fsync(ino).await;
-        self.schedule(Errand::Publish(ino), Duration::ZERO);
+        // What was made as if for a moment is given one: most of it is renamed or removed at once.
+        let is_private = self.core().tree.file(ino).is_ok_and(|file| file.private);
+        self.schedule(Errand::Publish(ino), if is_private { A_MOMENT } else { Duration::ZERO });
         durable
     }
 

@@ -61,7 +61,7 @@ impl Filesystem {
         for ino in core.tree.subtree(ino) {
             let Ok(node) = core.tree.node(ino) else { continue };
             if let Some(file) = node.file() {
-                if file.content.owed().is_some() && !file.temporary {
+                if file.content.owed().is_some() && core.may_publish(ino) {
                     core.queue.schedule(Errand::Publish(ino), Instant::now());
                 }
                 continue;

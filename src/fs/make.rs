@@ -71,7 +71,9 @@ impl Filesystem {
         let remote = room_for(&mut core, parent, name)?;
         // rsync makes the temporary file of a program with mode 0700.
         let private = exclusive && maker.mode & 0o077 == 0;
-        let file = File::created(id, self.rules.temporary.matches(name, private));
+        // Empty, it is nothing that anybody would miss: it waits to be written, renamed or removed.
+        let mut file = File::created(id, private || self.rules.temporary.matches(name, private));
+        file.private = private;
         let attributes = maker.attributes().made_in(&core.tree.node(parent)?.attributes, Shape::File);
         let ino = core.tree.insert(parent, name.to_owned(), remote, attributes, Body::File(file))?;
         touch(&mut core, parent, ino)?;

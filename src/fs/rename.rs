@@ -308,7 +308,7 @@ impl Filesystem {
         let node = core.tree.node_mut(plan.source)?;
         node.attributes.ctime = time;
         if let Body::File(file) = &mut node.body {
-            file.temporary = temporary;
+            (file.temporary, file.private) = (temporary, false);
         }
         if plan.there == There::Nothing {
             self.inherit(&mut core, plan.source, inherited)?;

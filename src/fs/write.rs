@@ -3,6 +3,7 @@
 
 use std::os::unix::fs::FileExt;
 
+use super::core::Core;
 use super::{By, Filesystem, on_disk};
 use crate::local::store::Promise;
 use crate::model::content::{State, Writing};
@@ -211,13 +212,25 @@ impl Filesystem {
         };
         let (size, is_new) = (file.size, !matches!(file.content.state(), State::Dirty(_)));
         let writing = file.content.begin_write();
+        let was_empty = file.private && file.temporary && size == 0;
         if is_new {
             core.look_again_at(ino);
+        }
+        if was_empty && extent.size(0) > 0 {
+            self.has_bytes(&mut core, ino);
         }
         if let Some(growth) = core.growing.get_mut(&id) {
             growth.before_write(size, extent.offset, extent.count, extent.cuts);
         }
         Ok((id, writing, promise))
+    }
+
+    /// A file that waited because it was empty has its first bytes: from now on, its name alone says whether it waits.
+    fn has_bytes(&self, core: &mut Core, ino: Ino) {
+        let Ok(node) = core.tree.node_mut(ino) else { return };
+        let temporary =
+            self.rules.temporary.matches(node.name(), node.file().is_some_and(|file| file.private));
+        node.file_mut().into_iter().for_each(|file| file.temporary = temporary);
     }
 
     /// Brings all bytes of a file into the spool, once there is room for them.

@@ -102,6 +102,9 @@ pub struct Work {
     pub contradicted: Option<Box<Contradiction>>,
     /// Those of the open descriptors that may write.
     pub writers: u32,
+    /// It was created exclusively and for its owner alone, as what is about to be renamed or removed is, and has that
+    /// name still.
+    pub private: bool,
     /// Since when it is whole here and owed.
     pub owed_since: Option<Instant>,
     /// Why the last attempt to publish failed. Told at every close and fsync until it is resolved.
@@ -162,6 +165,7 @@ impl Rest for Work {
             proven_crc32: None,
             contradicted: None,
             writers: 0,
+            private: false,
             owed_since: None,
             failure: None,
             fetch_failures: FetchFailures::default(),
@@ -180,6 +184,7 @@ impl Rest for Work {
             proven_crc32,
             contradicted,
             writers,
+            private,
             owed_since,
             failure,
             fetch_failures,
@@ -193,6 +198,7 @@ impl Rest for Work {
             && proven_crc32.is_none()
             && contradicted.is_none()
             && *writers == 0
+            && !private
             && owed_since.is_none()
             && failure.is_none()
             && *fetch_failures == FetchFailures::default()

@@ -27,7 +27,7 @@ impl TemporaryNames {
     /// 0700), as mkstemp(3) and rsync do: rsync's names are told from ordinary hidden files by that.
     pub fn matches(&self, name: &OsStr, private: bool) -> bool {
         let name = name.as_bytes();
-        (private && looks_like_mkstemp(name))
+        (private && (looks_like_mkstemp(name) || is_drawn_by_lot(name)))
             || BUILT_IN.iter().any(|pattern| matches(pattern, name))
             || self.extra.iter().any(|pattern| matches(pattern, name))
     }
@@ -47,7 +47,8 @@ pub fn final_name(name: &OsStr) -> Option<&OsStr> {
         Some(own) => own,
         None if looks_like_mkstemp(name) || looks_like_a_new_link(name) => {
             let dot = name.iter().rposition(|&b| b == b'.')?;
-            &name[1..dot]
+            let start = usize::from(name.starts_with(b"."));
+            &name[start..dot]
         }
         None => return None,
     };
@@ -62,15 +63,32 @@ fn looks_like_a_new_link(name: &[u8]) -> bool {
     dot > 0 && (1..=7).contains(&pid.len()) && pid.iter().all(u8::is_ascii_digit)
 }
 
-/// restic, borg, kopia, borgstore, rclone, pgBackRest and the like.
-const BUILT_IN: [&[u8]; 5] = [b"*-tmp-*", b"?*.tmp", b"?*.tmp.*", b"?*.partial", b"?*.pgbackrest.tmp"];
+/// restic, borg, kopia, borgstore, rclone, pgBackRest, downloads, the folders of `rsync --delay-updates`, and the like.
+const BUILT_IN: [&[u8]; 7] =
+    [b"*-tmp-*", b"?*.tmp", b"?*.tmp.*", b"?*.partial", b"?*.part", b"?*.pgbackrest.tmp", b".~tmp~"];
 
-/// `.NAME.XXXXXX`, six letters or digits: rsync.
+/// `tmpXXXXXXXX`, `tmp.XXXXXXXXXX`: Python and mktemp(1), of which nothing can be read.
+fn is_drawn_by_lot(name: &[u8]) -> bool {
+    let suffix = name.strip_prefix(b"tmp").map(|suffix| suffix.strip_prefix(b".").unwrap_or(suffix));
+    suffix.is_some_and(|suffix| {
+        let is_drawn = |b: &u8| b.is_ascii_alphanumeric() || *b == b'_';
+        (6..=10).contains(&suffix.len()) && suffix.iter().all(is_drawn)
+    })
+}
+
+/// `.NAME.XXXXXX`, six letters or digits: rsync; `NAME.XXXXXX`, where they look drawn by lot: rsync with `--temp-dir`.
 fn looks_like_mkstemp(name: &[u8]) -> bool {
-    let Some(rest) = name.strip_prefix(b".") else { return false };
+    let is_drawn = |suffix: &[u8]| {
+        let has = |is: fn(&u8) -> bool| suffix.iter().any(is);
+        // Words, dates and versions are none of these.
+        has(u8::is_ascii_lowercase) && suffix.iter().skip(1).any(u8::is_ascii_uppercase)
+    };
+    let is_hidden = name.starts_with(b".");
+    let rest = if is_hidden { &name[1..] } else { name };
     let Some(dot) = rest.iter().rposition(|&b| b == b'.') else { return false };
     let suffix = &rest[dot + 1..];
-    dot > 0 && suffix.len() == 6 && suffix.iter().all(u8::is_ascii_alphanumeric)
+    let fits = dot > 0 && suffix.len() == 6 && suffix.iter().all(u8::is_ascii_alphanumeric);
+    fits && (is_hidden || is_drawn(suffix))
 }
 
 /// Matches `*` (any bytes) and `?` (one byte) greedily with one point of return.
@@ -116,6 +134,11 @@ mod tests {
             ("pq1.f.tmp.0a1b2c3d", false),
             ("photo.jpg.partial", false),
             ("backup.info.pgbackrest.tmp", false),
+            ("data.bin.Ab3dE9", true),
+            ("tmp.x7GkQpLm2z", true),
+            ("tmpk3j_9x0q", true),
+            ("movie.mkv.part", false),
+            (".~tmp~", false),
         ] {
             assert!(names.matches(OsStr::new(name), private), "{name}");
         }
@@ -129,7 +152,17 @@ mod tests {
         {
             assert!(!names.matches(OsStr::new(name), false), "{name}");
         }
-        assert!(!names.matches(OsStr::new(".profile.backup7"), true));
+        for name in [
+            ".profile.backup7",
+            "db.backup",
+            "dump.202401",
+            "lib.so.v20240",
+            "NEWS.README",
+            "a.Readme",
+            "tmp",
+        ] {
+            assert!(!names.matches(OsStr::new(name), true), "{name}");
+        }
     }
 
     #[test]
@@ -147,6 +180,9 @@ mod tests {
     fn the_final_name_is_read_from_those_that_hold_it() {
         for (name, expected) in [
             (".data.bin.Ab3dE9", Some("data.bin")),
+            ("data.bin.Ab3dE9", Some("data.bin")),
+            ("tmpk3j_9x0q", None),
+            ("tmp.x7GkQpLm2z", None),
             (".x.3465", Some("x")),
             ("index.7.tmp", Some("index.7")),
             ("photo.jpg.partial", Some("photo.jpg")),

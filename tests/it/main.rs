@@ -23,6 +23,7 @@ mod everyday;
 mod failures;
 mod faithful;
 mod faults;
+mod fleeting;
 mod hard_links;
 mod held;
 mod hostile;

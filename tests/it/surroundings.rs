@@ -116,18 +116,26 @@ fn variables_move_settings_state_cache_and_socket_of_an_ordinary_user() {
         "[storage.vault]\\nsite = \"{}\"\\napi_key = \"{KEY}\"\\nfolder = \"/{FOLDER}\"\\n",
         stage.site.base_url()
     );
-    let moved = "export XDG_CONFIG_HOME=$PWD/config XDG_STATE_HOME=$PWD/state XDG_CACHE_HOME=$PWD/cache \
-                 XDG_RUNTIME_DIR=$PWD/run; unset FILES_API_KEY";
+    // The path of a socket is short, as that of this folder always is; those of tests may be long.
+    let run = tempfile::tempdir_in("/tmp").unwrap();
+    fs::set_permissions(run.path(), fs::Permissions::from_mode(0o777)).unwrap();
+    let run = run.path().display();
+    let moved = format!(
+        "export XDG_CONFIG_HOME=$PWD/config XDG_STATE_HOME=$PWD/state XDG_CACHE_HOME=$PWD/cache \
+         XDG_RUNTIME_DIR={run}; unset FILES_API_KEY"
+    );
     user.sh(&format!(
-        "{moved}; umask 077; mkdir -p mnt run config/filescomfs; printf '{storage}' > config/filescomfs/config.toml; \
-         {program} mount vault mnt; echo arrived > mnt/f; ls run/filescomfs/*.sock; ls state/filescomfs/*/journal.sqlite; \
+        "{moved}; umask 077; mkdir -p mnt config/filescomfs; printf '{storage}' > config/filescomfs/config.toml; \
+         {program} mount vault mnt; echo arrived > mnt/f; ls {run}/filescomfs/*.sock; ls state/filescomfs/*/journal.sqlite; \
          test -d cache/filescomfs/*/content; {program} status mnt"
     ));
     assert_eq!(stage.stored("f").unwrap(), b"arrived\n");
     user.sh(&format!("{moved}; {program} umount mnt; test ! -e .local; test ! -e .cache"));
 
     // A relative path is none, as the rules of XDG say: then the home folder is.
-    let relative = "export XDG_STATE_HOME=here XDG_CONFIG_HOME=$PWD/config XDG_RUNTIME_DIR=$PWD/run; unset FILES_API_KEY";
+    let relative = format!(
+        "export XDG_STATE_HOME=here XDG_CONFIG_HOME=$PWD/config XDG_RUNTIME_DIR={run}; unset FILES_API_KEY"
+    );
     user.sh(&format!(
         "{relative}; {program} mount vault mnt; ls .local/state/filescomfs/*/journal.sqlite; test ! -e here; {program} umount mnt"
     ));

@@ -95,8 +95,9 @@ pub(super) fn open(path: &Path) -> Result<(Connection, Facts), OpenError> {
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, false)?;
     connection.pragma_update(None, "wal_autocheckpoint", 0)?;
     // An earlier mount may have ended because the log could not be synced. What can be read of it now may be in the
-    // memory of this machine alone, and what is appended would be lost behind it: so it is written once more.
-    match checkpoint(&connection, "TRUNCATE") {
+    // memory of this machine alone, and what is appended would be lost behind it: so it is brought into the tables, and the
+    // log begins anew. It is not cut off: what a power loss left of its beginning would be read over newer tables.
+    match checkpoint(&connection, "RESTART") {
         Err(error) if Trouble::of_sqlite(&error) == Trouble::Broken => return Err(error.into()),
         _ => {}
     }

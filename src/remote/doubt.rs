@@ -100,7 +100,9 @@ impl Doubt<'_> {
             return Err(error);
         }
         let wait = self.patience.again(error.details().retry_after, Instant::now(), rand::random());
-        let error = if is_in_doubt { error } else { self.first.take().unwrap_or(error) };
+        // That it was done before says less than what kept its answer away.
+        let says_why = is_in_doubt && error.api_type() != Some(DONE_BEFORE);
+        let error = if says_why { error } else { self.first.take().unwrap_or(error) };
         let Some(wait) = wait else {
             let cause = error.details().cause.unwrap_or(error.kind());
             return Err(match self.look {

@@ -233,6 +233,19 @@ async fn a_completion_that_does_not_show_is_asked_for_again_and_its_second_refus
 }
 
 #[tokio::test]
+async fn where_no_look_is_answered_the_network_is_to_blame_and_nothing_is_sent_afresh() {
+    let mut first = true;
+    let (client, _server) = hurried(move |request| match request.method.as_str() {
+        "GET" => Reply::silence(),
+        _ if std::mem::take(&mut first) => Reply::lost(),
+        _ => Reply::error(422, "processing-failure/already-completed", "Already completed."),
+    })
+    .await;
+    let error = client.complete_upload(&path("a"), &completion(), &sought()).await.unwrap_err();
+    assert!(error.is_in_doubt() && super::super::is_out_of_reach(error.kind()), "{error}");
+}
+
+#[tokio::test]
 async fn the_version_that_is_replaced_is_not_taken_for_the_new_one() {
     let old = crate::model::proof::Fingerprint {
         size: 2,

@@ -131,6 +131,7 @@ impl Filesystem {
             }
             node.is_folder()
         };
+        self.look_for_folders_of(ino).await?;
         if self.rules.close == Close::Journaled {
             self.plan_folders_of(ino).await?;
         }

@@ -66,7 +66,8 @@ impl Filesystem {
                 }
                 continue;
             }
-            if node.on_site() == OnSite::Yes || !core.tree.is_rooted(ino) {
+            // Of what may be there, it is looked at first, before anything in it is sent.
+            if node.on_site() != OnSite::No || !core.tree.is_rooted(ino) {
                 continue;
             }
             let Some(path) = core.tree.path(ino) else { continue };
@@ -98,6 +99,27 @@ impl Filesystem {
             }
         }
         self.errands.notify_one();
+    }
+
+    /// Makes sure that Files.com was asked whether it has the folders from `ino` up: what is in one that may be there
+    /// depends on that.
+    ///
+    /// # Errors
+    /// Why it cannot be asked.
+    pub(super) async fn look_for_folders_of(&self, ino: Ino) -> Result<(), Failure> {
+        let unknown = |core: &Core| {
+            let up = std::iter::successors(Some(ino), |at| core.tree.node(*at).ok()?.parent);
+            let may_be_there = |at: &Ino| core.tree.folder(*at).is_ok_and(|folder| folder.perhaps);
+            up.filter(may_be_there).last()
+        };
+        while let Some(folder) = { unknown(&self.core()) } {
+            let parent = self.core().tree.node(folder)?.parent.unwrap_or(Ino::ROOT);
+            self.list_anew(parent).await?;
+            if unknown(&self.core()) == Some(folder) {
+                return Err(Failure::new(libc::ETIMEDOUT, "Files.com could not be asked for its folder yet"));
+            }
+        }
+        Ok(())
     }
 
     /// Folders from `ino` up that are only here are planned on Files.com.

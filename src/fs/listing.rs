@@ -79,9 +79,10 @@ impl Filesystem {
                 let core = self.core();
                 let path = core.tree.path(folder).ok_or(Failure::plain(libc::ENOENT))?;
                 let places = core.backlog.places(&path);
-                let is_made = |step| core.backlog.get(step).is_some_and(|made| !made.is_untouched());
-                let perhaps = core.tree.folder(folder)?.perhaps
-                    || matches!(places[0].1, Origin::MadeBy(step, _) if is_made(step));
+                let perhaps = match places[0].1 {
+                    Origin::MadeBy(step, _) => core.backlog.may_be_made(step),
+                    Origin::There(_) => core.tree.folder(folder)?.perhaps,
+                };
                 (Question { path, places, perhaps }, core.backlog.ended(), Instant::now())
             };
             let path = &question.path;

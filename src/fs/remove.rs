@@ -177,8 +177,7 @@ impl Filesystem {
                 && let Some(path) = look(&core)?
             {
                 may_delete(&core, ino)?;
-                let was_there = core.tree.folder(ino)?.perhaps;
-                facts.push(self.put_off_rmdir(&mut core, path, was_there));
+                facts.push(self.put_off_rmdir(&mut core, path));
             }
             self.journal.note_all(facts);
             core.tree.remove(ino, std::time::Instant::now());

@@ -35,10 +35,9 @@ impl Filesystem {
         Fact::Planned(number, step)
     }
 
-    /// Plans to delete an empty folder; one that Files.com was not asked to make yet is just not made, unless it `may` have
-    /// `been_there` before.
-    pub(super) fn put_off_rmdir(&self, core: &mut Core, path: RemotePath, may_have_been_there: bool) -> Fact {
-        match core.backlog.unmade(&path).filter(|_| !may_have_been_there) {
+    /// Plans to delete an empty folder; one that Files.com was not asked to make yet is just not made.
+    pub(super) fn put_off_rmdir(&self, core: &mut Core, path: RemotePath) -> Fact {
+        match core.backlog.unmade(&path) {
             Some(number) => {
                 core.queue.forget(Errand::Step(number));
                 self.step_ended(core, number);

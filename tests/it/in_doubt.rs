@@ -281,3 +281,36 @@ fn a_folder_that_is_to_be_made_and_is_there_already_is_not_shown_empty() {
     sync(&stage, &mount);
     mount.umount();
 }
+
+#[test]
+fn what_was_made_and_moved_below_a_folder_that_nobody_has_looked_into_is_shown_where_it_is() {
+    let mut stage = Stage::new();
+    for name in ["d/old", "e/old"] {
+        stage.site.put(&format!("{FOLDER}/{name}"), b"old");
+    }
+    let mount = stage.mount_with_state("state", &JOURNALED);
+    assert_eq!((names(&mount.path("d")), names(&mount.path("e"))), (vec!["old".into()], vec!["old".into()]));
+    stage.site.inject(Fault { kind: None, times: 0, ..Fault::on("", Effect::Reset) });
+    fs::write(mount.path("d/new"), "new").unwrap();
+    fs::create_dir(mount.path("d/s")).unwrap();
+    fs::rename(mount.path("d/s"), mount.path("e/t")).unwrap();
+    fs::set_permissions(mount.path("d"), fs::Permissions::from_mode(0o700)).unwrap();
+    mount.kill();
+    let mount = stage.mount_with_state("state", &[&JOURNALED[..], &["--offline-start"]].concat());
+    assert_eq!(names(&mount.path("d")), ["new"]);
+    fs::set_permissions(mount.path("d"), fs::Permissions::from_mode(0o750)).unwrap();
+    fs::write(mount.path("d/new"), "newer").unwrap();
+    stage.site.clear_faults();
+    wait_until("Files.com can be reached", || mount.status()["reachable"] == true);
+    sync(&stage, &mount);
+    assert_eq!(
+        (names(&mount.path("d")), names(&mount.path("e"))),
+        (vec!["new".into(), "old".into()], vec!["old".into(), "t".into()])
+    );
+    mount.umount();
+    let fresh = stage.mount(&[]);
+    assert_eq!(names(&fresh.path("d")), ["new", "old"]);
+    assert_eq!(fs::read(fresh.path("d/new")).unwrap(), b"newer");
+    assert_eq!(fs::metadata(fresh.path("d")).unwrap().permissions().mode() & 0o777, 0o750);
+    fresh.umount();
+}

@@ -180,6 +180,11 @@ impl Backlog {
         found
     }
 
+    /// May Files.com have been asked for this step? Not before all that are in its way are noted as taken.
+    pub fn may_be_made(&self, number: u64) -> bool {
+        self.pending.get(&number).is_some_and(|pending| pending.may_be_begun() && !pending.is_untouched())
+    }
+
     /// How many steps are being taken at this moment.
     pub fn under_way(&self) -> usize {
         self.pending.values().filter(|pending| pending.standing == Standing::Running).count()

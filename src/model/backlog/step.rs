@@ -105,7 +105,7 @@ impl Pending {
     }
 
     /// Is it sure that Files.com was never asked for it?
-    pub fn is_untouched(&self) -> bool {
+    pub(super) fn is_untouched(&self) -> bool {
         self.standing == Standing::Waiting && !self.doubtful
     }
 

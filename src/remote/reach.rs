@@ -19,10 +19,11 @@ impl Default for Reach {
 
 impl Reach {
     /// A call ended. A refusal is an answer; only one that found nobody, for all its patience, says that
-    /// nobody is there.
+    /// nobody is there. One whose outcome is not known says nothing: somebody may have heard it.
     pub fn learn<T>(&self, outcome: &Result<T, Error>) {
         let reached = match outcome {
             Ok(_) => true,
+            Err(error) if error.kind() == ErrorKind::OutcomeUnknown => return,
             Err(error) => !is_out_of_reach(error.kind()),
         };
         self.1.fetch_or(reached, Ordering::Relaxed);

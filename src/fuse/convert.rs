@@ -17,8 +17,13 @@ pub(super) fn ino(number: INodeNo) -> Ino {
     Ino(number.0)
 }
 
+/// What the caller is told. Of a regular file, programs take EAGAIN for "not yet" and EINTR for "once more": some go
+/// on with half of the bytes, and others for ever. Wherever those come from, here something failed.
 pub(super) fn errno(failure: &Failure) -> Errno {
-    Errno::from_i32(failure.errno)
+    match failure.errno {
+        libc::EAGAIN | libc::EINTR => Errno::EIO,
+        errno => Errno::from_i32(errno),
+    }
 }
 
 pub(super) fn kind(shape: Shape) -> FileType {
@@ -72,6 +77,18 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::remote::KINDS;
+
+    #[test]
+    fn nobody_is_told_that_bytes_of_a_file_come_later() {
+        for errno_of_old in [libc::EAGAIN, libc::EWOULDBLOCK, libc::EINTR] {
+            assert_eq!(errno(&Failure::plain(errno_of_old)).code(), libc::EIO);
+        }
+        for row in KINDS {
+            assert!(![libc::EAGAIN, libc::EINTR].contains(&row.errno), "{:?}", row.kind);
+        }
+        assert_eq!(errno(&Failure::plain(libc::ETIMEDOUT)).code(), libc::ETIMEDOUT);
+    }
 
     #[test]
     fn times_before_1970_are_what_the_kernel_said() {

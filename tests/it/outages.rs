@@ -3,6 +3,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
+use std::process::Command;
 use std::time::{Duration, UNIX_EPOCH};
 
 use filescomfs::emulator::{Effect, Fault};
@@ -10,7 +11,7 @@ use filescomfs::emulator::{Effect, Fault};
 use crate::close::{close, write_and_close};
 use crate::faults::{refusal, stated_time, storage};
 use crate::patience::Stopwatch;
-use crate::stage::{FOLDER, Mount, Stage, noise, wait_until};
+use crate::stage::{FOLDER, Mount, Stage, noise, told, wait_until};
 
 fn errno<T: std::fmt::Debug>(outcome: io::Result<T>) -> i32 {
     outcome.expect_err("it was taken for success").raw_os_error().expect("an errno")
@@ -43,16 +44,16 @@ fn an_upload_that_cannot_be_made_is_an_errno_of_its_own_and_a_line_in_the_log_an
     let mount = stage.mount(&["--network-timeout", "2s"]);
     let busy = "rate-limited/too-many-requests";
     let lasting: [(&str, Effect, i32, &[&str]); 21] = [
-        ("begin_upload", refusal(busy, Some("1")), libc::EAGAIN, &[busy, "limits the rate"]),
-        ("begin_upload", refusal(busy, Some("3600")), libc::EAGAIN, &[busy]),
-        ("begin_upload", refusal(busy, None), libc::EAGAIN, &[busy, "attempts"]),
-        ("begin_upload", Effect::Proxy { status: 500 }, libc::EAGAIN, &["HTTP 500", "a web page"]),
-        ("begin_upload", Effect::Proxy { status: 502 }, libc::EAGAIN, &["HTTP 502", "a web page"]),
-        ("begin_upload", Effect::Proxy { status: 503 }, libc::EAGAIN, &["HTTP 503", "a web page"]),
-        ("begin_upload", Effect::Proxy { status: 504 }, libc::EAGAIN, &["HTTP 504", "a web page"]),
+        ("begin_upload", refusal(busy, Some("1")), libc::EIO, &[busy, "limits the rate"]),
+        ("begin_upload", refusal(busy, Some("3600")), libc::EIO, &[busy]),
+        ("begin_upload", refusal(busy, None), libc::EIO, &[busy, "attempts"]),
+        ("begin_upload", Effect::Proxy { status: 500 }, libc::EIO, &["HTTP 500", "a web page"]),
+        ("begin_upload", Effect::Proxy { status: 502 }, libc::EIO, &["HTTP 502", "a web page"]),
+        ("begin_upload", Effect::Proxy { status: 503 }, libc::EIO, &["HTTP 503", "a web page"]),
+        ("begin_upload", Effect::Proxy { status: 504 }, libc::EIO, &["HTTP 504", "a web page"]),
         ("begin_upload", Effect::Reset, libc::EIO, &["attempts", "Check the network"]),
         ("begin_upload", Effect::Stall, libc::ETIMEDOUT, &["no answer within"]),
-        ("part", storage(503, "SlowDown"), libc::EAGAIN, &["SlowDown", "PUT of part 1"]),
+        ("part", storage(503, "SlowDown"), libc::EIO, &["SlowDown", "PUT of part 1"]),
         ("part", Effect::Reset, libc::EIO, &["PUT of part 1", "Check the network"]),
         ("part", Effect::Stall, libc::ETIMEDOUT, &["PUT of part 1", "no answer within"]),
         ("part", Effect::ExpireUrl, libc::EIO, &["Request has expired", "AccessDenied"]),
@@ -112,11 +113,11 @@ fn a_read_that_cannot_be_made_is_an_errno_of_its_own_and_a_line_in_the_log() {
     let mut stage = Stage::new();
     let mount = stage.mount(&["--network-timeout", "2s", "--dir-ttl", "1s"]);
     let lasting: [(&str, Effect, i32, &[&str]); 9] = [
-        ("download", refusal("rate-limited/too-many-requests", None), libc::EAGAIN, &["too-many-requests"]),
-        ("download", Effect::Proxy { status: 503 }, libc::EAGAIN, &["HTTP 503"]),
+        ("download", refusal("rate-limited/too-many-requests", None), libc::EIO, &["too-many-requests"]),
+        ("download", Effect::Proxy { status: 503 }, libc::EIO, &["HTTP 503"]),
         ("download", Effect::Stall, libc::ETIMEDOUT, &["no answer within"]),
         ("download", refusal("not-authorized/read-permission-required", None), libc::EACCES, &["read-perm"]),
-        ("fetch", storage(503, "SlowDown"), libc::EAGAIN, &["SlowDown"]),
+        ("fetch", storage(503, "SlowDown"), libc::EIO, &["SlowDown"]),
         ("fetch", Effect::Reset, libc::EIO, &["GET of the bytes", "Check the network"]),
         ("fetch", Effect::ExpireUrl, libc::EIO, &["Request has expired"]),
         ("fetch", Effect::StallBody { at: 10 }, libc::ETIMEDOUT, &["no bytes for"]),
@@ -134,6 +135,34 @@ fn a_read_that_cannot_be_made_is_an_errno_of_its_own_and_a_line_in_the_log() {
         assert!(!told.is_empty(), "{kind} {what:?}: {}", mount.log());
         stage.site.clear_faults();
         assert!(fs::read(mount.path(&name)).unwrap() == bytes, "{kind} {what:?}: the next attempt");
+    }
+    mount.umount();
+}
+
+/// Python takes EAGAIN of a read for "not yet", and answers with what it has.
+#[test]
+fn a_program_that_reads_in_one_go_is_told_of_an_outage_in_the_middle() {
+    let mut stage = Stage::new();
+    let size = 48 << 20;
+    stage.site.put(&format!("{FOLDER}/large"), &noise(1, size));
+    let mount = stage.mount(&["--network-timeout", "2s"]);
+    for what in [Effect::Proxy { status: 503 }, storage(503, "SlowDown"), Effect::Reset, Effect::Stall] {
+        let line = "import sys; print(len(open(sys.argv[1], 'rb').read()))";
+        stage.site.inject(Fault::on("fetch", what.clone()).skip(2).times(0));
+        let mut python = Command::new("python3");
+        let read = python.args(["-c", line]).arg(mount.path("large")).output().unwrap();
+        assert!(!read.status.success(), "{what:?}: {}", told(&read));
+        stage.site.clear_faults();
+        let read = python.output().unwrap();
+        assert_eq!(
+            String::from_utf8_lossy(&read.stdout).trim(),
+            size.to_string(),
+            "{what:?}: {}",
+            told(&read)
+        );
+        let refresh = stage.filescomfs(["refresh"]).arg(&mount.point).output().unwrap();
+        assert!(refresh.status.success(), "{}", told(&refresh));
+        stage.site.put(&format!("{FOLDER}/large"), &noise(2, size));
     }
     mount.umount();
 }
@@ -206,7 +235,7 @@ fn a_folder_that_cannot_be_listed_is_an_error_with_a_line_in_the_log_and_never_e
     stage.site.put(&format!("{FOLDER}/d/f"), b"x");
     let mount = stage.mount(&["--network-timeout", "2s"]);
     for (what, expected, words) in [
-        (Effect::Proxy { status: 502 }, libc::EAGAIN, "HTTP 502"),
+        (Effect::Proxy { status: 502 }, libc::EIO, "HTTP 502"),
         (Effect::Stall, libc::ETIMEDOUT, "no answer within"),
         (refusal("not-authorized/read-permission-required", None), libc::EACCES, "read-permission-required"),
     ] {

@@ -95,7 +95,7 @@ pub struct AccessArguments {
     #[arg(long, help_heading = "Access")]
     pub allow_http: bool,
     /// Longest wait for the network without progress
-    #[arg(long, value_name = "TIME", default_value = "60s", value_parser = quantities::duration, help_heading = "Network")]
+    #[arg(long, value_name = "TIME", default_value = "60s", value_parser = quantities::patience, help_heading = "Network")]
     pub network_timeout: Duration,
 }
 

@@ -59,6 +59,22 @@ pub fn duration(text: &str) -> Result<Duration, String> {
     seconds.map(Duration::from_secs).ok_or_else(wrong)
 }
 
+/// The least time without progress after which an answer is given up: with less, there is none for any.
+const LEAST_PATIENCE: Duration = Duration::from_secs(1);
+
+/// Reads a time that leaves enough for an answer.
+///
+/// # Errors
+/// A text for the command line.
+pub fn patience(text: &str) -> Result<Duration, String> {
+    match duration(text)? {
+        time if time < LEAST_PATIENCE => {
+            Err(format!("{text:?} leaves no time for an answer: 1s is the least"))
+        }
+        time => Ok(time),
+    }
+}
+
 /// Reads an octal mask, such as `022`.
 ///
 /// # Errors

@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::exit_codes::Failure;
 use super::quantities::show_size;
 use super::{plain, resolve};
-use crate::fs::{Open, OwedFile, Remainder};
+use crate::fs::{Hindrance, Open, OwedFile, Remainder};
 use crate::mount::control::{ControlError, Request};
 
 /// How often a person who waits is told how far it is.
@@ -58,7 +58,15 @@ pub(super) fn drain(
         // An answer before its time: what is left does not go by waiting.
         let over = left <= slice || remainder.is_nothing() || asked.elapsed() < slice;
         if watched {
-            let owed = format!("{} files owed, {}", remainder.files, show_size(remainder.bytes));
+            let owed = match remainder.sent {
+                0 => format!("{} files owed, {}", remainder.files, show_size(remainder.bytes)),
+                sent => format!(
+                    "{} files owed, {} of {} sent",
+                    remainder.files,
+                    show_size(sent),
+                    show_size(remainder.bytes)
+                ),
+            };
             let line = if over { String::new() } else { owed };
             let _ = write!(std::io::stderr(), "\r\x1b[K{line}");
         }
@@ -90,6 +98,10 @@ struct Drained {
     weak: u64,
     #[serde(default)]
     open: Open,
+    #[serde(default)]
+    sent: u64,
+    #[serde(default)]
+    causes: Vec<Hindrance>,
 }
 
 #[derive(serde::Deserialize)]
@@ -102,10 +114,11 @@ struct OwedCounts {
 
 /// Reads the answer to a drain. One that is not understood is no "nothing is owed".
 fn understood(answer: Value) -> Result<Outcome, ControlError> {
-    let Drained { owed, held, errors, waiting, weak, open } =
+    let Drained { owed, held, errors, waiting, weak, open, sent, causes } =
         serde_json::from_value(answer).map_err(|_| ControlError::Garbled)?;
     let OwedCounts { files, bytes, attributes } = owed;
-    Ok(Outcome { remainder: Remainder { files, bytes, held, errors, attributes, waiting, open }, weak })
+    let remainder = Remainder { files, bytes, held, errors, attributes, waiting, open, sent, causes };
+    Ok(Outcome { remainder, weak })
 }
 
 /// What is open for writing, for people; nothing when nothing is.
@@ -123,14 +136,22 @@ pub(super) fn opened(open: &Open) -> String {
             )
         }
     };
-    for path in &open.paths {
+    for path in open.paths.iter().take(NAMED) {
         text.push_str(&format!("  open  {}\n", plain(path)));
     }
-    let more = open.files.saturating_sub(open.paths.len() as u64);
+    let more = open.files.saturating_sub(open.paths.len().min(NAMED) as u64);
     if more > 0 {
         text.push_str(&format!("  and {more} more\n"));
     }
     text
+}
+
+/// So many are named one by one, wherever what is owed is shown to people.
+pub(super) const NAMED: usize = 5;
+
+/// What keeps everything from being sent, in one line.
+pub(super) fn told(cause: &Hindrance) -> String {
+    format!("since {}, {} files wait: {}", cause.since, cause.files, cause.message)
 }
 
 /// What is owed or held, for people; `None` when nothing is.
@@ -138,7 +159,7 @@ pub(super) fn debt(remainder: &Remainder) -> Option<String> {
     if remainder.is_nothing() && remainder.held.is_empty() {
         return None;
     }
-    let Remainder { files, bytes, held, errors, attributes, waiting, open } = remainder;
+    let Remainder { files, bytes, held, errors, attributes, waiting, open, causes, .. } = remainder;
     let mut text = format!("{files} files ({}) are not on Files.com yet", show_size(*bytes));
     if !held.is_empty() {
         text.push_str(&format!(", {} were refused and are held", held.len()));
@@ -147,16 +168,20 @@ pub(super) fn debt(remainder: &Remainder) -> Option<String> {
         text.push_str(&format!(", nor are {attributes} changes of names and attributes"));
     }
     text.push_str(".\n");
-    for (word, list) in [("held", held), ("owed", errors), ("owed", waiting)] {
-        for file in list {
-            text.push_str(&format!("  {word}  {}\n", plain(&format!("{}: {}", file.path, file.message))));
-        }
+    for cause in causes {
+        text.push_str(&format!("  {}\n", plain(&told(cause))));
+    }
+    let lists = [("held", held), ("owed", errors), ("owed", waiting)];
+    let named = lists.into_iter().flat_map(|(word, list)| list.iter().map(move |file| (word, file)));
+    let known = held.len() + errors.len() + waiting.len();
+    for (word, file) in named.take(NAMED) {
+        text.push_str(&format!("  {word}  {}\n", plain(&format!("{}: {}", file.path, file.message))));
     }
     text.push_str(&opened(open));
-    let named = (held.len() + errors.len() + waiting.len()) as u64 + open.files;
-    let more = (files + attributes).saturating_sub(named);
+    let owed = (files + attributes).saturating_sub(open.files).max(known as u64);
+    let more = owed - known.min(NAMED) as u64;
     if more > 0 {
-        text.push_str(&format!("  and {more} more that wait for their turn\n"));
+        text.push_str(&format!("  and {more} more\n"));
     }
     Some(text)
 }

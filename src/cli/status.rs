@@ -5,10 +5,11 @@ use std::fmt::Write;
 use serde_json::{Value, json};
 
 use super::arguments::StatusArguments;
-use super::drain::named;
+use super::drain::{NAMED, named, told};
 use super::exit_codes::{ExitCode, Failure};
 use super::quantities::{show_size, show_time};
 use super::{plain, print, watch};
+use crate::fs::Hindrance;
 use crate::mount::asking::{Met, meet, meet_all};
 use crate::mount::life::is_dead;
 use crate::mount::mountinfo::ours;
@@ -97,6 +98,11 @@ fn table(state: &Value) -> String {
     if state["reachable"] == false {
         row("network", "Files.com cannot be reached; it is looked for every 5 s".to_owned());
     }
+    for cause in state["causes"].as_array().into_iter().flatten() {
+        if let Ok(cause) = serde_json::from_value::<Hindrance>(cause.clone()) {
+            row("waits", plain(&told(&cause)));
+        }
+    }
     if let Some(why) = state["read_only"].as_str() {
         row("read-only", plain(why));
     }
@@ -146,7 +152,8 @@ fn table(state: &Value) -> String {
     for (name, list) in
         [("uploading", &state["uploading"]), ("held", &state["held"]), ("error", &state["errors"])]
     {
-        for entry in list.as_array().into_iter().flatten() {
+        let entries = list.as_array().map(Vec::as_slice).unwrap_or_default();
+        for entry in entries.iter().take(NAMED) {
             let path = plain(entry["path"].as_str().unwrap_or("?"));
             row(
                 name,
@@ -158,6 +165,9 @@ fn table(state: &Value) -> String {
                     }
                 },
             );
+        }
+        if entries.len() > NAMED {
+            row("", format!("and {} more", entries.len() - NAMED));
         }
     }
     shown

@@ -9,6 +9,7 @@ use std::time::Duration;
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::Value;
 
+use super::drain::told;
 use super::exit_codes::{ExitCode, Failure};
 use super::quantities::show_size;
 use super::signals::Signals;
@@ -189,6 +190,10 @@ impl View for Bars {
 
 /// The last thing that went wrong and is not mended yet.
 fn last_trouble(state: &Value) -> Option<String> {
+    if let Some(cause) = state["causes"].get(0).cloned().and_then(|cause| serde_json::from_value(cause).ok())
+    {
+        return Some(plain(&told(&cause)));
+    }
     ["held", "errors"].iter().find_map(|name| {
         let trouble = state[name].as_array()?.first()?;
         let (path, message) = (trouble["path"].as_str()?, trouble["message"].as_str()?);

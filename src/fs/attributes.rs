@@ -196,8 +196,8 @@ impl Filesystem {
 
     /// Sends attributes that changed after publication.
     pub(super) async fn push_attributes(&self, ino: Ino) -> Result<(), Failure> {
-        let _naming = self.naming.take(ino).await;
-        let _shape = self.shape.read().await;
+        let _naming = self.naming.take(ino).await?;
+        let _shape = self.paths_stay(&[ino]).await?;
         let (path, time, sent, sent_xattrs, metadata) = {
             let mut core = self.core();
             if let Some(path) = core.tree.path(ino)

@@ -7,8 +7,10 @@ use tokio::sync::Notify;
 
 use super::Filesystem;
 use super::job::Trouble;
+use crate::model::failure::Failure;
 use crate::model::ino::Ino;
 use crate::model::path::RemotePath;
+use crate::remote::{Deadline, Late};
 
 /// The paths of uploads that are being begun.
 #[derive(Debug, Default)]
@@ -49,7 +51,7 @@ impl Filesystem {
         is_wanted: impl Fn() -> bool,
     ) -> Result<Begin<'_>, Trouble> {
         // Whoever removes or renames a folder at this moment is waited for.
-        let _shape = self.shape.read().await;
+        let _shape = self.paths_stay(&[ino]).await.map_err(Failure::from)?;
         if !is_wanted() {
             return Err(Trouble::Overtaken);
         }
@@ -66,15 +68,21 @@ impl Filesystem {
 
     /// Waits until no upload is being begun below `folder`. None begins meanwhile: what is in the folder was
     /// removed here, or moves with it.
-    pub(super) async fn nothing_begins_below(&self, folder: &RemotePath) {
-        loop {
-            let ended = self.begins.ended.notified();
-            tokio::pin!(ended);
-            ended.as_mut().enable();
-            if !self.begins.paths().iter().any(|path| path.below(folder).is_some()) {
-                return;
+    ///
+    /// # Errors
+    /// The call's deadline: nothing was asked for yet.
+    pub(super) async fn nothing_begins_below(&self, folder: &RemotePath) -> Result<(), Late> {
+        let none_is_left = async {
+            loop {
+                let ended = self.begins.ended.notified();
+                tokio::pin!(ended);
+                ended.as_mut().enable();
+                if !self.begins.paths().iter().any(|path| path.below(folder).is_some()) {
+                    return;
+                }
+                ended.await;
             }
-            ended.await;
-        }
+        };
+        Deadline::wait(none_is_left, || None).await
     }
 }

@@ -8,6 +8,7 @@ use super::upload::Parcel;
 use super::{Filesystem, told};
 use crate::model::attributes::{Attributes, on_the_wire};
 use crate::model::entry::Entry;
+use crate::model::failure::Failure;
 use crate::model::ino::Ino;
 use crate::model::node::Body;
 use crate::model::path::RemotePath;
@@ -21,8 +22,8 @@ impl Filesystem {
         job: &Job,
         parcel: &Parcel,
     ) -> Result<(Entry, RemotePath, Attributes), Trouble> {
-        let _naming = self.naming.take(job.ino).await;
-        let _shape = self.shape.read().await;
+        let _naming = self.naming.take(job.ino).await.map_err(Failure::from)?;
+        let _shape = self.paths_stay(&[job.ino]).await.map_err(Failure::from)?;
         if !self.is_wanted(job) {
             return Err(Trouble::Overtaken);
         }

@@ -108,7 +108,7 @@ impl Filesystem {
             core.contradicted().map(|(ino, _)| ino).filter(inside).collect()
         };
         for ino in found {
-            let _turn = self.publishing.take(ino).await;
+            let _turn = self.publishing.take(ino).await?;
             self.owe_again(ino).await?;
         }
         Ok(())

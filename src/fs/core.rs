@@ -28,6 +28,7 @@ use crate::model::queue::{Kinds, Queue};
 use crate::model::tree::Tree;
 use crate::model::waiting::Waiting;
 use crate::model::walk::Walk;
+use crate::remote::Gauge;
 
 /// Walks that are followed at the same time: one for each level of a tree, for several walkers.
 const WALKS: NonZeroUsize = NonZeroUsize::new(256).unwrap();
@@ -48,12 +49,21 @@ pub(crate) enum Errand {
     TakeUp,
 }
 
-impl Kinds for Errand {
-    const COUNT: usize = 2;
+impl Errand {
+    /// The kind of those that send bytes.
+    pub const SENDS: usize = 0;
+}
 
-    // Others wait for steps: those get room of their own.
+impl Kinds for Errand {
+    const COUNT: usize = 3;
+
+    // Others wait for steps: those get room of their own. So do attributes, which need none on Files.com.
     fn kind(&self) -> usize {
-        usize::from(matches!(self, Self::Step(_)))
+        match self {
+            Self::Publish(_) | Self::TakeUp => Self::SENDS,
+            Self::Step(_) => 1,
+            Self::Attributes(_) => 2,
+        }
     }
 }
 
@@ -143,7 +153,7 @@ pub(crate) struct Counts {
 /// An upload under way.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Progress {
-    pub sent: u64,
+    pub gauge: Gauge,
     pub size: u64,
     /// What is sent may be wanted no more: the uploader looks.
     pub news: Arc<Notify>,

@@ -2,11 +2,12 @@
 
 use std::ops::Range;
 use std::sync::PoisonError;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
 
 use super::admit::{Intake, Source};
+use super::complaints::About;
 use super::core::Core;
 use super::{Filesystem, told};
 use crate::model::failure::Failure;
@@ -39,7 +40,9 @@ impl Filesystem {
             }
             core.tree.path(ino).filter(|_| is_wanted)
         };
-        if let (Err(failure), Some(path)) = (&outcome, path) {
+        if let (Err(failure), Some(path)) = (&outcome, path)
+            && self.complaints.is_told(About::Reads, failure)
+        {
             tracing::error!("{path} cannot be read: {failure}");
         }
         self.arrivals.notify_waiters();
@@ -81,14 +84,14 @@ impl Filesystem {
         if let Some(download) = self.known_download(ino)? {
             return Ok(download);
         }
-        let _turn = self.openings.take(ino).await;
+        let _turn = self.openings.take(ino).await?;
         if let Some(download) = self.known_download(ino)? {
             return Ok(download);
         }
         // The file stays where it is until the answer is there.
-        let _naming = self.naming.take(ino).await;
-        let _shape = self.shape.read().await;
-        let deadline = Instant::now() + self.rules.network_timeout;
+        let _naming = self.naming.take(ino).await?;
+        let _shape = self.paths_stay(&[ino]).await?;
+        let deadline = self.waits_until();
         let download = loop {
             let (path, places, ended) = {
                 let core = self.core();

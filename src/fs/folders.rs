@@ -34,8 +34,8 @@ impl Filesystem {
             if published || !self.core().tree.is_rooted(ino) {
                 continue;
             }
-            let _naming = self.naming.take(ino).await;
-            let _shape = self.shape.read().await;
+            let _naming = self.naming.take(ino).await?;
+            let _shape = self.paths_stay(&[ino]).await?;
             let Some(path) = self.core().tree.path(ino) else { continue };
             let time = self.time_of(ino);
             self.remote.create_folder(&path, time).await.map_err(|error| told(&error))?;

@@ -99,8 +99,8 @@ impl Filesystem {
     async fn copy_now(&self, ino: Ino, parent: Ino, name: &OsStr) -> Result<Option<Ino>, Failure> {
         let Some(plan) = self.plan_copy(&mut self.core(), ino, parent, name)? else { return Ok(None) };
         self.until_clear(&[&plan.from, &plan.to]).await?;
-        let _naming = self.naming.take(ino).await;
-        let _shape = self.shape.read().await;
+        let _naming = self.naming.take(ino).await?;
+        let _shape = self.paths_stay(&[ino, parent]).await?;
         let Some(plan) = self.plan_copy(&mut self.core(), ino, parent, name)? else { return Ok(None) };
         let original = Original::from(plan.version);
         let _making = self.making(parent, name)?;
@@ -121,8 +121,8 @@ impl Filesystem {
 
     async fn copy_later(&self, ino: Ino, parent: Ino, name: &OsStr) -> Result<Option<Ino>, Failure> {
         let made = {
-            let _naming = self.naming.take(ino).await;
-            let _shape = self.shape.read().await;
+            let _naming = self.naming.take(ino).await?;
+            let _shape = self.paths_stay(&[ino, parent]).await?;
             let mut core = self.core();
             let Some(plan) = self.plan_copy(&mut core, ino, parent, name)? else { return Ok(None) };
             let (made, facts) = self.insert_copy(&mut core, ino, parent, name, &plan)?;

@@ -329,9 +329,9 @@ impl Filesystem {
     }
 
     async fn discard_file(&self, ino: Ino, revision: Revision) -> Result<(Verdict, Option<String>), Failure> {
-        let _turn = self.publishing.take(ino).await;
-        let _naming = self.naming.take(ino).await;
-        let _shape = self.shape.read().await;
+        let _turn = self.publishing.take(ino).await?;
+        let _naming = self.naming.take(ino).await?;
+        let _shape = self.paths_stay(&[ino]).await?;
         let parent = {
             let mut core = self.core();
             let node = core.tree.node(ino)?;

@@ -4,6 +4,7 @@ use std::ffi::{OsStr, OsString};
 use std::sync::Arc;
 use std::time::Instant;
 
+use super::complaints::About;
 use super::core::{Core, Digests, Errand};
 use super::{Attr, Filesystem, told, told_aloud};
 use crate::local::journal::Fact;
@@ -14,7 +15,7 @@ use crate::model::failure::Failure;
 use crate::model::ino::Ino;
 use crate::model::name::LONGEST_NAME;
 use crate::model::path::RemotePath;
-use crate::remote::{Error, ErrorKind, is_out_of_reach};
+use crate::remote::{Deadline, Error, ErrorKind, is_out_of_reach};
 
 /// What Files.com is asked for the listing of a folder.
 struct Question {
@@ -45,7 +46,7 @@ impl Filesystem {
         if self.core().is_fresh(folder, self.rules.dir_ttl, Instant::now())? {
             return Ok(());
         }
-        let _turn = self.listings.take(folder).await;
+        let _turn = self.listings.take(folder).await?;
         if self.core().is_fresh(folder, self.rules.dir_ttl, Instant::now())? || self.only_known(folder)? {
             return Ok(());
         }
@@ -70,7 +71,7 @@ impl Filesystem {
 
     /// Tells the files that did not take the version that was listed, because they are open.
     async fn list_once(&self, folder: Ino) -> Result<Vec<Ino>, Failure> {
-        let deadline = Instant::now() + self.rules.network_timeout;
+        let deadline = self.waits_until();
         loop {
             if self.shows_what_moves(folder).await? {
                 return Ok(Vec::new());
@@ -124,6 +125,10 @@ impl Filesystem {
     /// Does Files.com show something of this folder under one of two names, which is being moved at this moment? True
     /// where the folder is shown as it was before meanwhile. Where nothing is known of it, waits for the move.
     async fn shows_what_moves(&self, folder: Ino) -> Result<bool, Failure> {
+        Deadline::wait(self.what_moves_is_shown(folder), || self.shape.changed_last()).await?
+    }
+
+    async fn what_moves_is_shown(&self, folder: Ino) -> Result<bool, Failure> {
         loop {
             // Asked for before the look, so that no end is missed.
             let outcome = self.outcomes.notified();
@@ -286,10 +291,14 @@ impl Filesystem {
     /// What is known of a folder stays readable; where nothing is, there is no answer.
     fn shown_as_before(&self, folder: Ino, path: &RemotePath, why: Failure) -> Result<Vec<Ino>, Failure> {
         if !self.is_listed(folder)? {
-            tracing::warn!("{path} cannot be shown: {why}");
+            if self.complaints.is_told(About::Folders, &why) {
+                tracing::warn!("{path} cannot be shown: {why}");
+            }
             return Err(why);
         }
-        tracing::warn!("{path} is shown as it was before: {why}");
+        if self.complaints.is_told(About::Folders, &why) {
+            tracing::warn!("{path} is shown as it was before: {why}");
+        }
         Ok(Vec::new())
     }
 

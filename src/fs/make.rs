@@ -105,7 +105,7 @@ impl Filesystem {
         if !only_here && !journaled {
             let path = self.path(parent)?.join(&remote);
             self.until_clear(&[&path]).await?;
-            let _shape = self.shape.read().await;
+            let _shape = self.paths_stay(&[parent]).await?;
             let path = self.path(parent)?.join(&remote);
             let making = self.making(parent, name)?;
             let time = Some(on_the_wire(attributes.mtime));

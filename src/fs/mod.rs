@@ -5,7 +5,8 @@
 //!
 //! * `publishing`: one upload, hydration or move to the cache at a time for each file;
 //! * `naming`: a file's path is being used in a request that changes something there;
-//! * `shape`: shared by requests that use any path, exclusive for those that move or remove folders.
+//! * `shape`: the folders above a path that is being used stay where they are; whoever moves or removes a folder
+//!   waits for those who use a path below it, and the other way round.
 //!
 //! They are taken in this order, and never the other way round.
 
@@ -18,6 +19,7 @@ mod buffers;
 mod cached;
 mod check;
 mod close;
+mod complaints;
 mod complete;
 mod contradicted;
 mod copy;
@@ -46,6 +48,7 @@ mod resume;
 mod rules;
 mod scope;
 mod settle;
+mod shape;
 mod space;
 mod standing;
 mod status;
@@ -64,7 +67,7 @@ use std::ffi::OsString;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
-use tokio::sync::{Notify, RwLock, Semaphore, mpsc, oneshot, watch};
+use tokio::sync::{Notify, Semaphore, mpsc, oneshot, watch};
 
 pub use self::attributes::{Attr, Change};
 pub use self::core::By;
@@ -75,12 +78,14 @@ pub use self::manifest::{Page, Proven};
 pub use self::open::Pages;
 pub use self::rules::Rules;
 pub use self::scope::Scope;
-pub use self::status::{Open, OwedFile, Remainder};
+pub use self::status::{Hindrance, Open, OwedFile, Remainder};
 
 use self::begins::Begins;
 use self::buffers::Buffers;
 use self::check::Checks;
+use self::complaints::Complaints;
 use self::core::{Core, Errand};
+use self::shape::Shape;
 use self::space::Space;
 use self::stream::Streams;
 use self::turns::Turns;
@@ -95,9 +100,10 @@ use crate::model::listing::Changes;
 use crate::model::moment::Moment;
 use crate::model::path::RemotePath;
 use crate::model::policy::{Close, Metadata, Verify};
+use crate::model::queue::Kinds;
 use crate::model::resume::Begun;
 use crate::model::tree::Tree;
-use crate::remote::{self, Client, Download, ErrorKind};
+use crate::remote::{self, Client, Deadline, Download, ErrorKind};
 
 /// Errands of one kind that were taken from the queue, and have a place or wait for one: more than there ever
 /// are places, and few beside a hundred thousand that are due.
@@ -136,7 +142,7 @@ pub struct Filesystem {
     naming: Turns,
     listings: Turns,
     openings: Turns,
-    shape: RwLock<()>,
+    shape: Shape,
     /// Bytes arrived, or will not: readers look again.
     arrivals: Notify,
     /// The queue has something new.
@@ -154,11 +160,13 @@ pub struct Filesystem {
     streams: Streams,
     /// The limit of the local disk.
     space: Arc<Space>,
-    /// Room for files that are published in the background, and for changes of names.
-    rooms: [Semaphore; 2],
+    /// Room for what is done in the background, of each kind.
+    rooms: [Semaphore; Errand::COUNT],
     stale: mpsc::UnboundedSender<Stale>,
     /// Can Files.com be reached?
     reach: watch::Receiver<bool>,
+    /// What was complained of lately.
+    complaints: Complaints,
     /// What the site holds.
     usage: Mutex<Usage>,
 }
@@ -191,7 +199,7 @@ impl Filesystem {
             naming: Turns::default(),
             listings: Turns::default(),
             openings: Turns::default(),
-            shape: RwLock::new(()),
+            shape: Shape::default(),
             arrivals: Notify::new(),
             errands: Notify::new(),
             outcomes: Notify::new(),
@@ -201,9 +209,10 @@ impl Filesystem {
             begins: Begins::default(),
             streams: Streams::default(),
             space: Arc::default(),
-            rooms: [(); 2].map(|()| Semaphore::new(AT_HAND)),
+            rooms: [(); Errand::COUNT].map(|()| Semaphore::new(AT_HAND)),
             stale,
             reach,
+            complaints: Complaints::default(),
             usage: Mutex::default(),
         };
         (Arc::new(filesystem), forgets)
@@ -222,6 +231,17 @@ impl Filesystem {
         folder.listed = Some(Instant::now());
         folder.grow_stale(Instant::now(), self.rules.dir_ttl);
         Ok(())
+    }
+
+    /// Until when a call of the kernel that begins now may wait: for the network timeout without progress.
+    pub fn deadline_of_a_call(&self) -> Deadline {
+        Deadline::of_call(self.rules.network_timeout)
+    }
+
+    /// When whoever waits on behalf of this call gives up; after the network timeout where nobody waits.
+    fn waits_until(&self) -> Instant {
+        let end = Deadline::current().and_then(|deadline| deadline.end());
+        end.map_or_else(|| Instant::now() + self.rules.network_timeout, tokio::time::Instant::into_std)
     }
 
     /// The lock, for the length of a decision. A panic elsewhere left a value that is still the best
@@ -297,13 +317,18 @@ fn now() -> Moment {
 
 /// An error of the service as a caller is told it: its errno, what happened, and what to do.
 fn told(error: &remote::Error) -> Failure {
-    Failure::new(error.errno(), format!("{error}; {}", error.remedy()))
+    let failure = Failure::new(error.errno(), format!("{error}; {}", error.remedy()));
+    Failure { kind: error.common_remedy(), ..failure }
 }
 
-/// The same, with a line in the log: the caller of a system call learns a number only.
+/// The same, with a line in the log: the caller of a system call learns a number only. Where nobody was asked, since
+/// it is known to be in vain, the log has said so.
 fn told_aloud(error: &remote::Error) -> Failure {
     let failure = told(error);
-    tracing::warn!("{failure}");
+    match error.was_asked() {
+        true => tracing::warn!("{failure}"),
+        false => tracing::debug!("{failure}"),
+    }
     failure
 }
 

@@ -12,7 +12,7 @@ use crate::model::entry::Entry;
 use crate::model::failure::Failure;
 use crate::model::path::RemotePath;
 use crate::model::proof::{Basis, Mismatch, Sent, Stored, Verified};
-use crate::remote::ErrorKind;
+use crate::remote::{Deadline, ErrorKind};
 
 /// How long a site's MD5 is awaited where it is known to come, and where it is not known.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -97,7 +97,8 @@ impl Filesystem {
         }
     }
 
-    /// Asks until the site states a digest of this version, for at most `patience`.
+    /// Asks until the site states a digest of this version, for at most `patience`, and no longer than the call may
+    /// wait: a look that learns nothing is no progress.
     pub(super) async fn await_digest(
         &self,
         path: &RemotePath,
@@ -105,6 +106,9 @@ impl Filesystem {
         patience: Duration,
     ) -> Result<Option<Entry>, Trouble> {
         let (deadline, mut pause) = (Instant::now() + patience, Duration::from_millis(50));
+        let call = Deadline::current().and_then(|deadline| deadline.end());
+        // With time for one more look, that is to be answered.
+        let deadline = call.map_or(deadline, |end| deadline.min(end - self.rules.network_timeout / 10));
         while Instant::now() + pause <= deadline {
             tokio::time::sleep(pause).await;
             pause = (pause * 2).min(Duration::from_secs(1));

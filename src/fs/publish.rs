@@ -37,7 +37,14 @@ impl Filesystem {
     /// Publishes what is owed of a file and answers with the outcome. A failed file stays owed, is
     /// kept durably here, and is tried again.
     pub(super) async fn publish(&self, ino: Ino, asked: Asked) -> Result<(), Failure> {
-        let _turn = self.publishing.take(ino).await;
+        let _turn = match self.publishing.take(ino).await {
+            Ok(turn) => turn,
+            // Whoever is at it may have told why it does not go on.
+            Err(late) => {
+                let known = self.core().tree.file(ino).ok().and_then(|file| file.failure.clone());
+                return self.give_up(ino, Ending::Later(known.unwrap_or_else(|| late.into()))).await;
+            }
+        };
         self.owe_again(ino).await?;
         let (mut mismatches, mut restarts, mut chases) = (0, 0, 0);
         let ending = loop {

@@ -9,6 +9,7 @@ use crate::model::failure::Failure;
 use crate::model::ino::{ContentId, Ino};
 use crate::model::node::Local;
 use crate::model::readahead::ReadAhead;
+use crate::remote::Deadline;
 
 /// What a look at the local bytes found.
 enum Look {
@@ -116,7 +117,9 @@ impl Filesystem {
     fn fetch_all(self: &Arc<Self>, ino: Ino, id: ContentId, ranges: Vec<Range<u64>>) {
         for range in ranges {
             let filesystem = self.clone();
-            tokio::spawn(async move { filesystem.fetch(ino, id, range).await });
+            // Several may wait for it: it has a time of its own.
+            let deadline = Deadline::of_call(self.rules.network_timeout);
+            tokio::spawn(deadline.scope(async move { filesystem.fetch(ino, id, range).await }));
         }
     }
 

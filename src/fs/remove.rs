@@ -16,7 +16,7 @@ use crate::model::ino::Ino;
 use crate::model::node::{File, Local, OnSite};
 use crate::model::path::RemotePath;
 use crate::model::proof::Fingerprint;
-use crate::remote::Deleted;
+use crate::remote::{Deadline, Deleted};
 
 /// The service deletes folders in the background: how long one may stay visible.
 const FOLDER_GOES: Duration = Duration::from_secs(30);
@@ -29,8 +29,8 @@ impl Filesystem {
         let ino = self.core().tree.child(parent, name).ok_or(Failure::plain(libc::ENOENT))?;
         self.keep_for_readers(ino).await?;
         self.until_settled(ino).await?;
-        let _naming = self.naming.take(ino).await;
-        let _shape = self.shape.read().await;
+        let _naming = self.naming.take(ino).await?;
+        let _shape = self.paths_stay(&[ino]).await?;
         let look = |core: &Core| {
             if core.tree.child(parent, name) != Some(ino) {
                 return Err(Failure::plain(libc::ENOENT));
@@ -153,8 +153,8 @@ impl Filesystem {
         let ino = self.core().tree.child(parent, name).ok_or(Failure::plain(libc::ENOENT))?;
         self.list(ino).await?;
         self.until_settled(ino).await?;
-        let _naming = self.naming.take(ino).await;
-        let _shape = self.shape.write().await;
+        let _naming = self.naming.take(ino).await?;
+        let _shape = self.paths_change(&[], &[ino]).await?;
         let look = |core: &Core| {
             if core.tree.child(parent, name) != Some(ino) {
                 return Err(Failure::plain(libc::ENOENT));
@@ -191,14 +191,17 @@ impl Filesystem {
     /// Deletes an empty folder and waits until it is gone: a new one of that name would be refused
     /// before.
     pub(super) async fn delete_folder(&self, path: &RemotePath) -> Result<(), Failure> {
-        self.nothing_begins_below(path).await;
+        self.nothing_begins_below(path).await?;
         self.remote.delete(path, None).await.map_err(|error| told_aloud(&error))?;
-        let (deadline, mut pause) = (Instant::now() + FOLDER_GOES, Duration::from_millis(20));
+        let (accepted, mut pause) = (Instant::now(), Duration::from_millis(20));
+        let call = Deadline::current().and_then(|deadline| deadline.end());
+        let deadline = call.map_or(accepted + FOLDER_GOES, |end| end.min(accepted + FOLDER_GOES));
         while self.remote.stat(path).await.map_err(|error| told_aloud(&error))?.is_some() {
-            if Instant::now() > deadline {
+            if Instant::now() + pause > deadline {
+                let waited = accepted.elapsed();
                 return Err(Failure::new(
-                    libc::EIO,
-                    format!("{path} is still there 30 s after Files.com accepted to delete it"),
+                    libc::ETIMEDOUT,
+                    format!("{path} is still there {waited:.1?} after Files.com accepted to delete it"),
                 ));
             }
             tokio::time::sleep(pause).await;

@@ -4,11 +4,10 @@
 use std::ffi::OsStr;
 use std::time::{Duration, Instant};
 
-use tokio::sync::{RwLockReadGuard, RwLockWriteGuard};
-
 use super::core::{Core, Errand};
 use super::folders::SETTLE_FOLDER;
 use super::make::entries_changed;
+use super::shape::Held;
 use super::turns::Turn;
 use super::{Close, Filesystem, told, told_aloud};
 use crate::local::failpoint;
@@ -19,13 +18,6 @@ use crate::model::ino::Ino;
 use crate::model::node::{Body, File, OnSite};
 use crate::model::path::RemotePath;
 use crate::model::rename::{Move, Over, RenamePlan, There};
-
-/// The paths of folders, for as long as a rename relies on them or changes them.
-#[expect(dead_code, reason = "held, not read")]
-enum Shape<'a> {
-    Stays(RwLockReadGuard<'a, ()>),
-    Changes(RwLockWriteGuard<'a, ()>),
-}
 
 /// A move that is made on Files.com and not here yet.
 struct Passing<'a> {
@@ -112,19 +104,18 @@ impl Filesystem {
         from: (Ino, &OsStr),
         to: (Ino, &OsStr),
         no_replace: bool,
-    ) -> Result<(RenamePlan, (Vec<Turn>, Shape<'_>)), Failure> {
+    ) -> Result<(RenamePlan, (Vec<Turn>, Held<'_>)), Failure> {
         loop {
             let planned = self.core().tree.plan_rename(from, to, no_replace)?;
             if let (Close::Verified, There::Move(planned)) = (self.rules.close, &planned.there) {
                 self.until_clear(&[&planned.from, &planned.to]).await?;
             }
-            let turns = self.naming.take_all([planned.source].into_iter().chain(planned.target)).await;
+            let named: Vec<Ino> = [planned.source].into_iter().chain(planned.target).collect();
+            let turns = self.naming.take_all(named.iter().copied()).await?;
             let is_folder = self.core().tree.node(planned.source)?.is_folder();
-            let shape = match is_folder {
-                // Paths of everything below change: nobody may be using one.
-                true => Shape::Changes(self.shape.write().await),
-                false => Shape::Stays(self.shape.read().await),
-            };
+            // Paths of everything below a folder change: nobody may be using one.
+            let changes = if is_folder { named.as_slice() } else { &[] };
+            let shape = self.paths_change(&[&named[..], &[to.0]].concat(), changes).await?;
             let again = self.core().tree.plan_rename(from, to, no_replace)?;
             if (again.source, again.target) == (planned.source, planned.target) {
                 return Ok((again, (turns, shape)));
@@ -182,7 +173,7 @@ impl Filesystem {
     /// may forget once the move is true here.
     async fn move_whole(&self, plan: &RenamePlan, there: &Move) -> Result<Vec<Fact>, Failure> {
         let (Move { from, to, over }, overwrite) = (there, there.over == Over::File);
-        self.nothing_begins_below(from).await;
+        self.nothing_begins_below(from).await?;
         let Some([first, second]) = self.promise_move(plan, there) else {
             self.remote.rename(from, to, overwrite).await.map_err(|error| told_aloud(&error))?;
             failpoint::reach("rename.there");

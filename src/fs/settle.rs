@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Instant;
 
+use super::complaints::About;
 use super::core::{Core, Errand};
 use super::job::{Ending, Job};
 use super::{Close, Filesystem, Stale, on_disk};
@@ -233,7 +234,7 @@ impl Filesystem {
             Ending::Refused(_) => "it is kept here until it is written, closed or deleted again",
             Ending::Later(_) => "it is kept here and tried again",
         };
-        if let Some(path) = path {
+        if let Some(path) = path.filter(|_| self.complaints.is_told(About::Files, &failure)) {
             tracing::error!("{path} is not on Files.com: {failure}; {next}");
         }
         self.keep_what_is_owed(ino).await?;

@@ -7,9 +7,12 @@ use super::Filesystem;
 use super::core::{Core, Errand};
 use super::scope::Within;
 use crate::model::backlog::Standing;
+use crate::model::cause;
 use crate::model::content::State;
 use crate::model::failure::Failure;
 use crate::model::ino::Ino;
+use crate::model::meter::Rate;
+use crate::model::node::File;
 use crate::model::path::RemotePath;
 
 /// A file that is not on Files.com, and why not.
@@ -39,6 +42,10 @@ pub struct Remainder {
     /// Of the files owed, those that are open for writing and of which nothing that was closed is owed: their close sends
     /// them, and no waiting does.
     pub open: Open,
+    /// Bytes of files that are being sent, which have left already.
+    pub sent: u64,
+    /// What keeps everything from being sent.
+    pub causes: Vec<Hindrance>,
 }
 
 /// Files that are open for writing.
@@ -50,6 +57,19 @@ pub struct Open {
     pub bytes: u64,
     /// The paths of some twenty of them at most.
     pub paths: Vec<String>,
+}
+
+/// One thing that keeps everything from being sent.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hindrance {
+    /// One word for it: `outage`, `key` or `quota`.
+    pub kind: String,
+    /// What is so, since when.
+    pub since: String,
+    /// The same for people, with the last that Files.com said, and the remedy.
+    pub message: String,
+    /// How many files wait for its end.
+    pub files: u64,
 }
 
 /// How many files that only wait for their turn are named.
@@ -84,7 +104,7 @@ impl Remainder {
 /// Why a file that did not fail is not on Files.com yet.
 fn waits_for(core: &Core, ino: Ino) -> String {
     if let Some(progress) = core.uploading.get(&ino) {
-        return format!("is being sent: {} of {} bytes", progress.sent, progress.size);
+        return format!("is being sent: {} of {} bytes", progress.gauge.sent(), progress.size);
     }
     if core.tree.file(ino).is_ok_and(|file| matches!(file.content.state(), State::Dirty(_))) {
         return "it is being written".to_owned();
@@ -103,6 +123,7 @@ impl Filesystem {
 
     /// The same for a part of the mount.
     pub(super) fn remainder_within(&self, within: &Within) -> Remainder {
+        let causes = self.remote.causes().borrow().clone();
         let core = self.core();
         let steps = within.steps(&core);
         let others = core.owed_otherwise().filter(|ino| within.covers(&core, *ino)).count() + steps.len();
@@ -152,6 +173,19 @@ impl Filesystem {
                 _ => remainder.errors.push(line),
             }
         }
+        let under_way = core.uploading.iter().filter(|(ino, _)| within.covers(&core, **ino));
+        remainder.sent = under_way.map(|(_, progress)| progress.gauge.sent()).sum();
+        // What was refused does not wait for that.
+        let is_held = |file: &File| matches!(file.content.state(), State::Held(_));
+        let held = core.owed().filter(|(ino, file)| is_held(file) && within.covers(&core, *ino)).count();
+        let files = remainder.files.saturating_sub(held as u64);
+        let hindrance = |open: &cause::Open| Hindrance {
+            kind: open.cause.name().to_owned(),
+            since: open.at.to_string(),
+            message: format!("{}: {}", open.cause.is(), open.why),
+            files,
+        };
+        remainder.causes = causes.iter().map(hindrance).collect();
         remainder
     }
 
@@ -169,7 +203,7 @@ impl Filesystem {
             .iter()
             .filter_map(|(ino, progress)| {
                 let path = core.tree.path(*ino)?.to_string();
-                Some(json!({"path": path, "sent": progress.sent, "size": progress.size}))
+                Some(json!({"path": path, "sent": progress.gauge.sent(), "size": progress.size}))
             })
             .collect();
         let now = std::time::Instant::now();
@@ -177,11 +211,11 @@ impl Filesystem {
         let since = core.owed().filter_map(|(_, file)| file.owed_since).min();
         let oldest = since.map(|since| now.duration_since(since).as_secs());
         let calls = self.remote.calls();
-        let rate = core.meter.rate(now);
+        let rate = Rate { bytes: self.remote.speed_up(), ..core.meter.rate(now) };
         // What was refused will not arrive by waiting.
         let coming = core.owed().filter(|(_, file)| !matches!(file.content.state(), State::Held(_)));
         let (bytes, files) = coming.fold((0, 0), |(bytes, files), (_, file)| (bytes + file.size, files + 1));
-        let sent: u64 = core.uploading.values().map(|progress| progress.sent).sum();
+        let sent: u64 = core.uploading.values().map(|progress| progress.gauge.sent()).sum();
         json!({
             "owed": {
                 "files": remainder.files,
@@ -202,6 +236,7 @@ impl Filesystem {
             "open": remainder.open.paths,
             "held": remainder.held,
             "errors": remainder.errors,
+            "causes": remainder.causes,
             "verified": core.counts.verified,
             "weak": core.counts.weak,
             "contradicted": core.counts.contradicted,

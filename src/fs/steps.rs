@@ -6,6 +6,7 @@
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
+use super::complaints::About;
 use super::copy::Copied;
 use super::core::{Core, Errand};
 use super::job::{Ending, Trouble};
@@ -17,7 +18,7 @@ use crate::model::copied::Original;
 use crate::model::failure::Failure;
 use crate::model::path::RemotePath;
 use crate::model::proof::Fingerprint;
-use crate::remote::{self, Deleted, ErrorKind};
+use crate::remote::{self, Deadline, Deleted, ErrorKind};
 
 /// How long a move may go on that was asked for by a mount that ended, or whose answer was lost.
 const MOVE_GOES_ON: Duration = Duration::from_secs(10);
@@ -83,12 +84,16 @@ impl Filesystem {
             }
             Err(trouble) => match trouble.ending() {
                 Ending::Refused(failure) => {
-                    tracing::error!("Files.com refused to {step}: {failure}; it is kept here");
+                    if self.complaints.is_told(About::Steps, &failure) {
+                        tracing::error!("Files.com refused to {step}: {failure}; it is kept here");
+                    }
                     self.core().backlog.hold(number, failure);
                     Ok(())
                 }
                 Ending::Later(failure) => {
-                    tracing::warn!("cannot {step} on Files.com yet: {failure}; it is tried again");
+                    if self.complaints.is_told(About::Steps, &failure) {
+                        tracing::warn!("cannot {step} on Files.com yet: {failure}; it is tried again");
+                    }
                     self.core().backlog.failed(number, failure.clone());
                     Err(failure)
                 }
@@ -179,7 +184,7 @@ impl Filesystem {
         overwrite: bool,
         doubtful: bool,
     ) -> Result<(), Trouble> {
-        self.nothing_begins_below(from).await;
+        self.nothing_begins_below(from).await.map_err(Failure::from)?;
         if doubtful && self.remote.stat(from).await?.is_none() {
             return self.moved_already(from, to, MOVE_GOES_ON).await;
         }
@@ -228,13 +233,21 @@ impl Filesystem {
     /// Waits until no step touches these paths: for whoever answers only when Files.com has done it.
     ///
     /// # Errors
-    /// Why a step on the way was refused: it is there until a person decides. Or why one fails, when none of them ends
-    /// for the network timeout.
+    /// Why a step on the way was refused: it is there until a person decides. Or what is still to be made, and why it
+    /// fails, when none of them ends for the network timeout.
     pub(super) async fn until_clear(&self, paths: &[&RemotePath]) -> Result<(), Failure> {
         let patience = self.rules.network_timeout;
+        let call = Deadline::current();
+        let end_of = |now: Instant| {
+            let end = call.as_ref().and_then(Deadline::end);
+            end.map_or(now + patience, |end| end.into_std())
+        };
         let (mut ahead, mut deadline) = (usize::MAX, Instant::now());
         loop {
             let outcome = self.outcomes.notified();
+            tokio::pin!(outcome);
+            // Asked for before the look, so that no outcome is missed.
+            outcome.as_mut().enable();
             {
                 let core = self.core();
                 if paths.iter().all(|path| core.backlog.last_at(path).is_none()) {
@@ -250,13 +263,24 @@ impl Filesystem {
                     let steps: BTreeSet<u64> =
                         paths.iter().flat_map(|path| core.backlog.ahead_of(path)).collect();
                     if steps.len() < ahead {
-                        (ahead, deadline) = (steps.len(), now + patience);
+                        if let Some(call) = call.as_ref().filter(|_| ahead != usize::MAX) {
+                            call.progressed(now.into());
+                        }
+                        (ahead, deadline) = (steps.len(), end_of(now));
                     } else {
-                        steps.iter().filter_map(|step| core.backlog.get(*step)).try_for_each(not_failed)?;
+                        let pending = || steps.iter().filter_map(|step| core.backlog.get(*step));
+                        pending().try_for_each(not_failed)?;
+                        // One that is being made may be a large folder that moves; it has a time of its own.
+                        let is_being_made = |step: &Pending| matches!(step.standing, Standing::Running);
+                        if let Some(step) = pending().next().filter(|_| !pending().any(is_being_made)) {
+                            let why = format!("an earlier change is not made yet: {}", step.step);
+                            return Err(Failure::new(libc::ETIMEDOUT, why));
+                        }
                     }
                 }
             }
-            let _ = tokio::time::timeout(patience, outcome).await;
+            let end = if deadline > Instant::now() { deadline } else { Instant::now() + patience };
+            let _ = tokio::time::timeout_at(end.into(), outcome).await;
         }
     }
 

@@ -22,12 +22,11 @@ use crate::model::digest::Hasher;
 use crate::model::fair::Urgency;
 use crate::model::growth::{Growth, News};
 use crate::model::ino::{ContentId, Ino};
-use crate::model::meter::Meter;
 use crate::model::parts::Parts;
 use crate::model::path::RemotePath;
 use crate::model::proof::PartEvidence;
 use crate::model::resume::Begun;
-use crate::remote::{Upload, UploadRef, carry_urgency, with_urgency};
+use crate::remote::{Gauge, Upload, UploadRef, carry, with_urgency};
 
 /// With `close=journaled`, how many times as long as it took to read and hash a part nothing is done until the next.
 /// A third of a processor still fills a line of 1 Gbit/s.
@@ -89,6 +88,8 @@ pub(super) struct Head {
 struct Early {
     reference: UploadRef,
     head: Head,
+    /// Counts the bytes of the file as they leave.
+    gauge: Gauge,
     /// A part did not arrive.
     broken: bool,
 }
@@ -96,27 +97,27 @@ struct Early {
 impl Early {
     fn new(reference: UploadRef) -> Self {
         let (hasher, evidence, flights) = (Hasher::default(), BTreeMap::new(), JoinSet::new());
-        Self { reference, head: Head { parts: 0, hasher, evidence, flights }, broken: false }
+        let head = Head { parts: 0, hasher, evidence, flights };
+        Self { reference, head, gauge: Gauge::default(), broken: false }
     }
 
     /// Takes note of the parts that came to an end.
-    fn note_landed(&mut self, meter: &mut Meter) {
+    fn note_landed(&mut self) {
         while let Some(done) = self.head.flights.try_join_next() {
-            self.note(done, meter);
+            self.note(done);
         }
     }
 
     /// The same, and waits for all of them.
-    async fn all_landed(&mut self, filesystem: &Filesystem) {
+    async fn all_landed(&mut self) {
         while let Some(done) = self.head.flights.join_next().await {
-            self.note(done, &mut filesystem.core().meter);
+            self.note(done);
         }
     }
 
-    fn note(&mut self, done: Result<Result<Landed, Trouble>, JoinError>, meter: &mut Meter) {
+    fn note(&mut self, done: Result<Result<Landed, Trouble>, JoinError>) {
         match done {
             Ok(Ok(landed)) => {
-                meter.note(Instant::now(), landed.bytes, 0);
                 self.head.evidence.insert(landed.number, landed.evidence);
             }
             Ok(Err(_)) | Err(_) => self.broken = true,
@@ -186,9 +187,10 @@ impl Filesystem {
                 slot: slot.take(),
                 bytes: read.bytes,
                 md5: read.md5,
+                gauge: early.gauge.clone(),
             };
-            early.head.flights.spawn(carry_urgency(flight.deliver()));
-            early.note_landed(&mut self.core().meter);
+            early.head.flights.spawn(carry(flight.deliver()));
+            early.note_landed();
             if early.broken {
                 self.end_growth(id);
             }
@@ -277,7 +279,7 @@ impl Filesystem {
         // Bytes that change from now on are of another revision than the job's.
         let growth = self.core().growing.remove(&job.id);
         let (Some(mut early), Some(growth)) = (early, growth) else { return Ok(None) };
-        early.note_landed(&mut self.core().meter);
+        early.note_landed();
         let parts = Parts::of(job.size);
         if early.head.parts == 0 || parts.count() < 2 || self.core().habits.grants_parts {
             return Ok(None);
@@ -285,7 +287,7 @@ impl Filesystem {
         let has_to_be_read = early.broken || !growth.touched().is_empty();
         if has_to_be_read {
             // A part that is still on its way must not arrive after the one that takes its place.
-            early.all_landed(self).await;
+            early.all_landed().await;
             let is_good = |number: &u32| !growth.touched().contains(number) && *number <= parts.count();
             early.head.evidence.retain(|number, _| is_good(number));
         }
@@ -308,8 +310,9 @@ impl Filesystem {
         let start = if has_to_be_read {
             Start::Again(begun)
         } else {
-            let bytes = |number: &u32| parts.range(*number).end - parts.range(*number).start;
-            self.arrived(job, begun.parts.keys().map(bytes).sum());
+            if let Some(progress) = self.core().uploading.get_mut(&job.ino) {
+                progress.gauge = early.gauge;
+            }
             Start::Ahead(early.head)
         };
         Ok(Some(Going { reference: early.reference, parts, parallel: true, start }))

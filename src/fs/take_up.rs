@@ -54,6 +54,10 @@ impl Filesystem {
     pub(super) async fn take_up_rest(&self) -> Result<(), Failure> {
         // Out of reach, nothing would be found. `try_again` comes when Files.com can be reached.
         if *self.reach.borrow() {
+            // A mount that began without Files.com looks at its folder first: what it does not know is not gone.
+            if self.core().tree.folder(Ino::ROOT)?.unseen {
+                self.list_anew(Ino::ROOT).await?;
+            }
             self.take_up_all().await;
         }
         let core = self.core();

@@ -18,7 +18,7 @@ use crate::model::failure::Failure;
 use crate::model::path::RemotePath;
 use crate::model::proof::{PartEvidence, Sent};
 use crate::model::resume::Known;
-use crate::remote::{Client, ErrorKind, PartSlot, Sought, UploadRef, carry_urgency};
+use crate::remote::{Client, ErrorKind, Gauge, PartSlot, Sought, UploadRef, carry};
 
 /// How often one part is sent until its ETag fits.
 const PART_ATTEMPTS: u32 = 3;
@@ -53,6 +53,8 @@ pub(super) struct Flight {
     pub slot: Option<PartSlot>,
     pub bytes: Bytes,
     pub md5: Md5,
+    /// Counts the bytes of the file as they leave.
+    pub gauge: Gauge,
 }
 
 impl Filesystem {
@@ -108,6 +110,7 @@ impl Filesystem {
     async fn send_missing(&self, job: &Job, going: Going, flights: &mut Flights) -> Result<Parcel, Trouble> {
         let Going { reference, parts, parallel, start } = going;
         let (mut done, mut hasher, mut evidence) = (0, Hasher::default(), BTreeMap::new());
+        let gauge = self.gauge(job);
         let (mut first, mut before) = (None, None);
         match start {
             Start::Anew(slot) => first = Some(slot),
@@ -137,7 +140,7 @@ impl Filesystem {
                 match before.part(number, read.md5) {
                     Known::Missing => {}
                     Known::Sent(sent) => {
-                        self.arrived(job, read.bytes.len() as u64);
+                        gauge.add(read.bytes.len() as u64);
                         evidence.insert(number, sent);
                         continue;
                     }
@@ -148,7 +151,7 @@ impl Filesystem {
                     }
                 }
             }
-            flights.spawn(carry_urgency(
+            flights.spawn(carry(
                 Flight {
                     client: self.remote.clone(),
                     path: job.path.clone(),
@@ -157,6 +160,7 @@ impl Filesystem {
                     slot: first.take(),
                     bytes: read.bytes,
                     md5: read.md5,
+                    gauge: gauge.clone(),
                 }
                 .deliver(),
             ));
@@ -175,10 +179,9 @@ impl Filesystem {
         Ok(Parcel { reference, sent: Sent { digest: hasher.finish(), parts } })
     }
 
-    pub(super) fn arrived(&self, job: &Job, bytes: u64) {
-        if let Some(progress) = self.core().uploading.get_mut(&job.ino) {
-            progress.sent += bytes;
-        }
+    /// What counts the bytes of `job`, for those who look how far it is.
+    fn gauge(&self, job: &Job) -> Gauge {
+        self.core().uploading.get(&job.ino).map(|progress| progress.gauge.clone()).unwrap_or_default()
     }
 
     fn landed(
@@ -190,8 +193,6 @@ impl Filesystem {
         let Some(done) = done else { return Ok(()) };
         let landed = done.map_err(|_| Failure::new(libc::EIO, "a part was cut off"))??;
         self.note_part(job, landed.number, &landed.evidence);
-        self.arrived(job, landed.bytes);
-        self.core().meter.note(std::time::Instant::now(), landed.bytes, 0);
         self.space.progressed();
         evidence.insert(landed.number, landed.evidence);
         Ok(())
@@ -202,7 +203,6 @@ impl Filesystem {
 #[derive(Debug)]
 pub(super) struct Landed {
     pub number: u32,
-    pub bytes: u64,
     pub evidence: PartEvidence,
 }
 
@@ -217,16 +217,17 @@ impl Flight {
                 Some(slot) => slot,
                 None => self.client.begin_part(&self.path, &self.reference, self.number).await?,
             };
-            match self.client.put_part_in(place, &slot, (self.bytes.clone(), md5)).await {
+            match self.client.put_part_in(place, &slot, (self.bytes.clone(), md5), self.gauge.clone()).await {
                 Ok(ETag::Md5(stored)) if stored != md5 => {
                     let what = format!("part {} arrived with MD5 {stored} and left with {md5}", self.number);
                     tracing::warn!("{}: {what}; it is sent again", self.path);
+                    self.gauge.took_back(self.bytes.len() as u64);
                     last = Some(Trouble::Mismatch(Failure::new(libc::EIO, what)));
                 }
                 Ok(etag) => {
                     failpoint::reach("publish.part");
                     let evidence = PartEvidence { sent: md5, etag };
-                    return Ok(Landed { number: self.number, bytes: self.bytes.len() as u64, evidence });
+                    return Ok(Landed { number: self.number, evidence });
                 }
                 Err(error) if error.kind() == ErrorKind::Damaged => {
                     let what = format!("part {} did not arrive as it left: {error}", self.number);

@@ -247,7 +247,7 @@ impl Filesystem {
     /// Brings all bytes of a file into the spool: it is about to change.
     async fn bring_to_spool(&self, ino: Ino) -> Result<(), Failure> {
         // Alone with the file: an upload that ends moves it the other way.
-        let _turn = self.publishing.take(ino).await;
+        let _turn = self.publishing.take(ino).await?;
         if matches!(self.core().tree.file(ino)?.local, Local::Spooled(_)) {
             return Ok(());
         }

@@ -64,7 +64,9 @@ impl Door {
         F: FnOnce(Arc<Filesystem>) -> Fut,
         Fut: Future<Output = ()> + Send + 'static,
     {
-        let mut work = Box::pin(work(self.fs.clone()));
+        // The one deadline of this call, for all that is done on its behalf.
+        let deadline = self.fs.deadline_of_a_call();
+        let mut work = Box::pin(deadline.scope(work(self.fs.clone())));
         let _inside = self.runtime.enter();
         // Handing it to another thread costs more than most answers do. The runtime asks again right away, so
         // nothing is missed by a waker that does nothing.

@@ -11,17 +11,19 @@ pub struct Failure {
     pub errno: i32,
     /// One sentence: what was wanted, what happened, what to do next.
     pub message: Cow<'static, str>,
+    /// What it has in common with others, such as what to do about it; nothing for what stands alone.
+    pub kind: &'static str,
 }
 
 impl Failure {
     /// A failure with its reason.
     pub fn new(errno: i32, message: impl Into<Cow<'static, str>>) -> Self {
-        Self { errno, message: message.into() }
+        Self { errno, message: message.into(), kind: "" }
     }
 
     /// The everyday answers of a filesystem, which need no explanation.
     pub const fn plain(errno: i32) -> Self {
-        Self { errno, message: Cow::Borrowed("") }
+        Self { errno, message: Cow::Borrowed(""), kind: "" }
     }
 }
 

@@ -9,6 +9,7 @@ pub mod bandwidth;
 pub mod blocks;
 pub mod brake;
 pub mod bucket;
+pub mod cause;
 pub mod comparison;
 pub mod containment;
 pub mod content;

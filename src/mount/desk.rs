@@ -79,6 +79,8 @@ impl Desk {
                         "errors": left.errors,
                         "waiting": left.waiting,
                         "open": left.open,
+                        "sent": left.sent,
+                        "causes": left.causes,
                         "weak": self.fs.weak(),
                     })
                 }))

@@ -26,6 +26,8 @@ use crate::remote::Credentials;
 /// How long a mount that was told to end by a signal sends what is owed; the rest stays in the
 /// journal. Below the 90 s after which systemd loses patience.
 const LAST_MINUTE: Duration = Duration::from_secs(60);
+/// So many of what is left are named in the log.
+const NAMED: usize = 5;
 /// How long a mount that was unmounted by others goes on sending.
 const AFTERWARDS: Duration = Duration::from_secs(600);
 
@@ -120,11 +122,19 @@ pub fn run(
     }
     let remainder = runtime.block_on(last_drain(&fs, &ending));
     runtime.block_on(fs.keep_receipts());
-    for owed in remainder.held.iter().chain(&remainder.errors).chain(&remainder.waiting) {
+    let left = remainder.held.len() + remainder.errors.len() + remainder.waiting.len();
+    for owed in remainder.held.iter().chain(&remainder.errors).chain(&remainder.waiting).take(NAMED) {
         tracing::error!(
             "{} is not on Files.com: {}; it stays in {}",
             owed.path,
             owed.message,
+            options.state_dir.display()
+        );
+    }
+    if left > NAMED {
+        let more = (remainder.files + remainder.attributes).max(left as u64) - NAMED as u64;
+        tracing::error!(
+            "and {more} more are not; `filescomfs recover {}` lists them",
             options.state_dir.display()
         );
     }

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use reqwest::Response;
 use tokio::time::{Instant, sleep_until};
 
+use super::deadline;
 use super::error::{Error, Phase};
 use super::error_kind::ErrorKind;
 use super::line::Line;
@@ -62,6 +63,7 @@ impl Body {
                 }
                 Some(piece) if piece.is_empty() => {}
                 Some(piece) => {
+                    deadline::progressed();
                     // Paid for once, however often somebody comes to wait for it.
                     let until = Instant::now() + self.line.sell(piece.len());
                     self.waiting = Some(Waiting { piece, until });

@@ -1,6 +1,6 @@
 //! One call of the API: credentials, attempts, answer.
 
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use reqwest::Method;
 use reqwest::header::{ACCEPT, CONTENT_TYPE};
@@ -8,6 +8,7 @@ use serde_json::Value;
 use tokio::time::{Instant, sleep};
 
 use super::client::{Client, Inner, flow_of, learn};
+use super::deadline;
 use super::error::{Error, Phase};
 use super::error_kind::ErrorKind;
 use super::retry::{Patience, Repeat, stall_limit};
@@ -20,6 +21,9 @@ use crate::model::shown::shown_name;
 
 /// The largest answer that is read: a page of a thousand entries with all their metadata is less.
 const LARGEST_ANSWER: usize = 64 << 20;
+
+/// The longest that a look for the service takes.
+const LOOK: Duration = Duration::from_secs(10);
 
 /// What is asked of the API.
 #[derive(Debug, Clone)]
@@ -34,12 +38,14 @@ pub(super) struct Call {
     /// Parameters of everything else.
     body: Option<Value>,
     repeat: Repeat,
+    /// It looks for the service on behalf of all others: asked once, whatever is known.
+    is_a_look: bool,
 }
 
 impl Call {
     fn new(name: &'static str, method: Method, resource: impl Into<String>, body: Option<Value>) -> Self {
         let (path, query, repeat) = (None, Vec::new(), Repeat::Freely);
-        Self { name, method, resource: resource.into(), path, query, body, repeat }
+        Self { name, method, resource: resource.into(), path, query, body, repeat, is_a_look: false }
     }
 
     pub fn get(name: &'static str, resource: impl Into<String>) -> Self {
@@ -80,6 +86,18 @@ impl Call {
         self
     }
 
+    /// It looks for the service on behalf of all others.
+    pub fn for_all(mut self) -> Self {
+        self.is_a_look = true;
+        self
+    }
+
+    /// Does a yes say that something was done which was not done before? That is progress; a look is none, nor is
+    /// another upload that is only begun.
+    fn gets_on(&self) -> bool {
+        self.method != Method::GET && self.name != "begin_upload"
+    }
+
     /// Method and path, for logs and errors. Neither query nor body: they may hold secrets.
     pub fn asked(&self) -> String {
         let path = self.path.as_ref().map(RemotePath::to_string).unwrap_or_default();
@@ -88,16 +106,28 @@ impl Call {
 }
 
 impl Client {
-    /// Makes a call. A refused session is renewed once; so is a key that was replaced meanwhile.
+    /// Makes a call. A refused session is renewed once; so is a key that was replaced meanwhile. Where it is known
+    /// that nobody is served, nobody is asked.
     pub(super) async fn call(&self, call: Call) -> Result<Answer, Error> {
+        let (gets_on, is_a_look) = (call.gets_on(), call.is_a_look);
+        if let Some(refusal) = self.0.reach.refusal(&call.asked()).filter(|_| !is_a_look) {
+            return Err(refusal);
+        }
         let outcome = self.call_patiently(call).await;
-        self.0.reach.learn(&outcome);
+        if gets_on && outcome.is_ok() {
+            deadline::progressed();
+        }
+        self.0.reach.learn(&outcome, is_a_look);
         outcome
     }
 
     async fn call_patiently(&self, call: Call) -> Result<Answer, Error> {
         let inner = &self.0;
-        let mut patience = Patience::new(Instant::now(), inner.options.network_timeout);
+        let limit = match call.is_a_look {
+            true => inner.options.network_timeout.min(LOOK),
+            false => inner.options.network_timeout,
+        };
+        let mut patience = Patience::new(Instant::now(), limit);
         let mut renewed = false;
         loop {
             let pass = inner.pass(&call.asked(), patience.deadline()).await?;
@@ -139,8 +169,10 @@ impl Inner {
                 Err(error) => {
                     before = Some(error.clone());
                     let is_misspelled = error.details().is_no_host && !self.reach.has_answered();
-                    let wait = patience.after(error, call.repeat, Instant::now(), rand::random())?;
-                    if let Some(error) = before.take_if(|_| is_misspelled && patience.has_tried_a_name()) {
+                    let wait = patience.after(error.clone(), call.repeat, Instant::now(), rand::random())?;
+                    // The next look is soon enough, or by now it is known that another attempt is in vain.
+                    let is_in_vain = call.is_a_look || self.reach.refusal(&asked).is_some();
+                    if is_in_vain || is_misspelled && patience.has_tried_a_name() {
                         return Err(patience.told(error));
                     }
                     self.counters.repeated();

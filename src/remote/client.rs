@@ -11,6 +11,7 @@ use url::Url;
 
 use super::counters::{Calls, ClockSkew, Counters};
 use super::credentials::Credentials;
+use super::deadline::Deadline;
 use super::error::{Error, Phase};
 use super::error_kind::ErrorKind;
 use super::line::Line;
@@ -21,6 +22,7 @@ use super::slots::{Concurrency, Lane, Slot, Slots};
 use super::transport::http_client;
 use super::urls::is_this_host;
 use crate::model::bandwidth::Bandwidth;
+use crate::model::cause::Cause;
 use crate::model::fair::Flow;
 
 /// What a client needs to know.
@@ -104,6 +106,8 @@ impl Client {
     /// under the new ones.
     pub fn replace_credentials(&self, credentials: Credentials) {
         self.0.auth.replace(credentials);
+        // Whether those are accepted is another question.
+        self.0.reach.close(Cause::Key);
     }
 
     /// No more than `most` requests to the API at a time: each may take a descriptor of its own.
@@ -131,6 +135,11 @@ impl Client {
         (self.0.up.rate(), self.0.down.rate())
     }
 
+    /// Bytes a second that have gone up lately, counted as they left this machine.
+    pub fn speed_up(&self) -> f64 {
+        self.0.up.speed()
+    }
+
     /// A place for a file (or attributes) that is published with nobody waiting: there are as many as keep
     /// the line and the service busy.
     pub async fn place_for_file(&self, flow: Flow) -> Slot {
@@ -149,9 +158,10 @@ impl Client {
 }
 
 impl Inner {
-    /// A place in `lane`. The time in the queue is no time of the request: it waits for our own. A pause that
-    /// the service asked for and that outlasts all patience is an error at once: that of the attempt `before`,
-    /// if this is another one.
+    /// A place in `lane`. The time in the queue is no time of the request: it waits for our own. It is time of the call
+    /// on whose behalf it is made, though: whoever comes for the first time waits on while the queue moves, and whoever
+    /// returns does not. A pause that the service asked for and that outlasts all patience is an error at once: that of
+    /// the attempt `before`, if this is another one. Dropped while it waits, nothing is lost but the place in the queue.
     pub async fn place(
         &self,
         lane: Lane,
@@ -161,6 +171,9 @@ impl Inner {
         asked: &str,
     ) -> Result<Slot, Error> {
         let came = Instant::now();
+        if patience.is_over(came) {
+            return Err(self.late(lane, before, patience, asked));
+        }
         if let Some(until) = self.slots.paused_until()
             && patience.ends_before(until)
         {
@@ -176,9 +189,32 @@ impl Inner {
             Lane::Downloads => self.slots.cap(lane, self.down.transfers()),
             _ => {}
         }
-        let slot = self.slots.take(lane, flow, before.is_some()).await;
-        patience.waited(came.elapsed());
-        Ok(slot)
+        let returns = before.is_some();
+        let moved = || if returns { None } else { self.slots.moved(lane) };
+        match Deadline::wait(self.slots.take(lane, flow, returns), moved).await {
+            Ok(slot) => {
+                patience.waited(came.elapsed());
+                match patience.is_over(Instant::now()) {
+                    true => Err(self.late(lane, before, patience, asked)),
+                    false => Ok(slot),
+                }
+            }
+            Err(_) => Err(self.late(lane, before, patience, asked)),
+        }
+    }
+
+    /// The call's time is over: why the attempt `before` failed, or why there was none.
+    fn late(&self, lane: Lane, before: Option<Error>, patience: &Patience, asked: &str) -> Error {
+        if let Some(error) = before {
+            return patience.told(error);
+        }
+        let (kind, why) = match self.slots.is_refused(lane) {
+            true => (ErrorKind::RateLimited, "Files.com refuses more requests"),
+            false => (ErrorKind::Timeout, "others were before it"),
+        };
+        let limit = self.options.network_timeout;
+        let happened = format!("not begun: {why}, and nothing moved for {limit:.1?}");
+        Error::new(kind, asked, happened).with(|d| (d.phase, d.tries) = (Phase::Unsent, 0))
     }
 }
 

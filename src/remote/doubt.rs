@@ -88,6 +88,10 @@ impl Doubt<'_> {
     /// What a repetition was refused with; [`ErrorKind::OutcomeUnknown`] where nothing told in time what became of it.
     pub async fn ask_again(&mut self) -> Result<(), Error> {
         let Some(error) = self.last.take() else { return Ok(()) };
+        // Nobody is asked any more: what is in doubt stays so.
+        if !error.was_asked() {
+            return Err(self.first.take().unwrap_or(error));
+        }
         let is_in_doubt = error.kind() == ErrorKind::OutcomeUnknown;
         // Refused for certain; but the first attempt may be under way still, and in the way of the second.
         let may_be_its_own = matches!(

@@ -114,6 +114,16 @@ impl Error {
         }
     }
 
+    /// Was anybody asked? Not where it was known to be in vain, or where the time was over before.
+    pub fn was_asked(&self) -> bool {
+        self.0.tries > 0
+    }
+
+    /// What it has in common with all errors of its kind: the remedy, without what is known of this one alone.
+    pub fn common_remedy(&self) -> &'static str {
+        error_kind::row(self.kind()).remedy
+    }
+
     /// What a system call answers.
     pub fn errno(&self) -> i32 {
         error_kind::row(self.kind()).errno

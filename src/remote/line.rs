@@ -10,6 +10,7 @@ use tokio::time::Instant;
 
 use crate::model::bandwidth::{Bandwidth, minute_of_week};
 use crate::model::bucket::Bucket;
+use crate::model::meter::Meter;
 
 /// How often the time of day is asked for.
 const LOOK: Duration = Duration::from_secs(1);
@@ -36,6 +37,7 @@ struct State {
     rate: Option<u64>,
     looked: Option<Instant>,
     passed: u64,
+    meter: Meter,
 }
 
 impl Line {
@@ -79,6 +81,16 @@ impl Line {
         state.passed += bytes as u64;
         let Some(rate) = state.rate else { return Duration::ZERO };
         state.bucket.take(Instant::now().into_std(), bytes as u64, rate)
+    }
+
+    /// So many bytes passed at this moment.
+    pub fn left(&self, bytes: u64) {
+        self.state().meter.note(std::time::Instant::now(), bytes, 0);
+    }
+
+    /// Bytes a second that passed lately.
+    pub fn speed(&self) -> f64 {
+        self.state().meter.rate(std::time::Instant::now()).bytes
     }
 
     /// Bytes that were let pass until now.

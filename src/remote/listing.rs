@@ -9,6 +9,7 @@ use serde_json::Value;
 
 use super::call::Call;
 use super::client::Client;
+use super::deadline;
 use super::error::Error;
 use super::error_kind::ErrorKind;
 use super::places::{Place, folder_of};
@@ -41,6 +42,7 @@ impl Client {
             }
             let answer = self.call(call).await?;
             read_page(&folder, &answer, &mut entries)?;
+            deadline::progressed();
             // The last page is the one without a cursor; an empty page with one is not.
             let Some(next) = next_page(&answer)? else { return Ok(entries) };
             if !cursors.insert(next.to_owned()) {
@@ -69,9 +71,18 @@ impl Client {
     /// # Errors
     /// As for [`Self::list`].
     pub async fn probe_list(&self, path: &RemotePath) -> Result<(), Error> {
-        let answer = self.call(Call::get("list", "/folders").path(path).query("per_page", 1)).await?;
+        let answer = self.call(one_entry(path)).await?;
         read_page(&Place::new(path), &answer, &mut Vec::new())
     }
+
+    /// The same on behalf of all: see [`Self::look_for_it`].
+    pub(super) async fn look_at_one_entry(&self, path: &RemotePath) -> Result<(), Error> {
+        self.call(one_entry(path).for_all()).await.map(drop)
+    }
+}
+
+fn one_entry(path: &RemotePath) -> Call {
+    Call::get("list", "/folders").path(path).query("per_page", 1)
 }
 
 /// Where the next page begins; `None` on the last. A cursor that cannot be read is no end of the listing.

@@ -7,9 +7,11 @@ use tokio::time::{Instant, sleep};
 
 use super::call::Call;
 use super::client::Client;
+use super::deadline;
 use super::doubt::in_doubt;
 use super::error::Error;
 use super::error_kind::ErrorKind;
+use super::retry::Patience;
 use super::transport::Answer;
 use super::wire::{Fields, Misread};
 use crate::model::path::RemotePath;
@@ -67,7 +69,7 @@ impl Client {
     }
 
     /// Waits until the service has done what `answer` says it has begun. Every item it moves counts
-    /// as progress; without any it is given up, its outcome unknown.
+    /// as progress; without any it is given up, its outcome unknown, while there is still time for a look.
     async fn wait(&self, what: &str, answer: &Answer) -> Result<(), Error> {
         let asked = &answer.asked;
         let started = read(answer)?;
@@ -79,11 +81,17 @@ impl Client {
             return Err(Error::new(ErrorKind::OutcomeUnknown, asked, happened));
         };
         let mut before = started;
-        let mut progress = Instant::now();
+        let limit = self.0.options.network_timeout;
+        let mut patience = Patience::new(Instant::now(), limit);
+        let longest_pause = LONGEST_PAUSE.min(limit / 8);
         let mut pause = FIRST_PAUSE;
         loop {
             sleep(pause).await;
-            pause = (pause * 2).min(LONGEST_PAUSE);
+            pause = (pause * 2).min(longest_pause);
+            if patience.ends_before(Instant::now()) {
+                let happened = "the service began and did not end it in time";
+                return Err(Error::new(ErrorKind::OutcomeUnknown, asked, happened));
+            }
             let call = Call::get("migration", format!("/file_migrations/{id}"));
             // A key may be barred from seeing it; what became of it can still be seen at its ends.
             let now = read(&self.call(call).await.map_err(in_doubt)?)?;
@@ -91,12 +99,9 @@ impl Client {
                 return settled;
             }
             if now != before {
-                progress = Instant::now();
+                patience.progressed(Instant::now());
+                deadline::progressed();
                 before = now;
-            }
-            if progress.elapsed() >= self.0.options.network_timeout {
-                let happened = "the service began and did not end it in time";
-                return Err(Error::new(ErrorKind::OutcomeUnknown, asked, happened));
             }
         }
     }

@@ -8,6 +8,7 @@ use std::time::{Duration, SystemTime};
 
 use tokio::time::Instant;
 
+use super::deadline::Deadline;
 use super::error::{Error, Phase};
 use super::error_kind::ErrorKind;
 
@@ -82,16 +83,20 @@ pub(super) fn retry_after(header: &str, now: SystemTime) -> Option<Duration> {
     Some(wait.min(LONGEST_RETRY_AFTER))
 }
 
-/// How long one call may go on trying.
+/// How long one request may go on being tried: for its own time, and no longer than the call on whose behalf it is
+/// made.
 #[derive(Debug, Clone)]
 pub(super) struct Patience {
     limit: Duration,
     deadline: Instant,
+    call: Option<Deadline>,
     tries: u32,
 }
 
 /// So often a name that does not exist is looked up, for the sake of a resolver that is just starting.
 const TRIES_OF_A_NAME: u32 = 4;
+/// The share of what is left that is kept for a look, when an answer may be lost.
+const FOR_A_LOOK: f64 = 0.25;
 
 /// More attempts than this are never made.
 const MOST_TRIES: u32 = 12;
@@ -102,20 +107,26 @@ const TRIES_PAST_A_STRANGER: u32 = 4;
 impl Patience {
     /// Patience for `limit` from `now` on.
     pub fn new(now: Instant, limit: Duration) -> Self {
-        Self { limit, deadline: now + limit, tries: 0 }
+        Self { limit, deadline: now + limit, call: Deadline::current(), tries: 0 }
     }
 
     /// When patience ends.
     pub fn deadline(&self) -> Instant {
-        self.deadline
+        self.end_of_call().map_or(self.deadline, |end| end.min(self.deadline))
     }
 
-    /// How long one attempt may take. A call that can be repeated gets half of the time, so that
-    /// there is time for a second one; a call that cannot gets all of it.
+    /// When the call on whose behalf it is ends, where somebody waits for it.
+    fn end_of_call(&self) -> Option<Instant> {
+        self.call.as_ref().and_then(Deadline::end)
+    }
+
+    /// How long one attempt may take. What can be repeated gets half of the time, so that there is time for a second
+    /// one; what cannot gets all of it, but for the look at what became of it, where the call's time is to do for both.
     pub fn attempt_limit(&self, now: Instant, repeat: Repeat) -> Duration {
-        let left = self.deadline.saturating_duration_since(now);
+        let left = self.deadline().saturating_duration_since(now);
         match repeat {
             Repeat::Freely | Repeat::AfterALook => left.min(stall_limit(self.limit)),
+            Repeat::IfNothingHappened if self.end_of_call().is_some() => left.mul_f64(1.0 - FOR_A_LOOK),
             Repeat::IfNothingHappened => left,
         }
     }
@@ -125,6 +136,11 @@ impl Patience {
         self.tries >= TRIES_OF_A_NAME
     }
 
+    /// Is no time left even for a first attempt? One that is cut off at once would only leave a doubt.
+    pub fn is_over(&self, now: Instant) -> bool {
+        now + self.limit / 50 >= self.deadline()
+    }
+
     /// So long it waited for other calls of ours: that time was none of the service's.
     pub fn waited(&mut self, time: Duration) {
         self.deadline += time;
@@ -132,7 +148,7 @@ impl Patience {
 
     /// Is no time left for an attempt that begins at `start`?
     pub fn ends_before(&self, start: Instant) -> bool {
-        start + self.limit / 10 >= self.deadline
+        start + self.limit / 10 >= self.deadline()
     }
 
     /// Bytes moved: the time counts afresh. The number of attempts does not.
@@ -257,6 +273,30 @@ mod tests {
         assert_eq!(end.details().tries, 2);
         patience.progressed(late);
         assert!(patience.after(lost(), Repeat::Freely, late, 1.0).is_ok());
+    }
+
+    #[tokio::test]
+    async fn one_deadline_is_for_all_requests_of_a_call_whatever_each_of_them_tries() {
+        let limit = Duration::from_secs(5);
+        let call = Deadline::of_call(limit);
+        let began = call.moved();
+        let at = |seconds: f64| began + Duration::from_secs_f64(seconds);
+        call.clone()
+            .scope(async {
+                let busy = || error(RateLimited, Phase::Answered);
+                let mut first = Patience::new(at(0.0), limit);
+                first.waited(Duration::from_secs(60));
+                first.after(busy(), Repeat::Freely, at(1.0), 1.0).unwrap();
+                assert_eq!(first.deadline(), at(5.0), "neither queues nor attempts put it off");
+                let second = Patience::new(at(4.0), limit);
+                assert_eq!(second.deadline(), at(5.0), "nor does another request");
+                assert_eq!(second.attempt_limit(at(4.0), Repeat::IfNothingHappened).as_millis(), 750);
+                assert!(!second.is_over(at(4.8)) && second.is_over(at(4.95)));
+                call.progressed(at(4.0));
+                assert_eq!(second.deadline(), at(9.0), "bytes that move do");
+            })
+            .await;
+        assert_eq!(Patience::new(at(4.0), limit).deadline(), at(9.0), "nobody waits");
     }
 
     #[test]

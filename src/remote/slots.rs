@@ -87,6 +87,10 @@ struct State {
     under_way: [usize; LANES],
     waiting: [Fair<oneshot::Sender<Slot>>; LANES],
     brake: Brake,
+    /// When a request of a lane was served last,
+    served: [Option<Instant>; PACED],
+    /// and when one was refused as too much.
+    refused: [Option<Instant>; PACED],
 }
 
 impl State {
@@ -121,6 +125,8 @@ impl Slots {
             under_way: [0; LANES],
             waiting: Default::default(),
             brake: Brake::new(longest_pause),
+            served: [None; PACED],
+            refused: [None; PACED],
         })))
     }
 
@@ -185,6 +191,18 @@ impl Slots {
         self.state().caps[lane as usize] = most;
     }
 
+    /// When the queue of a lane moved last, since a request was served.
+    pub fn moved(&self, lane: Lane) -> Option<Instant> {
+        self.state().served.get(lane as usize).copied().flatten()
+    }
+
+    /// Is a refusal the last that is known of a lane?
+    pub fn is_refused(&self, lane: Lane) -> bool {
+        let state = self.state();
+        let at = |of: &[Option<Instant>; PACED]| of.get(lane as usize).copied().flatten();
+        at(&state.refused).is_some_and(|refused| at(&state.served).is_none_or(|served| served < refused))
+    }
+
     /// Until when nothing may be asked, if the service wants a pause.
     pub fn paused_until(&self) -> Option<Instant> {
         self.state().brake.until(Instant::now().into_std()).map(Instant::from_std)
@@ -234,7 +252,11 @@ impl Slot {
             let mut state = self.slots.state();
             state.brake.eased(began);
             let under_way = state.under_way[at];
-            let Some(pace) = state.paces.get_mut(at) else { return };
+            if at >= PACED {
+                return;
+            }
+            state.served[at] = Some(Instant::now());
+            let pace = &mut state.paces[at];
             let before = pace.limit();
             pace.ended(began, now, work, under_way);
             if pace.limit() == before {
@@ -255,6 +277,7 @@ impl Slot {
             _ => &[Lane::Calls],
         };
         for lane in lanes {
+            state.refused[*lane as usize] = Some(Instant::now());
             let pace = &mut state.paces[*lane as usize];
             if pace.refused(began, now) {
                 tracing::debug!(?lane, limit = pace.limit(), "places, after a refusal");

@@ -13,13 +13,50 @@ use tokio::time::{Instant, interval_at, sleep, timeout};
 use url::Url;
 
 use super::client::Inner;
+use super::deadline::Deadline;
 use super::error::{Error, Phase};
 use super::error_kind::ErrorKind;
+use super::line::Line;
 use super::retry::stall_limit;
 use super::secret::Secret;
 use super::signed::SignedUrl;
 use super::transport;
 use crate::model::digest::{ETag, Md5};
+
+/// Bytes of one file that have left this machine, for whoever shows how far it is. Clones are of the same file.
+#[derive(Debug, Clone, Default)]
+pub struct Gauge(Arc<AtomicU64>);
+
+impl Gauge {
+    /// Bytes of the file that have left, and were not found to have left in vain.
+    pub fn sent(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    /// So many left, or need not leave any more.
+    pub fn add(&self, bytes: u64) {
+        self.0.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    /// So many left in vain, and leave once more.
+    pub fn took_back(&self, bytes: u64) {
+        self.0.fetch_sub(bytes, Ordering::Relaxed);
+    }
+}
+
+/// The attempts at one part, seen together.
+#[derive(Debug, Default)]
+pub(super) struct Watched {
+    pub gauge: Gauge,
+    /// How many bytes of it an attempt handed to the connection, at most.
+    furthest: u64,
+}
+
+impl Watched {
+    pub fn new(gauge: Gauge) -> Self {
+        Self { gauge, furthest: 0 }
+    }
+}
 
 /// What is seen of a body while it is being sent.
 #[derive(Debug)]
@@ -30,9 +67,16 @@ struct Sending {
     /// Until when (milliseconds after the beginning) the limit of bandwidth holds the next ones back: the
     /// silence until then is ours.
     held_back: AtomicU64,
+    gauge: Gauge,
 }
 
 impl Sending {
+    fn leaves(&self, bytes: u64, line: &Line) {
+        self.sent.fetch_add(bytes, Ordering::Relaxed);
+        self.gauge.add(bytes);
+        line.left(bytes);
+    }
+
     fn is_held_back(&self, now: Instant) -> bool {
         now < self.began + Duration::from_millis(self.held_back.load(Ordering::Relaxed))
     }
@@ -78,13 +122,14 @@ pub(super) fn check(url: &str, base: &Url, asked: &str) -> Result<Url, Error> {
 
 impl Inner {
     /// Sends `bytes` with their MD5; tells when the last of them left, too. The attempt ends when nothing moves any more,
-    /// early enough for another one. Dropped, or ended so, it may have arrived: a part may be sent again, and what
-    /// nobody completes is forgotten.
+    /// early enough for another one, or with the call on whose behalf it is made. Dropped, or ended so, it may have
+    /// arrived: a part may be sent again, and what nobody completes is forgotten. `watched` sees the bytes leave.
     pub(super) async fn put(
         &self,
         url: &SignedUrl,
         headers: &[(String, Secret)],
         (bytes, md5): (Bytes, Md5),
+        watched: &mut Watched,
         asked: &str,
     ) -> (Option<Instant>, Result<Response, Error>) {
         self.counters.asked("storage_put");
@@ -92,6 +137,7 @@ impl Inner {
             began: Instant::now(),
             sent: AtomicU64::default(),
             held_back: AtomicU64::default(),
+            gauge: watched.gauge.clone(),
         });
         let mut request = self.storage.put(url.url.clone()).header(CONTENT_LENGTH, bytes.len());
         // No part of the signature: the storage compares it itself, and refuses what was damaged on the way.
@@ -111,7 +157,7 @@ impl Inner {
                 sending.held_back.store(until.as_millis() as u64, Ordering::Relaxed);
                 sleep(wait).await;
             }
-            sending.sent.fetch_add(piece.len() as u64, Ordering::Relaxed);
+            sending.leaves(piece.len() as u64, &line);
             Some((Ok::<_, std::io::Error>(piece), (rest, sending, line)))
         });
         let request = request.body(Body::wrap_stream(pieces));
@@ -119,11 +165,18 @@ impl Inner {
         // The watch below is what limits the time: a slow line is no failure.
         let answer = transport::send(request, asked, LONGEST_TRANSFER);
         let mut moved = None;
-        let watching = self.until_it_stands_still(&sending, &mut moved, asked);
+        let watching = self.until_it_stands_still(&sending, &mut moved, watched.furthest, asked);
+        // The request that is dropped is the attempt that is given up.
         let result = tokio::select! {
             result = answer => result,
             stalled = watching => Err(stalled),
         };
+        let sent = sending.sent.load(Ordering::Relaxed);
+        watched.furthest = watched.furthest.max(sent);
+        if result.is_err() {
+            // They leave once more, or are given up.
+            watched.gauge.took_back(sent);
+        }
         let status =
             result.as_ref().map_or_else(|error| error.details().status, |ok| Some(ok.status().as_u16()));
         tracing::debug!(asked, status, ms = started.elapsed().as_millis() as u64, "storage");
@@ -135,9 +188,11 @@ impl Inner {
         &self,
         sending: &Sending,
         moved: &mut Option<Instant>,
+        furthest: u64,
         asked: &str,
     ) -> Error {
         let whole = self.options.network_timeout;
+        let call = Deadline::current();
         let period = (stall_limit(whole) / 8).max(Duration::from_millis(1));
         let mut looks = interval_at(Instant::now() + period, period);
         let (mut before, mut since) = (0, Instant::now());
@@ -147,8 +202,18 @@ impl Inner {
             if sent != before || sending.is_held_back(now) {
                 (before, since) = (sent, now);
                 *moved = Some(now);
+                // What left before, and leaves once more, is progress only where it cannot all be in buffers.
+                if let Some(call) = call.as_ref().filter(|_| sent > furthest.min(BUFFERED)) {
+                    call.progressed(now);
+                }
             }
-            let limit = quiet_limit(whole, sent);
+            if call.as_ref().and_then(Deadline::end).is_some_and(|end| end <= now) {
+                return transport::no_answer(asked, whole);
+            }
+            // Where somebody waits, one deadline is for this attempt and for another one.
+            let is_awaited = call.as_ref().is_some_and(|call| call.end().is_some());
+            let most = if is_awaited { whole.mul_f64(FOR_ONE_ATTEMPT) } else { whole };
+            let limit = quiet_limit(whole, sent).min(most);
             if now.duration_since(since) >= limit {
                 return transport::no_answer(asked, limit);
             }
@@ -185,6 +250,9 @@ impl Inner {
 
 /// No transfer takes longer: a part of the memory that all parts share, at the slowest limit of bandwidth.
 const LONGEST_TRANSFER: Duration = Duration::from_secs(7 * 24 * 3600);
+
+/// How much of the time without progress one attempt may be quiet, where the same time is for the next one.
+const FOR_ONE_ATTEMPT: f64 = 0.75;
 
 /// How many bytes may wait in buffers of the kernel after they were handed over, at most.
 const BUFFERED: u64 = 4 << 20;

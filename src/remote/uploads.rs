@@ -14,6 +14,7 @@ use tokio::time::{Instant, sleep};
 
 use super::call::Call;
 use super::client::{Client, flow_of, learn};
+use super::deadline;
 use super::doubt::in_doubt;
 use super::error::Error;
 use super::error_kind::ErrorKind;
@@ -22,9 +23,10 @@ use super::retry::{Patience, Repeat, stall_limit};
 use super::secret::Secret;
 use super::signed::SignedUrl;
 use super::slots::{Lane, Slot};
-use super::storage;
+use super::storage::{self, Gauge, Watched};
 use super::transport::Answer;
 use super::wire::{self, Fields, Misread, to_api_time};
+use crate::model::cause::Cause;
 use crate::model::digest::{ETag, Md5};
 use crate::model::entry::{Entry, Kind};
 use crate::model::fair::Flow;
@@ -190,7 +192,7 @@ impl Client {
         let md5 = Md5::of(&body);
         let mut patience = Patience::new(Instant::now(), self.0.options.network_timeout);
         let place = self.0.place(Lane::Uploads, slot.flow, None, &mut patience, &slot.asked).await?;
-        self.put_part_in(place, slot, (body, md5)).await
+        self.put_part_in(place, slot, (body, md5), Gauge::default()).await
     }
 
     /// A place among the uploads, for a part of the file at `path`. On a slow line it may be long in coming:
@@ -204,7 +206,8 @@ impl Client {
         self.0.place(Lane::Uploads, flow_of(path.as_str()), None, &mut patience, asked).await
     }
 
-    /// As [`Self::put_part`], in a place that was taken before, for bytes whose MD5 is known.
+    /// As [`Self::put_part`], in a place that was taken before, for bytes whose MD5 is known. `gauge` counts the bytes as
+    /// they leave; those of attempts that failed it does not count any more.
     ///
     /// # Errors
     /// As there.
@@ -213,12 +216,13 @@ impl Client {
         place: Slot,
         slot: &PartSlot,
         (body, md5): (Bytes, Md5),
+        gauge: Gauge,
     ) -> Result<ETag, Error> {
         let inner = &self.0;
         let mut patience = Patience::new(Instant::now(), inner.options.network_timeout);
         let (mut place, mut before) = (Some(place), None);
         let repeat = if slot.repeatable { Repeat::Freely } else { Repeat::IfNothingHappened };
-        let mut stalled = false;
+        let (mut stalled, mut watched) = (false, Watched::new(gauge));
         loop {
             let mut held = match place.take() {
                 Some(place) => place,
@@ -230,11 +234,13 @@ impl Client {
                 return Err(Error::new(ErrorKind::UrlExpired, &slot.asked, "the signed URL has run out"));
             }
             held.begins();
-            let (moved, result) = inner.put(&slot.url, &slot.headers, (body.clone(), md5), &slot.asked).await;
+            let bytes = (body.clone(), md5);
+            let (moved, result) = inner.put(&slot.url, &slot.headers, bytes, &mut watched, &slot.asked).await;
             learn(&mut held, &result, body.len() as u64);
             drop(held);
             match result {
                 Ok(response) => {
+                    deadline::progressed();
                     return Ok(storage::etag_of_part(response.headers()));
                 }
                 Err(error) => {
@@ -249,6 +255,9 @@ impl Client {
                     stalled |= dead;
                     before = Some(error.clone());
                     let wait = patience.after(error, repeat, now, rand::random());
+                    if let Err(error) = &wait {
+                        inner.reach.learn_of_room(error);
+                    }
                     let wait = wait.map_err(|error| match error.kind() {
                         ErrorKind::OutcomeUnknown => error.with(|d| d.kind = ErrorKind::UploadLost),
                         _ => error,
@@ -282,7 +291,10 @@ impl Client {
         loop {
             let answer = self.call(call.clone()).await;
             match answer.and_then(|answer| completed(&answer, path).map_err(in_doubt)) {
-                Ok(entry) => return Ok(entry),
+                Ok(entry) => {
+                    self.0.reach.close(Cause::Quota);
+                    return Ok(entry);
+                }
                 Err(error) => doubt.after(error)?,
             }
             if let Some(Some(entry)) = doubt.look(self.find(path, sought)).await

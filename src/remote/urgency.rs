@@ -28,7 +28,7 @@ pub fn no_more_urgent_than<F: Future>(urgency: Urgency, work: F) -> impl Future<
 }
 
 /// `work` is as urgent in another task as it is here.
-pub fn carry_urgency<F: Future>(work: F) -> impl Future<Output = F::Output> {
+pub(super) fn carry_urgency<F: Future>(work: F) -> impl Future<Output = F::Output> {
     URGENCY.scope(current(), work)
 }
 

@@ -106,3 +106,34 @@ fn a_file_is_read_before_a_backlog_is_sent() {
     sync(&stage, &mount);
     mount.umount();
 }
+
+/// One part, which travels for six seconds: what is shown moves with its bytes, and never faster than they may.
+#[test]
+fn what_is_sent_counts_as_it_leaves_and_never_above_the_limit() {
+    const LIMIT: u64 = 2 << 20;
+    let size = 12 << 20;
+    let mut stage = Stage::new();
+    let mount = stage.mount(&["--bwlimit-up", "2M"]);
+    let (path, bytes) = (mount.path("f"), noise(1, size));
+    let sender = thread::spawn(move || fs::write(path, bytes).unwrap());
+    let (mut on_the_way, mut rates) = (Vec::new(), Vec::new());
+    let mut look = || {
+        let status = mount.status();
+        let sent = status["uploading"][0]["sent"].as_u64().unwrap_or(0);
+        if sent > 0 && sent < size as u64 && on_the_way.last() != Some(&sent) {
+            on_the_way.push(sent);
+        }
+        rates.push(status["rate"]["bytes_per_second"].as_u64().unwrap());
+    };
+    while !sender.is_finished() {
+        look();
+    }
+    look();
+    sender.join().unwrap();
+    assert!(on_the_way.len() > 2 && on_the_way.is_sorted(), "{on_the_way:?}");
+    let fastest = rates.iter().max().unwrap();
+    // What a line may save up while it was idle: a tenth of a second.
+    assert!(*fastest <= LIMIT + LIMIT / 5, "{fastest}: {rates:?}");
+    assert_eq!(stage.stored("f").unwrap().len(), size);
+    mount.umount();
+}

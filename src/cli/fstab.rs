@@ -55,8 +55,7 @@ const KERNEL: &[&str] = &[
 ];
 
 /// Long options that are no mount options.
-const NOT_IN_FSTAB: &[&str] =
-    &["help", "version", "report-to", "fake", "kernel-option", "read-write", "remount"];
+const NOT_IN_FSTAB: &[&str] = &["help", "version", "report-to", "fake", "kernel-option", "read-write"];
 
 /// An option that cannot be taken. Values are not repeated: one may be a secret.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]

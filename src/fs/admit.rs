@@ -204,7 +204,7 @@ impl Filesystem {
         let failure = Failure::new(
             libc::EIO,
             format!(
-                "bytes of {path} that came are bad: {what}; open it again and read it again, and if this stays, the \
+                "{path} cannot be read: the bytes that came are bad: {what}; open it and read it again, and if this stays, the \
                  copy on Files.com is damaged"
             ),
         );

@@ -101,8 +101,26 @@ impl Filesystem {
         let attributes = change.apply(node.attributes, node.shape(), now());
         core.tree.node_mut(ino)?.time_is_set |= change.mtime.is_some();
         let alone = core.set_attributes(ino, attributes)?;
+        if attributes.mode & 0o077 != 0 {
+            self.is_for_others(&mut core, ino)?;
+        }
         let waits = self.note_change(&mut core, ino, alone)?;
         Ok((self.attr_of(&core, ino)?, waits))
+    }
+
+    /// A file that waited because it was empty and for its owner alone is for others now, as cp(1) and tar(1) make an
+    /// empty file: its close answers like any other, unless its name says that it waits. What was closed before is sent.
+    fn is_for_others(&self, core: &mut Core, ino: Ino) -> Result<(), Failure> {
+        let waits = |core: &Core| core.tree.file(ino).is_ok_and(|file| file.private && file.temporary);
+        if !waits(core) || core.tree.file(ino)?.size > 0 {
+            return Ok(());
+        }
+        self.name_decides(core, ino);
+        if !waits(core) && !core.has_writer(ino) {
+            core.queue.schedule(Errand::Publish(ino), Instant::now());
+            self.errands.notify_one();
+        }
+        Ok(())
     }
 
     /// Bytes are changed by somebody who may not keep set-user-id and set-group-id bits. True where that took any off.

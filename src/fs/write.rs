@@ -217,7 +217,7 @@ impl Filesystem {
             core.look_again_at(ino);
         }
         if was_empty && extent.size(0) > 0 {
-            self.has_bytes(&mut core, ino);
+            self.name_decides(&mut core, ino);
         }
         if let Some(growth) = core.growing.get_mut(&id) {
             growth.before_write(size, extent.offset, extent.count, extent.cuts);
@@ -225,8 +225,8 @@ impl Filesystem {
         Ok((id, writing, promise))
     }
 
-    /// A file that waited because it was empty has its first bytes: from now on, its name alone says whether it waits.
-    fn has_bytes(&self, core: &mut Core, ino: Ino) {
+    /// A file that waited because it was empty is more than that: from now on, its name alone says whether it waits.
+    pub(super) fn name_decides(&self, core: &mut Core, ino: Ino) {
         let Ok(node) = core.tree.node_mut(ino) else { return };
         let temporary =
             self.rules.temporary.matches(node.name(), node.file().is_some_and(|file| file.private));

@@ -249,7 +249,11 @@ pub(super) fn ask_socket(
     timeout: Duration,
 ) -> Result<Answer, ControlError> {
     let failed = |error: io::Error| match error.kind() {
-        io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => ControlError::NotServed(socket.into()),
+        // Also of one that ends while it is being asked.
+        io::ErrorKind::NotFound
+        | io::ErrorKind::ConnectionRefused
+        | io::ErrorKind::BrokenPipe
+        | io::ErrorKind::ConnectionReset => ControlError::NotServed(socket.into()),
         io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => ControlError::TimedOut(socket.into()),
         _ => ControlError::Io(socket.into(), error),
     };

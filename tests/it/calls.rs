@@ -229,7 +229,7 @@ fn devices_pipes_and_sockets_are_refused() {
     }
     let path = c_path(&mount.path("plain"));
     // SAFETY: a C string and numbers.
-    assert_eq!(errno(unsafe { libc::mknod(path.as_ptr(), libc::S_IFREG | 0o600, 0) }.into()), 0);
+    assert_eq!(errno(unsafe { libc::mknod(path.as_ptr(), libc::S_IFREG | 0o644, 0) }.into()), 0);
     assert_eq!(stage.stored("plain").unwrap(), b"");
     mount.umount();
 }

@@ -86,7 +86,11 @@ fn is_told(settings: impl FnOnce(&mut Settings)) {
     let mount = stage.mount(&[]);
     flip(&stage, 0, 70_000);
     assert_eq!(errno(&mount), Some(libc::EIO));
-    assert!(mount.log().contains("bytes of /backups/f that came are bad"), "{}", mount.log());
+    assert!(
+        mount.log().contains("/backups/f cannot be read: the bytes that came are bad"),
+        "{}",
+        mount.log()
+    );
     assert!(fs::read(mount.path("f")).unwrap() == bytes);
     mount.umount();
 }

@@ -121,7 +121,7 @@ fn a_read_that_cannot_be_made_is_an_errno_of_its_own_and_a_line_in_the_log() {
         ("fetch", Effect::Reset, libc::EIO, &["GET of the bytes", "Check the network"]),
         ("fetch", Effect::ExpireUrl, libc::EIO, &["Request has expired"]),
         ("fetch", Effect::StallBody { at: 10 }, libc::ETIMEDOUT, &["no bytes for"]),
-        ("fetch", Effect::FlipBody { at: 10 }, libc::EIO, &["are not those that Files.com states"]),
+        ("fetch", Effect::FlipBody { at: 10 }, libc::EIO, &["are not those that Files.com holds"]),
     ];
     for (n, (kind, what, expected, words)) in lasting.into_iter().enumerate() {
         let (name, bytes) = (format!("file {n}"), noise(n as u64, 100_000 + n));

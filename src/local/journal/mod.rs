@@ -220,7 +220,7 @@ mod tests {
         journal.commit(Fact::Owed(doubtful.clone())).await.unwrap();
         drop(journal);
         assert_eq!(Journal::look(&path).unwrap().owed, [owed(1, "a"), doubtful]);
-        let before = format!("DROP TABLE versions; PRAGMA user_version = {VERSION_BEFORE};");
+        let before = format!("DROP TABLE versions; DROP TABLE told; PRAGMA user_version = {VERSION_BEFORE};");
         Connection::open(&path).unwrap().execute_batch(&before).unwrap();
         let unknown = Owed { there: There::Nothing, ..owed(1, "a") };
         assert_eq!(Journal::look(&path).unwrap().owed[0], unknown);

@@ -77,6 +77,8 @@ fn work() -> Vec<Step> {
         open(1, "b", false),
         Step::Resize { slot: 1, size: 20 },
         Step::Unlink { path: "b".into() },
+        // Of a file that stays: these attributes are sent on their own.
+        Step::Mode { path: "g/x".into(), mode: 0o600 },
         Step::Sync,
     ]
 }

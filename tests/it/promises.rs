@@ -134,6 +134,8 @@ fn what_is_taken_up_late_gives_way_to_what_was_written_meanwhile() {
     assert_eq!(stage.stored("d/g").as_deref(), Some(&b"owed, and wanted"[..]));
     assert_eq!(stage.stored("d/h"), None);
     let aside = fs::read_dir(mount.state.join("state/quarantine")).unwrap().count();
-    assert_eq!(aside, 1, "the older bytes are kept");
+    // Unless they were taken up just before, and replaced like any others.
+    let gave_way = mount.log().contains("newer bytes than those of an earlier mount");
+    assert_eq!(aside, usize::from(gave_way), "the older bytes are kept: {}", mount.log());
     mount.umount();
 }

@@ -9,7 +9,7 @@ use std::thread;
 use std::time::Duration;
 
 use filescomfs::emulator::{Effect, Fault};
-use filescomfs::model::digest::Hasher;
+use filescomfs::model::digest::{Hasher, Md5};
 
 use crate::close::write_and_close;
 use crate::stage::{FOLDER, Mount, Stage, noise, told, wait_until};
@@ -20,10 +20,6 @@ const PART: usize = 16 << 20;
 fn sync(stage: &Stage, mount: &Mount) {
     let done = stage.filescomfs(["sync", "--timeout", "10m"]).arg(&mount.point).output().unwrap();
     assert!(done.status.success(), "{}", told(&done));
-}
-
-fn sent(mount: &Mount) -> u64 {
-    mount.status()["uploading"][0]["sent"].as_u64().unwrap_or(0)
 }
 
 /// The numbers of the parts for which URLs were asked, in order.
@@ -42,16 +38,36 @@ fn spooled(mount: &Mount) -> PathBuf {
     files[0].clone()
 }
 
+/// Waits until the journal has as many of these parts. What is written to `other` and synced meanwhile brings what was
+/// noted before it to the disk; it stays open, since its close may have to wait.
+fn until_noted(mount: &Mount, parts: &[String], count: usize) -> File {
+    let mut other = File::create(mount.path("other")).unwrap();
+    let journal = mount.state.join("state/journal.sqlite-wal");
+    wait_until("the parts that are there are noted", || {
+        other.write_all(b"x").unwrap();
+        other.sync_all().unwrap();
+        let log = fs::read(&journal).unwrap_or_default();
+        let is_noted = |part: &&String| log.windows(part.len()).any(|text| text == part.as_bytes());
+        parts.iter().filter(is_noted).count() == count
+    });
+    other
+}
+
+/// The MD5 of each part.
+fn digests(bytes: &[u8]) -> Vec<String> {
+    bytes.chunks(PART).map(|part| Md5::of(part).to_string()).collect()
+}
+
 /// Writes a file of three parts and kills the mount when one of them is there. The state is `state`.
 fn kill_after_one_of_three(stage: &mut Stage, bytes: &[u8]) -> PathBuf {
     let mount = stage.mount_with_state("state", &["--close", "journaled"]);
     stage.site.inject(Fault::on("part", Effect::Stall).skip(1).times(0));
     write_and_close(&mount.path("f"), bytes).unwrap();
-    wait_until("one part is there", || sent(&mount) >= 1);
+    wait_until("one part has arrived", || stage.requests("part") >= 1);
     let spooled = spooled(&mount);
-    // Whoever writes more to the journal finds there what was noted before.
-    write_and_close(&mount.path("other"), b"x").unwrap();
+    let other = until_noted(&mount, &digests(bytes), 1);
     mount.kill();
+    drop(other);
     stage.site.clear_faults();
     stage.site.clear_requests();
     spooled
@@ -65,24 +81,25 @@ fn a_large_upload_that_was_killed_half_way_sends_the_missing_parts_alone() {
     stage.site.inject(Fault::on("part", Effect::Stall).skip(9).times(0));
     let mut file = File::create(mount.path("large")).unwrap();
     let mut hasher = Hasher::default();
-    let piece = noise(1, PART);
+    let (piece, mut parts) = (noise(1, PART), Vec::new());
     for part in 0..count {
         let bytes = &piece[..PART.min(size - part * PART)];
         let mark = (part as u64).to_le_bytes();
         hasher.update(&mark);
         hasher.update(&bytes[mark.len()..]);
+        parts.push(Md5::of(&[&mark, &bytes[mark.len()..]].concat()).to_string());
         file.write_all(&mark).unwrap();
         file.write_all(&bytes[mark.len()..]).unwrap();
     }
     crate::close::close(file).unwrap();
-    wait_until("about half of the parts are there", || sent(&mount) >= 9 * PART as u64 - 1);
-    write_and_close(&mount.path("other"), b"x").unwrap();
     let accepted = |stage: &Stage| {
         let parts = stage.site.requests().into_iter().filter(|request| request.kind == "part");
         parts.filter(|request| request.status == 200 && request.path.ends_with("large")).count()
     };
-    assert_eq!(accepted(&stage), 9);
+    wait_until("about half of the parts are there", || accepted(&stage) == 9);
+    let other = until_noted(&mount, &parts, 9);
     mount.kill();
+    drop(other);
     stage.site.clear_faults();
     stage.site.clear_requests();
 
@@ -107,11 +124,8 @@ fn a_large_file_whose_close_was_cut_off_is_published_by_the_next_mount() {
     stage.site.inject(Fault::on("part", Effect::Stall).skip(1).times(0));
     let (path, written) = (mount.path("f"), bytes.clone());
     let closing = thread::spawn(move || write_and_close(&path, &written));
-    wait_until("one part is there", || sent(&mount) >= 1);
-    // Facts are in order: this one comes after those of the part.
-    let mut other = File::create(mount.path("other")).unwrap();
-    other.write_all(b"x").unwrap();
-    other.sync_all().unwrap();
+    wait_until("one part has arrived", || stage.requests("part") >= 1);
+    let other = until_noted(&mount, &digests(&bytes), 1);
     let journal = mount.state.join("state/journal.sqlite-wal");
     let is_noted = || fs::read(&journal).is_ok_and(|wal| wal.windows(9).any(|text| text == b"backups/f"));
     wait_until("the file is journaled", is_noted);

@@ -67,13 +67,15 @@ impl Filesystem {
             still_there(self.core().tree.file(ino)?)?;
             self.may_write(ino)?;
         }
-        if truncate {
-            self.empty(ino)?;
-        }
         let process = if writable { super::close::process_of(pid) } else { None };
-        let mut core = self.core();
-        core.tree.file(ino)?;
-        core.open(Handle { wrote: truncate, ..Handle::new(ino, writable, process) })
+        let handle = self.core().open(Handle { wrote: truncate, ..Handle::new(ino, writable, process) })?;
+        // Counted as a writer before there is anything to send: the uploader would take an emptied file whose writer it
+        // does not see for a whole one.
+        if truncate && let Err(failure) = self.empty(ino) {
+            self.release(handle);
+            return Err(failure);
+        }
+        Ok(handle)
     }
 
     /// Is it a program that runs? Whoever opens a file for writing is refused by the kernel before we hear of it;

@@ -41,12 +41,18 @@ impl Filesystem {
             Ok(turn) => turn,
             // Whoever is at it may have told why it does not go on.
             Err(late) => {
+                if let Asked::ByClose(revision) = asked
+                    && self.has_proven(ino, revision)
+                {
+                    return Ok(());
+                }
                 let known = self.core().tree.file(ino).ok().and_then(|file| file.failure.clone());
-                return self.give_up(ino, Ending::Later(known.unwrap_or_else(|| late.into()))).await;
+                return self.give_up(ino, Ending::Later(known.unwrap_or_else(|| late.into())), None).await;
             }
         };
         self.owe_again(ino).await?;
         let (mut mismatches, mut restarts, mut chases) = (0, 0, 0);
+        let mut tried;
         let ending = loop {
             let still = match asked {
                 // The upload that was waited for had these bytes, or newer ones.
@@ -56,6 +62,7 @@ impl Filesystem {
             };
             let is_last = chases >= CHASES;
             let Some(job) = self.begin(ino, asked, is_last) else { return self.stays_here(ino).await };
+            tried = job.revision;
             if let Some(failure) = self.dropped(job.id) {
                 self.core().uploading.remove(&ino);
                 break Ending::Refused(failure);
@@ -126,7 +133,7 @@ impl Filesystem {
                 Err(Trouble::Refused(failure)) => break Ending::Refused(failure),
             }
         };
-        self.give_up(ino, ending).await
+        self.give_up(ino, ending, Some(tried)).await
     }
 
     /// Where the mount began without Files.com, it looks before it sends: the name may be another's there.

@@ -19,6 +19,16 @@ use crate::model::node::{Body, File, OnSite};
 use crate::model::path::RemotePath;
 use crate::model::rename::{Move, Over, RenamePlan, There};
 
+/// What is known of the bytes of a file that is renamed over another one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Source {
+    /// They may be less durable than those that they replace.
+    AsItIs,
+    /// They were made durable since the rename began. What its writer adds meanwhile counts for nothing: a rename would
+    /// never end beside one who goes on writing.
+    MadeDurable,
+}
+
 /// A move that is made on Files.com and not here yet.
 struct Passing<'a> {
     filesystem: &'a Filesystem,
@@ -154,8 +164,9 @@ impl Filesystem {
             }
         }
         // What is owed belongs under the new path, whatever happens next.
-        while !self.change_name_here(plan, folder, name, (&mut steps, &mut taken))? {
+        if !self.change_name_here(plan, folder, name, (&mut steps, &mut taken), Source::AsItIs)? {
             self.make_durable(plan.source).await?;
+            self.change_name_here(plan, folder, name, (&mut steps, &mut taken), Source::MadeDurable)?;
         }
         drop(passing);
         failpoint::reach("rename.here");
@@ -266,9 +277,10 @@ impl Filesystem {
         folder: Ino,
         name: &OsStr,
         (steps, taken): (&mut Vec<Step>, &mut Vec<Fact>),
+        source: Source,
     ) -> Result<bool, Failure> {
         let mut core = self.core();
-        if Self::is_less_durable(&core, plan) {
+        if source == Source::AsItIs && Self::is_less_durable(&core, plan) {
             return Ok(false);
         }
         let (steps, taken) = (std::mem::take(steps), std::mem::take(taken));

@@ -10,7 +10,7 @@ use super::{Close, Filesystem, Stale, on_disk};
 use crate::local::failpoint;
 use crate::local::journal::Fact;
 use crate::model::attributes::{Attributes, is_ours};
-use crate::model::content::State;
+use crate::model::content::{Revision, State};
 use crate::model::entry::Entry;
 use crate::model::failure::Failure;
 use crate::model::ino::{ContentId, Ino};
@@ -210,21 +210,31 @@ impl Filesystem {
     }
 
     /// Publication failed: the debt is kept durably, told at the next close, and tried again unless it
-    /// was refused for good.
-    pub(super) async fn give_up(&self, ino: Ino, ending: Ending) -> Result<(), Failure> {
+    /// was refused for good. `tried` is the revision that was: bytes that were closed since are neither held nor failed.
+    pub(super) async fn give_up(
+        &self,
+        ino: Ino,
+        ending: Ending,
+        tried: Option<Revision>,
+    ) -> Result<(), Failure> {
         let failure = ending.why().clone();
         let path = {
             let mut core = self.core();
             let path = core.tree.path(ino);
-            if let Ok(file) = core.tree.file_mut(ino) {
-                file.failure = Some(failure.clone());
-                if let (Ending::Refused(_), Some(revision)) = (&ending, file.content.owed()) {
-                    file.content.refused(revision);
+            let Ok(file) = core.tree.file_mut(ino) else { return Err(failure) };
+            let is_overtaken = file.content.owed() != tried;
+            match &ending {
+                Ending::Refused(_) if is_overtaken => {}
+                Ending::Refused(_) => {
+                    tried.into_iter().for_each(|revision| file.content.refused(revision));
+                    file.failure = Some(failure.clone());
+                    core.queue.forget(Errand::Publish(ino));
                 }
-            }
-            match ending {
-                Ending::Refused(_) => core.queue.forget(Errand::Publish(ino)),
-                Ending::Later(_) => core.queue.failed(Errand::Publish(ino), Instant::now()),
+                Ending::Later(_) if file.content.is_owed() => {
+                    file.failure = Some(failure.clone());
+                    core.queue.failed(Errand::Publish(ino), Instant::now());
+                }
+                Ending::Later(_) => {}
             }
             path
         };

@@ -83,6 +83,7 @@ impl Tree {
         let known = self.known_folder(folder)?;
         known.listed = Some(asked);
         known.unseen = false;
+        unknown.sort_unstable();
         let is_known = |text: &str| known.unknown.iter().any(|known| &**known == text);
         let new = unknown.iter().filter(|text| !is_known(text));
         changes.unknown = new.map(|text| text.to_string()).collect();

@@ -227,7 +227,7 @@ mod tests {
         let (journal, facts) = Journal::open(&path).unwrap();
         assert_eq!(facts.owed[0], unknown);
         journal.commit(Fact::Owed(owed(1, "a"))).await.unwrap();
-        assert_eq!(Journal::look(&path).unwrap().owed[0], owed(1, "a"));
+        assert_eq!(Journal::look(&path).unwrap().owed[1], owed(1, "a"));
     }
 
     #[tokio::test]

@@ -254,7 +254,9 @@ impl<'a> Program<'a> {
         };
         match self.answer(outcome) {
             Answer::Done(()) => {
-                if held {
+                if self.world.is_empty(id) && self.is_open(id) {
+                    // By another descriptor: it is still the one of before, until that is closed.
+                } else if held {
                     self.world.synced(id)
                 } else {
                     self.world.published(id)

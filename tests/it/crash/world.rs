@@ -250,6 +250,11 @@ impl World {
         }
     }
 
+    /// Does the running mount show an empty file?
+    pub fn is_empty(&self, id: Id) -> bool {
+        self.files[id].now.is_empty()
+    }
+
     /// fsync has answered: what the running mount shows is what a crash leaves.
     pub fn synced(&mut self, id: Id) {
         let file = &mut self.files[id];

@@ -67,10 +67,14 @@ impl Dice {
     }
 }
 
-/// The one that was given, or another each time.
+/// The one that was given: a number, or "random" for another each time. Without it, always the same histories are made:
+/// whoever changes something sees what it changed; what no history has shown yet is looked for on purpose.
 fn seed() -> u64 {
-    let given = std::env::var("FILESCOMFS_SEED").ok().and_then(|text| text.parse().ok());
-    given.unwrap_or_else(|| UNIX_EPOCH.elapsed().unwrap().as_nanos() as u64)
+    match std::env::var("FILESCOMFS_SEED").as_deref() {
+        Ok("random") => UNIX_EPOCH.elapsed().unwrap().as_nanos() as u64,
+        Ok(number) => number.parse().expect("FILESCOMFS_SEED is a number, or random"),
+        Err(_) => 1,
+    }
 }
 
 fn steps(usual: u64) -> u64 {

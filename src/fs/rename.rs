@@ -383,10 +383,11 @@ impl Filesystem {
             return self.hold_back(ino).await;
         }
         if self.rules.close == Close::Journaled && self.core().tree.file(ino)?.is_noted() {
-            // Under its new name, a moment ago, perhaps by another thread: there is nothing to add.
+            // Under its new name, a moment ago, perhaps by another thread: there is nothing to add. That it could not be
+            // sent yet is told by close and fsync: the rename was made.
             self.journal.flush().await?;
             self.schedule(Errand::Publish(ino), Duration::ZERO);
-            return self.core().tree.file(ino)?.failure.clone().map_or(Ok(()), Err);
+            return Ok(());
         }
         self.answer(ino).await
     }

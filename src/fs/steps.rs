@@ -25,6 +25,16 @@ const MOVE_GOES_ON: Duration = Duration::from_secs(10);
 /// How soon those who wait for a step look again without being told.
 const PATIENCE: Duration = Duration::from_secs(1);
 
+/// How a step ended that needs to be taken no more.
+enum Made {
+    /// Files.com has it as it was asked for.
+    AsAsked,
+    /// The same of a copy, of which this is known.
+    Copied(Copied),
+    /// Somebody else was there: Files.com has something else than the tree says.
+    Otherwise,
+}
+
 impl Filesystem {
     /// Plans a step; true for the next mount once the fact is committed.
     pub(super) fn put_off(&self, core: &mut Core, step: Step) -> Fact {
@@ -58,7 +68,7 @@ impl Filesystem {
             Err(failure) => Err(failure.into()),
         };
         match done {
-            Ok(copied) => {
+            Ok(made) => {
                 failpoint::reach("step.there");
                 // Durable before anything that waits for it: after a crash, only a step that nothing was
                 // built upon is in doubt.
@@ -71,7 +81,11 @@ impl Filesystem {
                     return Err(failure);
                 }
                 self.step_ended(&mut core, number);
-                if let (Some(copied), Step::Copy { to, version, .. }) = (&copied, &step) {
+                if matches!(made, Made::Otherwise) {
+                    // Not before it ended: a listing that comes in until then is read as if it will have been made.
+                    self.list_again(&mut core, step.path());
+                }
+                if let (Made::Copied(copied), Step::Copy { to, version, .. }) = (&made, &step) {
                     // In the same breath: from here on, the bytes are asked for at the copy, also those of its copies.
                     let path = core.backlog.destiny(number, to);
                     core.tree
@@ -113,45 +127,42 @@ impl Filesystem {
         self.errands.notify_one();
     }
 
-    /// A copy is told of; `None` for other steps.
-    async fn make_true(&self, step: &Step, doubtful: bool) -> Result<Option<Copied>, Trouble> {
-        let done: Result<(), Trouble> = match step {
+    async fn make_true(&self, step: &Step, doubtful: bool) -> Result<Made, Trouble> {
+        match step {
             Step::Copy { from, to, version } => {
                 let original = Original::from(*version);
                 let copy = self.core().tree.at(to);
-                return match self.copy_there(from, to, &original, copy, doubtful).await {
+                match self.copy_there(from, to, &original, copy, doubtful).await {
                     // The source is gone: somebody else took it away.
                     Err(Trouble::Later(failure)) if failure.errno == libc::ENOENT => {
                         Err(Trouble::Refused(failure))
                     }
-                    copied => copied.map(Some),
-                };
+                    copied => copied.map(Made::Copied),
+                }
             }
             Step::Make(path) => {
                 // Under its first path, if it is still there; else it goes without a time.
                 let folder = self.core().tree.at(path);
                 let time = folder.and_then(|folder| self.time_of(folder));
                 match self.remote.create_folder(path, time).await.map_err(of_names)? {
-                    Some(_) => Ok(()),
-                    None => self.adopt(path).await,
+                    Some(_) => Ok(Made::AsAsked),
+                    None => self.adopt(path).await.map(|()| Made::AsAsked),
                 }
             }
             Step::Delete { path, version } => self.delete_version(path, version).await,
             Step::RemoveFolder(path) => match self.delete_folder(path).await {
                 Err(failure) if failure.errno == libc::ENOTEMPTY => {
                     tracing::warn!("{path} stays: somebody else put something in since it was deleted here");
-                    self.look_again(path);
-                    Ok(())
+                    Ok(Made::Otherwise)
                 }
-                other => Ok(other?),
+                other => Ok(other.map(|()| Made::AsAsked)?),
             },
             Step::Move { from, to, overwrite } => self.move_once(from, to, *overwrite, doubtful).await,
-        };
-        done.map(|()| None)
+        }
     }
 
     /// Deletes a file, which may have waited for long: what was put there since by somebody else stays.
-    async fn delete_version(&self, path: &RemotePath, version: &Fingerprint) -> Result<(), Trouble> {
+    async fn delete_version(&self, path: &RemotePath, version: &Fingerprint) -> Result<Made, Trouble> {
         let there = self.remote.stat(path).await?;
         let deleted = match there {
             None => Deleted::Gone,
@@ -160,9 +171,9 @@ impl Filesystem {
         };
         if deleted == Deleted::Replaced {
             tracing::warn!("{path} was replaced by somebody else since it was deleted here; it stays");
-            self.look_again(path);
+            return Ok(Made::Otherwise);
         }
-        Ok(())
+        Ok(Made::AsAsked)
     }
 
     /// Something is in the way of a new folder: somebody else's folder is as good as ours.
@@ -183,7 +194,7 @@ impl Filesystem {
         to: &RemotePath,
         overwrite: bool,
         doubtful: bool,
-    ) -> Result<(), Trouble> {
+    ) -> Result<Made, Trouble> {
         self.nothing_begins_below(from).await.map_err(Failure::from)?;
         if doubtful && self.remote.stat(from).await?.is_none() {
             return self.moved_already(from, to, MOVE_GOES_ON).await;
@@ -192,29 +203,36 @@ impl Filesystem {
             Err(error) if error.kind() == ErrorKind::NotFound => {
                 self.moved_already(from, to, Duration::ZERO).await
             }
-            other => other.map_err(of_names),
+            other => other.map(|()| Made::AsAsked).map_err(of_names),
         }
     }
 
     /// The source of a rename is gone: it was carried out, or somebody else took it away. Where it was asked for before,
     /// it may be going on for a while, and then neither name is there.
-    async fn moved_already(&self, from: &RemotePath, to: &RemotePath, wait: Duration) -> Result<(), Trouble> {
+    async fn moved_already(
+        &self,
+        from: &RemotePath,
+        to: &RemotePath,
+        wait: Duration,
+    ) -> Result<Made, Trouble> {
         let (deadline, mut pause) = (Instant::now() + wait, Duration::from_millis(20));
         while self.remote.stat(to).await?.is_none() {
             if Instant::now() >= deadline {
                 tracing::warn!("{from} was removed by somebody else before it could be renamed to {to}");
-                self.look_again(to);
-                break;
+                return Ok(Made::Otherwise);
             }
             tokio::time::sleep(pause).await;
             pause = (pause * 2).min(Duration::from_secs(1));
         }
-        Ok(())
+        Ok(Made::AsAsked)
     }
 
     /// Files.com has something else than the tree says: its folder is listed again by the next who asks.
     pub(super) fn look_again(&self, path: &RemotePath) {
-        let mut core = self.core();
+        self.list_again(&mut self.core(), path);
+    }
+
+    fn list_again(&self, core: &mut Core, path: &RemotePath) {
         let Some(folder) = path.parent().and_then(|folder| core.tree.at(&folder)) else { return };
         if let Ok(folder) = core.tree.folder_mut(folder) {
             folder.removed.clear();

@@ -53,7 +53,8 @@ fn all_arrives(stage: &Stage, mount: &Mount, folder: &str) {
 fn is_told(mount: &Mount, remedy: &str) {
     let in_status = || {
         let status = mount.status();
-        let errors = status["errors"].as_array().into_iter().flatten();
+        // What keeps everything is told once, and not again for each file that waits for it.
+        let errors = ["errors", "causes"].into_iter().filter_map(|list| status[list].as_array()).flatten();
         errors.filter_map(|error| error["message"].as_str()).any(|message| message.contains(remedy))
     };
     wait_until(&format!("the status says {remedy:?}"), in_status);
